@@ -1,0 +1,38 @@
+// Bundles src/ into dist/: one small entry and chunks that are loaded when a command needs them.
+import { rmSync } from 'node:fs';
+import { build } from 'esbuild';
+
+rmSync('dist', { recursive: true, force: true });
+await build({
+  entryPoints: { cli: 'src/cli.ts' },
+  outdir: 'dist',
+  bundle: true,
+  splitting: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+  // ssh2's optional native parts: left out, so that every build is the same and runs everywhere.
+  external: ['cpu-features', './crypto/build/Release/sshcrypto.node'],
+  banner: {
+    js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);",
+  },
+  plugins: [
+    {
+      name: 'no-native-ssh2',
+      setup(b) {
+        b.onResolve({ filter: /sshcrypto\.node$|^cpu-features$/ }, (args) => ({
+          path: args.path,
+          namespace: 'absent-native',
+        }));
+        b.onLoad({ filter: /.*/, namespace: 'absent-native' }, (args) => ({
+          contents: `throw new Error(${JSON.stringify(`${args.path} is not part of this build`)});`,
+          loader: 'js',
+        }));
+      },
+    },
+  ],
+});

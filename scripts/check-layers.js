@@ -1,0 +1,55 @@
+// The layer laws: which room of src/ may import which. A room may always import itself and src/errors.ts.
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+
+const everything = ['*'];
+/** room → rooms it may import. The doors stand at the top of src/ and may import everything. */
+const laws = {
+  doors: everything,
+  commands: ['ha', 'change', 'host', 'pair', 'packages', 'licence', 'profile', 'agent', 'config-files'],
+  rehearsal: ['host', 'profile', 'pair', 'packages', 'change', 'commands', 'ha'],
+  agent: ['host', 'pair', 'profile', 'change'],
+  ha: ['change', 'config-files', 'pair', 'profile', 'host'],
+  change: ['host', 'pair', 'profile'],
+  pair: ['profile', 'host'],
+  packages: [],
+  licence: ['packages'],
+  host: ['config-files', 'profile'],
+  profile: ['packages'],
+  'config-files': [],
+};
+/** Rooms that do no I/O. */
+const pure = { 'config-files': ['node:crypto'], ha: ['node:crypto'] };
+
+const files = readdirSync('src', { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+  .map((entry) => join(entry.parentPath, entry.name));
+const roomOf = (path) => (path.split('/').length === 2 ? 'doors' : path.split('/')[1]);
+const importPattern = /(import\s+type\s|import|export)\s[^'"]*?from\s+['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)|import\s+['"]([^'"]+)['"]/g;
+
+const broken = [];
+for (const file of files) {
+  const room = roomOf(file);
+  const allowed = laws[room];
+  if (!allowed) broken.push(`${file}: the room "${room}" stands in no law`);
+  for (const found of readFileSync(file, 'utf8').matchAll(importPattern)) {
+    const target = found[2] ?? found[3] ?? found[4];
+    const typeOnly = found[1]?.startsWith('import type');
+    if (!target.startsWith('.')) {
+      if (room in pure && !typeOnly && target.startsWith('node:') && !pure[room].includes(target))
+        broken.push(`${file}: "${room}" does no I/O, but imports ${target}`);
+      if (room !== 'doors' && /^(inquirer|chalk|ora|commander)$/.test(target))
+        broken.push(`${file}: only the doors import ${target}`);
+      continue;
+    }
+    const path = normalize(join(dirname(file), target));
+    const other = roomOf(path);
+    if (path === 'src/errors.ts' || path === 'src/report.ts' || other === room || allowed === everything) continue;
+    // The plans of ha/ may name types of host/, nothing that runs.
+    if (room in pure && other === 'host' && !typeOnly) broken.push(`${file}: "${room}" imports running code of host/`);
+    if (!allowed?.includes(other)) broken.push(`${file}: "${room}" may not import "${other}" (${target})`);
+  }
+}
+for (const line of broken) console.error(line);
+console.log(`layers: ${files.length} files, ${broken.length} against the laws`);
+process.exit(broken.length === 0 ? 0 : 1);

@@ -1,0 +1,53 @@
+/**
+ * The one error class. A `CmsadmError` was foreseen and tells the operator what to do next;
+ * anything else that is thrown is a bug and leaves with `exitCodes.bug` and its stack.
+ */
+export const exitCodes = {
+  done: 0,
+  /** `--dry-run` found changes that a run would make. */
+  pending: 2,
+  /** Refused before anything was touched. */
+  refused: 3,
+  /** Failed; everything was put back on both servers. */
+  putBack: 4,
+  /** Failed; a person has to look. */
+  needsPerson: 5,
+  usage: 64,
+  bug: 70,
+  interrupted: 130,
+} as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** What an error may carry besides its message. `remedy` is the next thing to do or type. */
+export type ErrorFacts = {
+  readonly remedy?: string;
+  readonly exitCode?: ExitCode;
+  /** The server it happened on, by FQDN or address. */
+  readonly server?: string;
+  readonly file?: string;
+  /** Several problems found at once, one sentence each. */
+  readonly details?: readonly string[];
+  readonly cause?: unknown;
+};
+
+export class CmsadmError extends Error {
+  readonly code: string;
+  readonly remedy: string | undefined;
+  readonly exitCode: ExitCode;
+  readonly server: string | undefined;
+  readonly file: string | undefined;
+  readonly details: readonly string[];
+
+  /** `code` is a stable kebab-case name (`host-key-changed`); `message` one sentence for the operator. */
+  constructor(code: string, message: string, facts: ErrorFacts = {}) {
+    super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
+    this.name = 'CmsadmError';
+    this.code = code;
+    this.remedy = facts.remedy;
+    this.exitCode = facts.exitCode ?? exitCodes.refused;
+    this.server = facts.server;
+    this.file = facts.file;
+    this.details = facts.details ?? [];
+  }
+}
