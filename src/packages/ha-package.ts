@@ -1,0 +1,87 @@
+/** The HA package: the zip that carries the program, its runtime and the installer to a server that has nothing. */
+import type { Readable } from 'node:stream';
+import { CmsadmError } from '../errors.ts';
+import { packTar } from './archive.ts';
+import { type Manifest, parseManifest, platform, sha256 } from './manifest.ts';
+import { maxTextSize, openPackage } from './package-kind.ts';
+import { parseSignature, type TrustedKey, verifySignature } from './signature.ts';
+import { shown, type ZipFile } from './zip.ts';
+
+export type HaPackage = {
+  readonly path: string;
+  readonly version: string;
+  readonly protocol: number;
+  /** SHA-256 of manifest.json, hexadecimal: the same digest, the same package. */
+  readonly digest: string;
+  /** The name of the trusted key that signed it. */
+  readonly signer: string;
+  /** The version of the Node runtime in it, or 'none'. */
+  readonly node: string;
+  /** Bytes of all entries together. */
+  readonly size: number;
+  /** All entries as one tar stream, for `tar -xf -` on the peer. */
+  readonly upload: () => Promise<Readable>;
+};
+
+/**
+ * Opens an HA package: signature first, then every file against the signed manifest.
+ * Throws 'ha-package-unreadable', 'ha-package-foreign', 'ha-package-damaged', 'signature-invalid', 'signer-unknown'.
+ */
+export async function openHaPackage(path: string, keys: readonly TrustedKey[]): Promise<HaPackage> {
+  const { zip, main } = await openPackage(path, 'ha-package');
+  if (!zip.names.includes('manifest.sig')) throw damaged(path, 'It is not signed: "manifest.sig" is missing.');
+  const signer = checkSignature(zip, main, keys, path);
+  const manifest = parseManifest(main.toString('utf8'));
+  if (manifest === undefined) throw damaged(path, 'Its manifest cannot be read by this version.');
+  if (manifest.platform !== platform)
+    throw new CmsadmError('ha-package-foreign', `This HA package is for ${manifest.platform}, not ${platform}.`, {
+      file: path,
+      remedy: `Give the HA package for ${platform}.`,
+    });
+  checkFiles(zip, manifest, path);
+
+  const { version, protocol, node, files } = manifest;
+  const own = ['manifest.json', 'manifest.sig'].map((name) => ({ name, data: zip.read(name), mode: 0o644 }));
+  const size = [...own.map(({ data }) => data.length), ...files.map((file) => file.size)].reduce((a, b) => a + b);
+  const upload = () =>
+    packTar([
+      ...own,
+      ...files.map((file) => ({ name: file.path, data: zip.read(file.path), mode: Number.parseInt(file.mode, 8) })),
+    ]);
+  return { path, version, protocol, digest: sha256(main), signer: signer.name, node, size, upload };
+}
+
+function checkSignature(zip: ZipFile, main: Buffer, keys: readonly TrustedKey[], file: string): TrustedKey {
+  try {
+    return verifySignature(main, parseSignature(zip.read('manifest.sig', maxTextSize).toString('utf8')), keys);
+  } catch (cause) {
+    if (!(cause instanceof CmsadmError)) throw cause;
+    throw new CmsadmError(cause.code, `The HA package is not accepted. ${cause.message}`, {
+      file,
+      details: cause.details,
+      ...(cause.remedy === undefined ? {} : { remedy: cause.remedy }),
+      cause,
+    });
+  }
+}
+
+function checkFiles(zip: ZipFile, manifest: Manifest, path: string): void {
+  const listed = new Set(manifest.files.map((file) => file.path));
+  const stray = zip.names.find((name) => !listed.has(name) && name !== 'manifest.json' && name !== 'manifest.sig');
+  if (stray !== undefined) throw damaged(path, `${shown(stray)} is not in its manifest.`);
+  for (const needed of ['install', 'program.tar', 'SHA256SUMS'])
+    if (!listed.has(needed)) throw damaged(path, `"${needed}" is missing.`);
+  for (const file of manifest.files) {
+    if (!zip.names.includes(file.path)) throw damaged(path, `"${file.path}" is missing.`);
+    const data = zip.read(file.path);
+    if (data.length !== file.size || sha256(data) !== file.sha256)
+      throw damaged(path, `"${file.path}" is not what its manifest says.`);
+  }
+}
+
+function damaged(file: string, what: string): CmsadmError {
+  return new CmsadmError('ha-package-damaged', `The HA package is damaged. ${what}`, {
+    file,
+    remedy: 'Fetch the HA package again from where it was published; do not use this one.',
+  });
+}
