@@ -36,4 +36,6 @@ await buildLicence({
   privateKeyPem: readSigningKey(values.key),
   out: values.out,
 });
-console.log(`${values.out}: ${codes.join(', ') || 'no feature'}, valid ${values.expires === 'never' ? 'for ever' : `until ${values.expires}`}`);
+console.log(
+  `${values.out}: ${codes.join(', ') || 'no feature'}, valid ${values.expires === 'never' ? 'for ever' : `until ${values.expires}`}`,
+);

@@ -1,6 +1,6 @@
 /** Makes licence packages: for tests, rehearsals, and whoever issues licences with a key of their own. */
 import * as v from 'valibot';
-import { writeZip } from '../packages/build-ha-package.ts';
+import { writeZip } from '../packages/archive.ts';
 import { sign } from '../packages/signature.ts';
 import { type LicenceData, licenceSchema } from './licence.ts';
 

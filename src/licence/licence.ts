@@ -23,7 +23,7 @@ export const licenceSchema = v.object({
 });
 
 export type LicenceData = v.InferOutput<typeof licenceSchema>;
-export type Licence = LicenceData & { readonly path: string; /** Name of the trusted key. */ readonly signer: string };
+export type Licence = LicenceData & { readonly path: string /** Name of the trusted key. */; readonly signer: string };
 
 /**
  * Opens a licence package and checks its signature and its last day against `now`.
@@ -56,7 +56,8 @@ export function requireFeature(licence: Licence, feature: string): void {
   const held = Object.entries(licence.features).filter(([, { count }]) => count > 0);
   throw new CmsadmError('licence-lacks-feature', `The licence ${licence.serial} does not hold ${feature}.`, {
     file: licence.path,
-    details: held.length === 0 ? ['It holds no feature.'] : held.map(([code, { name }]) => `It holds ${code} (${name}).`),
+    details:
+      held.length === 0 ? ['It holds no feature.'] : held.map(([code, { name }]) => `It holds ${code} (${name}).`),
     remedy: `Ask the licence's issuer for one with ${feature}.`,
   });
 }

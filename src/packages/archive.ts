@@ -1,15 +1,26 @@
 /** Archives made so that the same content gives the same bytes: given order, one date, owner 0, no compression. */
+import { createWriteStream } from 'node:fs';
+import { rename, rm, stat } from 'node:fs/promises';
 import { PassThrough, pipeline, type Readable } from 'node:stream';
+import { pipeline as finished } from 'node:stream/promises';
 
 export type ArchiveEntry = { readonly name: string; readonly data: Buffer; readonly mode: number };
 
 // Any fixed date that DOS time (zip) can express; zip dates are written in UTC.
 const date = new Date('2020-01-01T00:00:00Z');
 
-/** A zip archive with everything stored. */
-export async function packZip(entries: readonly ArchiveEntry[]): Promise<Readable> {
-  const { ZipArchive } = await import('archiver');
-  return fill(new ZipArchive({ store: true }), entries);
+/** Writes a zip with everything stored, beside its place, and moves it there. Returns its bytes. */
+export async function writeZip(out: string, entries: readonly ArchiveEntry[]): Promise<number> {
+  const unfinished = `${out}.unfinished`;
+  try {
+    const { ZipArchive } = await import('archiver');
+    await finished(fill(new ZipArchive({ store: true }), entries), createWriteStream(unfinished));
+    const { size } = await stat(unfinished);
+    await rename(unfinished, out);
+    return size;
+  } finally {
+    await rm(unfinished, { force: true });
+  }
 }
 
 /** A plain tar archive (POSIX ustar). */

@@ -1,11 +1,9 @@
 /** Makes an HA package. The same program, runtime and key give the same bytes, on any machine. */
-import { createWriteStream } from 'node:fs';
-import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { type ArchiveEntry, collect, packTar, packZip } from './archive.ts';
+import { type ArchiveEntry, collect, packTar, writeZip } from './archive.ts';
 import { noRuntime, platform, printManifest, protocol, sha256 } from './manifest.ts';
 import { sign } from './signature.ts';
 
@@ -51,19 +49,6 @@ export async function buildHaPackage(request: BuildRequest): Promise<{ digest: s
     ...content,
   ]);
   return { digest: sha256(manifest), size };
-}
-
-/** Writes a zip beside its place and moves it there. Returns its bytes. */
-export async function writeZip(out: string, entries: readonly ArchiveEntry[]): Promise<number> {
-  const unfinished = `${out}.unfinished`;
-  try {
-    await pipeline(await packZip(entries), createWriteStream(unfinished));
-    const { size } = await stat(unfinished);
-    await rename(unfinished, out);
-    return size;
-  } finally {
-    await rm(unfinished, { force: true });
-  }
 }
 
 async function programFiles(root: string): Promise<ArchiveEntry[]> {
