@@ -62,7 +62,10 @@ describe('readZip', () => {
     'an empty part of a name': ['zip-unsafe', [{ name: 'a//b' }]],
     'the same name twice': ['zip-unsafe', [{ name: 'install' }, { name: 'install' }]],
     'the same name in other letters': ['zip-unsafe', [{ name: 'install' }, { name: 'INSTALL' }]],
-    'a file and a folder of one name': ['zip-unsafe', [{ name: 'a' }, { name: 'a/', data: Buffer.alloc(0), mode: 0o040755 }]],
+    'a file and a folder of one name': [
+      'zip-unsafe',
+      [{ name: 'a' }, { name: 'a/', data: Buffer.alloc(0), mode: 0o040755 }],
+    ],
     'a symbolic link': ['zip-unsafe', [{ name: 'a', data: Buffer.from('/etc/passwd'), mode: 0o120777 }]],
     'a device': ['zip-unsafe', [{ name: 'a', mode: 0o020666 }]],
     'a pipe': ['zip-unsafe', [{ name: 'a', mode: 0o010666 }]],
@@ -120,9 +123,13 @@ describe('readZip', () => {
   });
 
   it('refuses what follows the end, and what precedes the start', async () => {
-    await expect(readZip(written(Buffer.concat([good, Buffer.from('x')])))).rejects.toMatchObject({ code: 'zip-truncated' });
+    await expect(readZip(written(Buffer.concat([good, Buffer.from('x')])))).rejects.toMatchObject({
+      code: 'zip-truncated',
+    });
     await expect(readZip(written(Buffer.concat([good, good])))).rejects.toMatchObject({ code: 'zip-damaged' });
-    await expect(readZip(written(Buffer.concat([Buffer.from('#!/bin/sh\n'), good])))).rejects.toMatchObject({ code: 'not-a-zip' });
+    await expect(readZip(written(Buffer.concat([Buffer.from('#!/bin/sh\n'), good])))).rejects.toMatchObject({
+      code: 'not-a-zip',
+    });
   });
 
   it('refuses the ZIP64 form', async () => {
@@ -131,7 +138,9 @@ describe('readZip', () => {
   });
 
   it('refuses what is no zip', async () => {
-    await expect(readZip(written(Buffer.from('no zip at all, but text long enough')))).rejects.toMatchObject({ code: 'not-a-zip' });
+    await expect(readZip(written(Buffer.from('no zip at all, but text long enough')))).rejects.toMatchObject({
+      code: 'not-a-zip',
+    });
     await expect(readZip(written(Buffer.alloc(0)))).rejects.toMatchObject({ code: 'not-a-zip' });
   });
 
@@ -139,7 +148,10 @@ describe('readZip', () => {
     mkdirSync(join(folder, 'folder'));
     execFileSync('mkfifo', [join(folder, 'pipe')]);
     for (const name of ['absent', 'folder', 'pipe'])
-      await expect(readZip(join(folder, name))).rejects.toMatchObject({ code: 'zip-unreadable', file: join(folder, name) });
+      await expect(readZip(join(folder, name))).rejects.toMatchObject({
+        code: 'zip-unreadable',
+        file: join(folder, name),
+      });
   });
 
   it('refuses a file larger than its limits allow', async () => {
