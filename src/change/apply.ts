@@ -1,0 +1,195 @@
+import { dirname } from 'node:path';
+import { CmsadmError } from '../errors.ts';
+import { hardLink, readFact, readText, removeEmptyFolder, removeIfThere, rename, syncFolder } from '../host/root.ts';
+import type { Host } from '../host/system.ts';
+import { paths, raiseEpoch } from '../pair/state.ts';
+import { backupOf, type TransactionId, transactionId } from '../pair/tag.ts';
+import type { Change, ServiceWork } from './change.ts';
+import { decide, type Manifest, note, readJournal } from './journal.ts';
+import { assertSshd, watchSshd } from './ssh-watch.ts';
+import { stagedName, unstage } from './stage.ts';
+import { disarm } from './way-back.ts';
+
+/** What a way back did, and what it left to a person. */
+export type PutBack = {
+  readonly files: readonly string[];
+  /** Files that somebody edited meanwhile, and where that edit is kept. */
+  readonly edited: readonly string[];
+  /** Units that a person must restart. */
+  readonly leftToDo: readonly string[];
+};
+
+/**
+ * Makes the staged change live: backups by hard link, renames in a fixed order, then only the services that read the
+ * changed files, then their health.
+ * @throws CmsadmError sshd-judged-bad, service-failed, service-unhealthy; the caller then puts back
+ */
+export async function commit(host: Host, change: Change): Promise<void> {
+  const id = transactionId(change.tag, change.step);
+  const watched = change.sshWatch ? await watchSshd(host, change.sshWatch) : undefined;
+  note(host.root, id, 'committing', host.system.clock());
+  if (change.epoch !== null) raiseEpoch(host.root, change.epoch);
+  await retire(host, change.services.stop);
+  for (const file of change.files) {
+    if (file.before !== null) hardLink(host.root, file.path, backupOf(file.path, change.tag));
+    if (file.after) rename(host.root, stagedName(file.path, change.tag), file.path);
+    else removeIfThere(host.root, file.path);
+    syncFolder(host.root, dirname(file.path));
+  }
+  if (watched) await assertSshd(host, change, watched);
+  await workServices(
+    host,
+    change.services,
+    change.files.some((file) => file.kind === 'unit'),
+  );
+  note(host.root, id, 'committed', host.system.clock());
+}
+
+// While its unit file is still there: systemd disables nothing that it can't read.
+async function retire(host: Host, units: readonly string[]): Promise<void> {
+  const states = await host.system.units(units);
+  const present = units.filter((unit) => states[unit]?.exists);
+  await host.system.control('disable', present);
+  await host.system.control('stop', present);
+}
+
+async function workServices(host: Host, work: ServiceWork, unitsChanged: boolean): Promise<void> {
+  const touched = [...work.reload, ...work.restart];
+  const before = await host.system.units(touched);
+  if (unitsChanged) await host.system.reloadUnitFiles();
+  await host.system.control('try-reload-or-restart', work.reload);
+  await host.system.control('try-restart', work.restart);
+  await host.system.control('enable', [...work.enable, ...work.start]);
+  await host.system.control('restart', work.start);
+  await healthy(host, [...touched.filter((unit) => before[unit]?.active), ...work.start], work.seconds);
+}
+
+/** Waits until all units are active. @throws CmsadmError service-unhealthy */
+export async function healthy(host: Host, units: readonly string[], seconds: number): Promise<void> {
+  const deadline = host.system.clock() + seconds * 1000;
+  for (;;) {
+    const states = await host.system.units(units);
+    const down = units.filter((unit) => !states[unit]?.active);
+    if (down.length === 0) return;
+    if (host.system.clock() > deadline)
+      throw new CmsadmError('service-unhealthy', `${down.join(', ')} did not become active within ${seconds} s.`, {
+        remedy: `See \`journalctl -u ${down[0]}\` there.`,
+      });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+/**
+ * Confirms: from here on nothing puts this change back.
+ * @throws CmsadmError put-back-already
+ */
+export async function confirm(host: Host, id: TransactionId): Promise<void> {
+  if (decide(host.root, id, 'confirmed') === 'put-back')
+    throw new CmsadmError('put-back-already', `${id} was put back on this server before it could be confirmed.`);
+  const { manifest, states } = readJournal(host.root, id);
+  await disarm(host, id);
+  unstage(
+    host,
+    manifest.files.map((file) => file.path),
+    manifest.tag,
+  );
+  await retire(host, manifest.afterwards.disableUnits);
+  for (const path of manifest.afterwards.removeFiles) {
+    if (readText(host.root, path) === undefined) continue;
+    hardLinkOnce(host, path, backupOf(path, manifest.tag));
+    removeIfThere(host.root, path);
+  }
+  if (manifest.afterwards.disableUnits.length > 0) await host.system.reloadUnitFiles();
+  if (!states.includes('confirmed')) note(host.root, id, 'confirmed', host.system.clock());
+  if (manifest.afterwards.removeProgram) await host.system.runInstaller(`${paths.program}/templates`, ['--remove']);
+}
+
+const hardLinkOnce = (host: Host, from: string, to: string): void => {
+  if (readFact(host.root, to).state === 'absent') hardLink(host.root, from, to);
+};
+
+/**
+ * Puts a change back: files newest first, then the services that read them. Repeatable; a failing step does not stop
+ * the others, all failures are told at the end.
+ * @param by `operator`: a person is there, so service-affecting units are restarted; `itself`: they are left and named
+ * @throws CmsadmError confirmed-already, put-back-incomplete
+ */
+export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'itself'): Promise<PutBack> {
+  if (decide(host.root, id, 'put-back') === 'confirmed')
+    throw new CmsadmError('confirmed-already', `${id} is confirmed on this server; restore its tag instead.`, {
+      remedy: 'cmsadm config_HA restore',
+    });
+  const { manifest, states } = readJournal(host.root, id);
+  const problems: string[] = [];
+  const edited: string[] = [];
+  const files: string[] = [];
+  const live = states.includes('committing');
+  if (live) await attempt(problems, () => retire(host, [...manifest.services.enable, ...manifest.services.start]));
+  for (const file of [...manifest.files].reverse()) {
+    try {
+      const outcome = putBackFile(host, file, manifest);
+      if (outcome !== 'untouched') files.push(file.path);
+      if (outcome === 'edited') edited.push(`${file.path}.${manifest.tag}.edited`);
+    } catch (error) {
+      problems.push(`${file.path}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  for (const folder of [...manifest.madeFolders].reverse()) removeEmptyFolder(host.root, folder);
+  const leftToDo = live ? await servicesBack(host, manifest, by, problems) : [];
+  await disarm(host, id);
+  if (problems.length > 0)
+    throw new CmsadmError('put-back-incomplete', `Not everything of ${id} could be put back.`, {
+      details: problems,
+      remedy: 'Remove the cause (disk, permissions), then run `cmsadm recover`.',
+    });
+  if (!states.includes('put-back')) note(host.root, id, 'put-back', host.system.clock());
+  return { files, edited, leftToDo };
+}
+
+function putBackFile(
+  host: Host,
+  file: Manifest['files'][number],
+  manifest: Manifest,
+): 'untouched' | 'restored' | 'edited' {
+  const backup = backupOf(file.path, manifest.tag);
+  const now = readFact(host.root, file.path);
+  const found = now.state === 'file' ? now.sha256 : null;
+  removeIfThere(host.root, stagedName(file.path, manifest.tag));
+  const hasBackup = readFact(host.root, backup).state === 'file';
+  if (found === file.before) {
+    // Not yet replaced; a backup is then only a second name of the file itself.
+    if (hasBackup) removeIfThere(host.root, backup);
+    return 'untouched';
+  }
+  if (file.before !== null && !hasBackup) throw new Error(`its backup ${backup} is gone`);
+  const wasEdited = found !== null && found !== file.after;
+  if (wasEdited) hardLinkOnce(host, file.path, `${backup}.edited`);
+  if (file.before === null) removeIfThere(host.root, file.path);
+  else rename(host.root, backup, file.path);
+  syncFolder(host.root, dirname(file.path));
+  return wasEdited ? 'edited' : 'restored';
+}
+
+async function attempt(problems: string[], work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    problems.push(error instanceof CmsadmError ? [error.message, ...error.details].join(' / ') : String(error));
+  }
+}
+
+async function servicesBack(
+  host: Host,
+  manifest: Manifest,
+  by: 'operator' | 'itself',
+  problems: string[],
+): Promise<string[]> {
+  const { services } = manifest;
+  const mayRestart = services.restart.filter((unit) => by === 'operator' || !services.affecting.includes(unit));
+  await attempt(problems, () => host.system.reloadUnitFiles());
+  await attempt(problems, () => host.system.control('try-reload-or-restart', services.reload));
+  await attempt(problems, () => host.system.control('try-restart', mayRestart));
+  await attempt(problems, () => host.system.control('enable', services.stop));
+  await attempt(problems, () => host.system.control('start', services.stop));
+  return services.restart.filter((unit) => !mayRestart.includes(unit));
+}

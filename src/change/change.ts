@@ -1,0 +1,88 @@
+import type { FileKind } from '../pair/managed-files.ts';
+import type { Step, Tag } from '../pair/tag.ts';
+
+/** What one file becomes. Content is latin1 text, one character per byte. */
+export type FileChange = {
+  readonly path: string;
+  readonly kind: FileKind;
+  /** SHA-256 of what the plan saw; null where there was no file. */
+  readonly before: string | null;
+  /** The new file; null where the file goes away. */
+  readonly after: {
+    readonly content: string;
+    readonly mode: number;
+    readonly owner: string;
+    readonly group: string;
+  } | null;
+  /** Never shown in a diff or a journal. */
+  readonly secret: boolean;
+  /** True for a pair key: the server makes the content itself, it is never sent. */
+  readonly generated: boolean;
+};
+
+/** The services that a change touches, by unit name. */
+export type ServiceWork = {
+  readonly reload: readonly string[];
+  readonly restart: readonly string[];
+  /** Enabled for the next boot only. */
+  readonly enable: readonly string[];
+  /** Enabled for the next boot and started. */
+  readonly start: readonly string[];
+  /** Stopped and disabled. */
+  readonly stop: readonly string[];
+  /** Restarted only when a person is present: their restart interrupts the service. */
+  readonly affecting: readonly string[];
+  /** Longest time in seconds until all of them are healthy again. */
+  readonly seconds: number;
+};
+
+/** Everything that one server does in one transaction: plain data, made by a pure plan. */
+export type Change = {
+  readonly tag: Tag;
+  readonly step: Step;
+  /** As the operator knows it: `set up roles`, `reverse roles`… */
+  readonly operation: string;
+  readonly operator: string;
+  /** FQDN of the server that carries it out. */
+  readonly server: string;
+  readonly files: readonly FileChange[];
+  readonly services: ServiceWork;
+  /** The new epoch, written to the high-water mark; null where roles stay as they are. */
+  readonly epoch: number | null;
+  /** Seconds until an unconfirmed change is put back. */
+  readonly confirmSeconds: number;
+  /** Connections whose effective sshd settings must not change; only where sshd's files change. */
+  readonly sshWatch: {
+    readonly peer: { readonly address: string; readonly fqdn: string };
+    readonly own: string;
+    readonly port: number;
+    /** root must be able to come in from the peer afterwards. */
+    readonly mayEnter: boolean;
+  } | null;
+  /** Done after the confirmation only: what a way back would have needed. */
+  readonly afterwards: {
+    readonly removeFiles: readonly string[];
+    readonly disableUnits: readonly string[];
+    readonly removeProgram: boolean;
+  };
+};
+
+export const noServices: ServiceWork = {
+  reload: [],
+  restart: [],
+  enable: [],
+  start: [],
+  stop: [],
+  affecting: [],
+  seconds: 0,
+};
+export const nothingAfterwards: Change['afterwards'] = { removeFiles: [], disableUnits: [], removeProgram: false };
+
+/** Nothing to do on this server. */
+export const isEmpty = (change: Change): boolean =>
+  change.files.length === 0 &&
+  change.services.enable.length === 0 &&
+  change.services.start.length === 0 &&
+  change.services.stop.length === 0 &&
+  change.services.restart.length === 0 &&
+  change.services.reload.length === 0;

@@ -1,0 +1,177 @@
+import { makeKeyPair } from '../host/pair-key.ts';
+import { readFact, readText } from '../host/root.ts';
+import type { Session } from '../host/session.ts';
+import { connectPeer, type PublicKey } from '../host/ssh-client.ts';
+import type { Host } from '../host/system.ts';
+import { readAlarms } from '../pair/alarms.ts';
+import { type About, type Facts, readFacts } from '../pair/facts.ts';
+import { type Link, paths } from '../pair/state.ts';
+import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
+import type { OsFamily, Profile } from '../profile/schema.ts';
+import { commit, confirm, type PutBack, putBack } from './apply.ts';
+import type { Change } from './change.ts';
+import {
+  type Decision,
+  type Manifest,
+  note,
+  type Part,
+  readDecision,
+  readJournal,
+  transactions,
+  unfinished,
+} from './journal.ts';
+import { type Claim, type LockOwner, lockOwner, releaseLock, takeLock } from './lock.ts';
+import { stage } from './stage.ts';
+import { arm } from './way-back.ts';
+
+/** A confirmed change that can be restored: its manifest and the contents it replaced. */
+export type TagFacts = {
+  readonly manifest: Manifest;
+  /** What stood in each file before; null where there was none, undefined where the backup is gone. */
+  readonly before: Readonly<
+    Record<
+      string,
+      { readonly content: string; readonly mode: number; readonly owner: string; readonly group: string } | null
+    >
+  >;
+  readonly missing: readonly string[];
+};
+
+export type Standing = {
+  readonly lock: LockOwner | undefined;
+  readonly unfinished: readonly TransactionId[];
+  readonly alarms: readonly { readonly at: string; readonly text: string }[];
+};
+
+/** What one server does of a transaction: the same functions here and, as verbs, on the peer. */
+export type Server = {
+  facts(about: About): Promise<Facts>;
+  standing(): Promise<Standing>;
+  lock(claim: Claim): Promise<void>;
+  unlock(): Promise<void>;
+  /** Makes the pair's key in memory if this server has none; tells its public half. */
+  key(): Promise<PublicKey>;
+  /** Installs the carried program for good. */
+  installProgram(): Promise<void>;
+  stage(args: { change: Change; part: Part }): Promise<{ id: TransactionId; unjudged: string[] }>;
+  arm(args: { id: TransactionId; seconds: number }): Promise<void>;
+  commit(args: { id: TransactionId }): Promise<void>;
+  asked(args: { id: TransactionId }): Promise<void>;
+  confirm(args: { id: TransactionId }): Promise<void>;
+  putBack(args: { id: TransactionId; by: 'operator' | 'itself' }): Promise<PutBack>;
+  outcome(args: { id: TransactionId }): Promise<Decision | 'undecided' | 'unknown'>;
+  /** A fresh login on the other server with the pair's key. */
+  proveLogin(args: { link: Link }): Promise<void>;
+  tags(): Promise<readonly { manifest: Manifest; decision: Decision | undefined }[]>;
+  tag(args: { tag: Tag }): Promise<TagFacts | undefined>;
+};
+
+export type Context = {
+  readonly host: Host;
+  readonly profile: Profile;
+  readonly family: OsFamily;
+  /** The private run-time folder of a first contact. */
+  readonly carriedIn: string | undefined;
+};
+
+/** The functions of this very server. */
+export function localServer({ host, profile, family, carriedIn }: Context): Server {
+  const staged = new Map<TransactionId, Change>();
+  const keyFiles = new Map<string, string>();
+  return {
+    facts: (about) => readFacts(host, profile, about),
+    standing: async () => ({ lock: lockOwner(host), unfinished: unfinished(host.root), alarms: readAlarms(host.root) }),
+    lock: async (claim) => takeLock(host, claim),
+    unlock: async () => releaseLock(host),
+    key: async () => {
+      const [type, base64] = (readText(host.root, `${paths.pairKey}.pub`) ?? '').trim().split(/\s+/);
+      if (type && base64) return { type, base64 };
+      const made = makeKeyPair('cmsadm-pair');
+      keyFiles.set(paths.pairKey, made.privateKey).set(`${paths.pairKey}.pub`, made.publicLine);
+      return made.publicKey;
+    },
+    installProgram: async () => {
+      if (carriedIn !== undefined) await host.system.runInstaller(carriedIn, []);
+    },
+    stage: async ({ change, part }) => {
+      const done = await stage(host, profile, family, change, part, (path) => keyFiles.get(path) ?? '');
+      staged.set(done.id, change);
+      return done;
+    },
+    arm: ({ id, seconds }) => arm(host, id, seconds),
+    commit: async ({ id }) => {
+      const change = staged.get(id);
+      if (!change) throw new Error(`${id} was not staged in this session`);
+      await commit(host, change);
+    },
+    asked: async ({ id }) => note(host.root, id, 'asked', host.system.clock()),
+    confirm: ({ id }) => confirm(host, id),
+    putBack: ({ id, by }) => putBack(host, id, by),
+    outcome: async ({ id }) =>
+      transactions(host.root).includes(id) ? (readDecision(host.root, id) ?? 'undecided') : 'unknown',
+    proveLogin: async ({ link }) => {
+      const session = await loginToPeer(host, link);
+      session.close();
+    },
+    tags: async () =>
+      transactions(host.root).map((id) => {
+        const { manifest, decision } = readJournal(host.root, id);
+        return { manifest, decision };
+      }),
+    tag: async ({ tag }) => readTag(host, tag),
+  };
+}
+
+/** A session over the pair's key with the server that the link names. @throws CmsadmError not-linked, and those of connectPeer */
+export function loginToPeer(host: Host, link: Link): Promise<Session> {
+  const key = readText(host.root, paths.pairKey) ?? '';
+  return connectPeer(
+    host.system.connect,
+    { address: link.peer.address, port: link.peer.port, user: 'root', pins: link.peer.hostKeys },
+    key,
+  );
+}
+
+function readTag(host: Host, tag: Tag): TagFacts | undefined {
+  const id = `${tag}.change`;
+  if (!transactions(host.root).includes(id)) return undefined;
+  const { manifest } = readJournal(host.root, id);
+  const before: Record<string, TagFacts['before'][string]> = {};
+  const missing: string[] = [];
+  for (const file of manifest.files) {
+    if (file.before === null) before[file.path] = null;
+    else {
+      const backup = readFact(host.root, backupOf(file.path, tag));
+      if (backup.state === 'file')
+        before[file.path] = { content: backup.content, mode: backup.mode, owner: backup.owner, group: backup.group };
+      else missing.push(backupOf(file.path, tag));
+    }
+  }
+  return { manifest, before, missing };
+}
+
+/**
+ * The other server's functions, called over a session. The protocol number in the greeting vouches for the shape of
+ * what comes back; that is why the answers are taken as they are.
+ */
+export function remoteServer(session: Session): Server {
+  const call = (verb: keyof Server) => (args?: unknown) => session.call(verb, args) as Promise<never>;
+  return {
+    facts: call('facts'),
+    standing: call('standing'),
+    lock: call('lock'),
+    unlock: call('unlock'),
+    key: call('key'),
+    installProgram: call('installProgram'),
+    stage: call('stage'),
+    arm: call('arm'),
+    commit: call('commit'),
+    asked: call('asked'),
+    confirm: call('confirm'),
+    putBack: call('putBack'),
+    outcome: call('outcome'),
+    proveLogin: call('proveLogin'),
+    tags: call('tags'),
+    tag: call('tag'),
+  };
+}

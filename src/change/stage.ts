@@ -1,0 +1,140 @@
+import { basename, dirname, join } from 'node:path';
+import { CmsadmError } from '../errors.ts';
+import {
+  at,
+  makeFolders,
+  type Ownership,
+  readFact,
+  readText,
+  removeEmptyFolder,
+  removeIfThere,
+  syncFolder,
+  writeNew,
+} from '../host/root.ts';
+import type { Host } from '../host/system.ts';
+import { managedFiles } from '../pair/managed-files.ts';
+import { paths } from '../pair/state.ts';
+import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
+import type { OsFamily, Profile } from '../profile/schema.ts';
+import type { Change, FileChange } from './change.ts';
+import { beginJournal, forget, manifestOf, note, type Part } from './journal.ts';
+
+/** The new content, complete and on disk, beside the file that it will replace. */
+export const stagedName = (path: string, tag: Tag): string => join(dirname(path), `.${basename(path)}.${tag}.staged`);
+
+const judgedStaged: Readonly<Record<string, 'chrony' | 'nftables' | 'iptables'>> = {
+  chrony: 'chrony',
+  nftables: 'nftables',
+  iptables: 'iptables',
+};
+
+/**
+ * Prepares a change without touching anything live: checks that every file is still what the plan saw, writes the new
+ * contents beside their targets with their final mode and owner, and lets the programs that read them judge them.
+ * @param generated the content of a file that this server makes itself (its pair key)
+ * @returns the transaction's id and the files that no program could judge
+ * @throws CmsadmError file-changed, file-refused, path-refused, judged-bad; nothing is left behind then
+ */
+export async function stage(
+  host: Host,
+  profile: Profile,
+  family: OsFamily,
+  change: Change,
+  part: Part,
+  generated: (path: string) => string,
+): Promise<{ id: TransactionId; unjudged: string[] }> {
+  refuseForeignPaths(change, profile, family);
+  for (const file of change.files) refuseIfChanged(host, file, change);
+  const made: string[] = [];
+  for (const file of change.files)
+    if (file.after)
+      made.push(...makeFolders(host.root, dirname(file.path), dirname(file.path) === '/root/.ssh' ? 0o700 : 0o755));
+  const id = beginJournal(host.root, manifestOf(change, part, host.system.clock(), made, generated));
+  try {
+    for (const file of change.files) writeStaged(host, file, change.tag, generated);
+    const unjudged = await judgeStaged(host, change);
+    note(host.root, id, 'staged', host.system.clock());
+    return { id, unjudged };
+  } catch (error) {
+    unstage(
+      host,
+      change.files.map((file) => file.path),
+      change.tag,
+    );
+    for (const folder of made.reverse()) removeEmptyFolder(host.root, folder);
+    forget(host.root, id);
+    throw error;
+  }
+}
+
+/** Takes away what stage wrote. */
+export function unstage(host: Host, files: readonly string[], tag: Tag): void {
+  for (const path of files) removeIfThere(host.root, stagedName(path, tag));
+}
+
+// A peer's verbs write only what this server's own table names.
+function refuseForeignPaths(change: Change, profile: Profile, family: OsFamily): void {
+  const known = new Set(managedFiles(profile, family).map((row) => row.path));
+  const foreign = [...change.files.map((file) => file.path), ...change.afterwards.removeFiles].filter(
+    (path) => !known.has(path),
+  );
+  if (foreign.length > 0)
+    throw new CmsadmError(
+      'path-refused',
+      `The profile "${profile.name}" of ${change.server} does not manage ${foreign.join(', ')}.`,
+      {
+        server: change.server,
+        remedy: `Use the same profile on both servers (${paths.settings}).`,
+      },
+    );
+}
+
+function refuseIfChanged(host: Host, file: FileChange, change: Change): void {
+  const now = readFact(host.root, file.path);
+  if (now.state === 'refused')
+    throw new CmsadmError('file-refused', `${file.path} on ${change.server} ${now.why}.`, {
+      server: change.server,
+      file: file.path,
+      remedy: 'Make it a regular file that root may write.',
+    });
+  const found = now.state === 'file' ? now.sha256 : null;
+  if (found !== file.before)
+    throw new CmsadmError('file-changed', `${file.path} on ${change.server} is no longer what the plan saw.`, {
+      server: change.server,
+      file: file.path,
+      remedy: 'Run the command again: it makes a new plan from the file as it is now.',
+    });
+  if (readText(host.root, backupOf(file.path, change.tag)) !== undefined)
+    throw new CmsadmError('tag-taken', `${backupOf(file.path, change.tag)} exists.`, {
+      server: change.server,
+      remedy: 'Start again.',
+    });
+}
+
+function writeStaged(host: Host, file: FileChange, tag: Tag, generated: (path: string) => string): void {
+  if (!file.after) return;
+  const own: Ownership = file.after;
+  writeNew(host.root, stagedName(file.path, tag), file.generated ? generated(file.path) : file.after.content, own);
+  syncFolder(host.root, dirname(file.path));
+}
+
+async function judgeStaged(host: Host, change: Change): Promise<string[]> {
+  const unjudged: string[] = [];
+  for (const file of change.files) {
+    const judge = judgedStaged[file.kind];
+    if (!judge || !file.after) continue;
+    const verdict = await host.system.judge(judge, at(host.root, stagedName(file.path, change.tag)));
+    if (!verdict.ran) unjudged.push(file.path);
+    else if (verdict.problem !== undefined)
+      throw new CmsadmError(
+        'judged-bad',
+        `The new ${file.path} of ${change.server} would not be accepted: ${verdict.problem}`,
+        {
+          server: change.server,
+          file: file.path,
+          remedy: `Correct what is wrong in ${file.path} there; the file that is in force was not touched.`,
+        },
+      );
+  }
+  return unjudged;
+}

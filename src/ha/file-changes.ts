@@ -1,0 +1,78 @@
+import type { FileChange } from '../change/change.ts';
+import { CmsadmError } from '../errors.ts';
+import type { ManagedFact } from '../pair/facts.ts';
+import type { FileRow } from '../pair/managed-files.ts';
+
+/** A file that can't be brought to what is wanted, and why. */
+export type FileProblem = {
+  readonly path: string;
+  readonly text: string;
+  readonly details: readonly string[];
+  readonly remedy: string;
+};
+
+/** The change of one file, or undefined where it stays as it is. */
+export function fileChange(file: ManagedFact, text: string | undefined): FileChange | undefined {
+  const { row, fact } = file;
+  const before = fact.state === 'file' ? fact.sha256 : null;
+  const base = { path: row.path, kind: row.kind, before, secret: row.secret, generated: false };
+  if (text === undefined) return before === null ? undefined : { ...base, after: null };
+  if (fact.state === 'file')
+    return fact.content === text
+      ? undefined
+      : { ...base, after: { content: text, mode: fact.mode, owner: fact.owner, group: fact.group } };
+  if (text === '' || !row.create) return undefined;
+  return { ...base, after: { content: text, mode: row.mode, owner: 'root', group: 'root' } };
+}
+
+/** The change of a file with all that may be wrong with it collected, none thrown. */
+export function attemptFile(
+  file: ManagedFact,
+  text: () => string | undefined,
+  problems: FileProblem[],
+): FileChange | undefined {
+  const { row, fact } = file;
+  if (fact.state === 'refused') {
+    problems.push({
+      path: row.path,
+      text: `${row.path} ${fact.why}.`,
+      details: [],
+      remedy: 'Make it a regular file that root may read and write.',
+    });
+    return undefined;
+  }
+  try {
+    const change = fileChange(file, text());
+    if (change) problems.push(...refusals(file, row));
+    return change;
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    problems.push({
+      path: row.path,
+      text: error.message,
+      details: error.details,
+      remedy: error.remedy ?? `Correct ${row.path}.`,
+    });
+    return undefined;
+  }
+}
+
+function refusals(file: ManagedFact, row: FileRow): FileProblem[] {
+  const { fact, notWritable } = file;
+  const found: FileProblem[] = [];
+  if (notWritable !== undefined)
+    found.push({
+      path: row.path,
+      text: `${row.path}: ${notWritable}.`,
+      details: [],
+      remedy: 'Mount it read-write, take the immutable flag off, or make room.',
+    });
+  if (fact.state === 'file' && !row.owners.includes(fact.owner))
+    found.push({
+      path: row.path,
+      text: `${row.path} belongs to ${fact.owner}; allowed: ${row.owners.join(', ')}.`,
+      details: [],
+      remedy: `chown ${row.owners[0]} ${row.path}`,
+    });
+  return found;
+}

@@ -1,0 +1,114 @@
+import { type Change, type FileChange, nothingAfterwards } from '../change/change.ts';
+import type { TagFacts } from '../change/server.ts';
+import { CmsadmError } from '../errors.ts';
+import type { Facts } from '../pair/facts.ts';
+import { type Link, type Pair, parsePair, paths, printPair } from '../pair/state.ts';
+import type { Profile } from '../profile/schema.ts';
+import type { Run } from './answers.ts';
+import { fileChange } from './file-changes.ts';
+import { serviceWork } from './service-work.ts';
+import { unitName } from './setup.ts';
+import { undoneText } from './wanted-files.ts';
+
+/**
+ * Restore on one server: every file of a tag gets back what stood there before, under a new tag and a new epoch. What
+ * was edited since is kept in the new tag's backup. The link stays.
+ * @throws CmsadmError backup-missing, with the names of the backups that are gone
+ */
+export function planRestore(
+  facts: Facts,
+  server: string,
+  tag: TagFacts,
+  epoch: number,
+  profile: Profile,
+  run: Run,
+): Change {
+  if (tag.missing.length > 0)
+    throw new CmsadmError('backup-missing', `The tag ${tag.manifest.tag} is not whole on ${server}.`, {
+      server,
+      details: tag.missing.map((path) => `missing: ${path}`),
+      remedy: 'Restore another tag, or put the named files back from your own backup.',
+    });
+  const files = facts.files.flatMap((file): FileChange[] => {
+    const before = tag.before[file.row.path];
+    if (before === undefined || file.row.step !== 'change') return [];
+    const content =
+      before === null ? undefined : file.row.path === paths.pair ? atEpoch(before.content, epoch) : before.content;
+    const change = fileChange(file, content);
+    if (!change?.after || before === null) return change ? [change] : [];
+    return [{ ...change, after: { ...change.after, mode: before.mode, owner: before.owner, group: before.group } }];
+  });
+  const agentGoes = files.some((file) => file.path === paths.agentUnit && file.after === null);
+  const agentActs = !agentGoes && files.some((file) => file.path === paths.pair || file.path === paths.agentUnit);
+  return {
+    ...whole(facts, server, 'restore backup tag', files, profile, run),
+    services: serviceWork(profile, facts, files, {
+      start: agentActs ? [profile.agentUnit] : [],
+      stop: agentGoes ? [profile.agentUnit] : [],
+    }),
+    epoch,
+  };
+}
+
+// A restored role is a new role: it must not look older than what the other server knows.
+const atEpoch = (text: string, epoch: number): string => {
+  const pair: Pair = parsePair(text);
+  return printPair({ ...pair, epoch });
+};
+
+const whole = (
+  facts: Facts,
+  server: string,
+  operation: string,
+  files: readonly FileChange[],
+  profile: Profile,
+  run: Run,
+): Change => ({
+  tag: run.tag,
+  step: 'change',
+  operation,
+  operator: run.operator,
+  server,
+  files,
+  services: serviceWork(profile, facts, files),
+  epoch: null,
+  confirmSeconds: profile.confirmSeconds,
+  sshWatch: null,
+  afterwards: nothingAfterwards,
+});
+
+/** Files that a way back needs until the end; they go after the confirmation. */
+const lastToGo: readonly string[] = [paths.recoverUnit];
+
+/** Disable on one server: our lines out of every file, our own files and units gone, backups kept. */
+export function planDisable(facts: Facts, server: string, link: Link, profile: Profile, run: Run): Change {
+  const files = facts.files
+    .filter(({ row }) => !lastToGo.includes(row.path))
+    .flatMap((file): FileChange[] => {
+      const text = undoneText(file);
+      // A file that held nothing but our lines was ours.
+      const change = fileChange(file, text === '' ? undefined : text);
+      return change && !(file.fact.state === 'file' && file.fact.content === text) ? [change] : [];
+    });
+  const present = (path: string): boolean =>
+    facts.files.some(({ row, fact }) => row.path === path && fact.state === 'file');
+  return {
+    ...whole(facts, server, 'disable HA', files, profile, run),
+    services: serviceWork(profile, facts, files, {
+      stop: facts.units[profile.agentUnit]?.exists ? [profile.agentUnit] : [],
+    }),
+    sshWatch: files.some(({ kind }) => kind === 'sshd_config' || kind === 'sshd_drop_in')
+      ? {
+          peer: { address: link.peer.address, fqdn: link.peer.fqdn },
+          own: link.self.address,
+          port: facts.sshPort,
+          mayEnter: false,
+        }
+      : null,
+    afterwards: {
+      removeFiles: lastToGo.filter(present),
+      disableUnits: lastToGo.filter(present).map(unitName),
+      removeProgram: link.broughtProgram,
+    },
+  };
+}

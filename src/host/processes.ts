@@ -1,0 +1,43 @@
+import { CmsadmError } from '../errors.ts';
+
+export type Outcome = { readonly stdout: string; readonly stderr: string; readonly exitCode: number };
+
+/**
+ * Runs a program with a fixed C locale and waits; never through a shell.
+ * @param options timeout in milliseconds (default 30,000); input for standard input
+ * @returns its output whatever its exit code; 127 where the program is missing
+ */
+export async function run(
+  argv: readonly string[],
+  options: { readonly timeout?: number; readonly input?: string } = {},
+): Promise<Outcome> {
+  const { execa } = await import('execa');
+  const [program = '', ...args] = argv;
+  const result = await execa(program, args, {
+    reject: false,
+    stripFinalNewline: false,
+    timeout: options.timeout ?? 30_000,
+    input: options.input ?? '',
+    env: { LC_ALL: 'C', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+  });
+  const missing = result.exitCode === undefined;
+  return {
+    stdout: result.stdout ?? '',
+    stderr: missing && !result.stderr ? String(result.shortMessage ?? '') : (result.stderr ?? ''),
+    exitCode: result.exitCode ?? 127,
+  };
+}
+
+/**
+ * Like `run`, but a failure is an error.
+ * @throws CmsadmError program-failed with the last lines of what it said
+ */
+export async function runOrFail(argv: readonly string[], options: { readonly timeout?: number } = {}): Promise<string> {
+  const outcome = await run(argv, options);
+  if (outcome.exitCode === 0) return outcome.stdout;
+  throw new CmsadmError('program-failed', `"${argv.join(' ')}" failed with ${outcome.exitCode}.`, {
+    details: lastLines(outcome.stderr || outcome.stdout),
+  });
+}
+
+export const lastLines = (text: string, count = 5): string[] => text.trimEnd().split('\n').slice(-count);

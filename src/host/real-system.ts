@@ -1,0 +1,201 @@
+import * as fs from 'node:fs';
+import * as net from 'node:net';
+import * as os from 'node:os';
+import type { Duplex } from 'node:stream';
+import { CmsadmError } from '../errors.ts';
+import { parseAddresses, parseListeners, parseRouteSource } from './network.ts';
+import { lastLines, run, runOrFail } from './processes.ts';
+import type { Identity, ServiceVerb, System, UnitState, Verdict } from './system.ts';
+
+const readOr = (file: string, other: string): string => {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch {
+    return other; // a file of /proc or /etc that this kernel or distribution does not have
+  }
+};
+
+/** Reads os-release(5): name, version and the family by ID and ID_LIKE. */
+export function parseOsRelease(text: string): Pick<Identity, 'osName' | 'osVersion' | 'osFamily'> {
+  const field = (name: string): string => new RegExp(`^${name}="?([^"\n]*)"?$`, 'm').exec(text)?.[1] ?? '';
+  const like = `${field('ID')} ${field('ID_LIKE')}`.split(' ');
+  const osFamily = like.includes('debian')
+    ? 'debian'
+    : like.some((id) => ['rhel', 'fedora', 'centos'].includes(id))
+      ? 'rhel'
+      : 'other';
+  return { osName: field('NAME') || 'unknown', osVersion: field('VERSION_ID') || 'unknown', osFamily };
+}
+
+function timeZone(): string {
+  const link = (() => {
+    try {
+      return fs.readlinkSync('/etc/localtime');
+    } catch {
+      return ''; // a copied zone file instead of a link: /etc/timezone or the process tells
+    }
+  })();
+  const zone =
+    link.split('/zoneinfo/')[1] ??
+    (readOr('/etc/timezone', '').trim() || Intl.DateTimeFormat().resolvedOptions().timeZone);
+  return ['UTC', 'Etc/UTC', 'Etc/UCT', 'Etc/Zulu', 'UCT', 'Zulu'].includes(zone) ? 'UTC' : zone;
+}
+
+async function identity(): Promise<Identity> {
+  const links = parseAddresses((await run(['ip', '-j', '-d', 'addr'])).stdout);
+  return {
+    hostname: os.hostname(),
+    ...parseOsRelease(readOr('/etc/os-release', '')),
+    arch: os.machine(),
+    root: process.getuid?.() === 0,
+    cpus: os.cpus().length,
+    memoryMb: Math.round(os.totalmem() / 1048576),
+    timeZone: timeZone(),
+    ethernetPorts: links.ethernetPorts,
+  };
+}
+
+async function units(names: readonly string[]): Promise<Record<string, UnitState>> {
+  if (names.length === 0) return {};
+  const shown = await run(['systemctl', 'show', '--property=Id,LoadState,ActiveState,UnitFileState', ...names]);
+  if (shown.exitCode !== 0)
+    throw new CmsadmError('service-manager-unreachable', 'systemd does not answer.', {
+      details: lastLines(shown.stderr),
+      remedy: 'See `systemctl status` on this server.',
+    });
+  const blocks = shown.stdout.trimEnd().split('\n\n');
+  return Object.fromEntries(
+    names.map((name, i) => {
+      const field = (key: string): string => new RegExp(`^${key}=(.*)$`, 'm').exec(blocks[i] ?? '')?.[1] ?? '';
+      return [
+        name,
+        {
+          exists: field('LoadState') === 'loaded',
+          active: field('ActiveState') === 'active',
+          enabled: field('UnitFileState') === 'enabled',
+        },
+      ];
+    }),
+  );
+}
+
+async function control(verb: ServiceVerb, names: readonly string[]): Promise<void> {
+  if (names.length === 0) return;
+  const outcome = await run(['systemctl', verb, '--', ...names], { timeout: 600_000 });
+  if (outcome.exitCode === 0) return;
+  const journal = await run([
+    'journalctl',
+    '--no-pager',
+    '-q',
+    '-n',
+    '5',
+    '-o',
+    'cat',
+    ...names.flatMap((name) => ['-u', name]),
+  ]);
+  throw new CmsadmError('service-failed', `systemctl ${verb} ${names.join(' ')} failed.`, {
+    details: [...lastLines(outcome.stderr, 3), ...lastLines(journal.stdout)].filter((line) => line !== ''),
+    remedy: `See \`journalctl -u ${names[0]}\` there.`,
+  });
+}
+
+const judges = {
+  sshd: () => ['sshd', '-t'],
+  chrony: (file: string) => ['chronyd', '-p', '-f', file],
+  nftables: (file: string) => ['nft', '-c', '-f', file],
+  iptables: (file: string) => ['iptables-restore', '--test', file],
+};
+
+async function judge(kind: keyof typeof judges, file: string): Promise<Verdict> {
+  const outcome = await run(judges[kind](file));
+  if (outcome.exitCode === 0) return { ran: true, problem: undefined };
+  if (outcome.exitCode === 127) return { ran: false };
+  return { ran: true, problem: lastLines(outcome.stderr || outcome.stdout, 3).join(' / ') };
+}
+
+const connect = (address: string, port: number): Promise<Duplex> =>
+  new Promise((resolve, reject) => {
+    const socket = net.connect({ host: address, port, timeout: 10_000 });
+    const fail = (why: string): void => {
+      socket.destroy();
+      reject(
+        new CmsadmError('unreachable', `No connection to ${address} port ${port}: ${why}.`, {
+          server: address,
+          remedy: `Check the address, the cable and the firewall; \`ssh -p ${port} ${address}\` should greet you.`,
+        }),
+      );
+    };
+    socket.once('timeout', () => fail('no answer within 10 s'));
+    socket.once('error', (error) => fail(error.message));
+    socket.once('connect', () => {
+      socket.removeAllListeners('error').removeAllListeners('timeout').setTimeout(0).setNoDelay(true);
+      resolve(socket);
+    });
+  });
+
+/** Start time of a process: proc(5) stat, field 22, counted after the name in brackets. */
+const processStart = (pid: number): string | undefined =>
+  readOr(`/proc/${pid}/stat`, '').split(') ')[1]?.split(' ')[19];
+
+/** The system of the server that the program runs on. */
+export const realSystem = (): System => ({
+  real: true,
+  identity,
+  clock: () => Date.now(),
+  addresses: async () => parseAddresses((await run(['ip', '-j', '-d', 'addr'])).stdout).addresses,
+  routeSource: async (address) => parseRouteSource((await run(['ip', '-j', 'route', 'get', address])).stdout),
+  disk: async (path) => {
+    const stat = await fs.promises.statfs(path);
+    const mb = (blocks: number): number => Math.floor((blocks * stat.bsize) / 1048576);
+    return { freeMb: mb(stat.bavail), totalMb: mb(stat.blocks) };
+  },
+  units,
+  control,
+  reloadUnitFiles: async () => void (await runOrFail(['systemctl', 'daemon-reload'])),
+  effectiveSshd: async (c) => {
+    const spec = `user=${c.user},host=${c.host},addr=${c.addr},laddr=${c.laddr},lport=${c.lport}`;
+    const outcome = await run(['sshd', '-T', '-C', spec]);
+    if (outcome.exitCode === 0) return outcome.stdout;
+    throw new CmsadmError('sshd-config-broken', 'sshd does not accept its own configuration.', {
+      details: lastLines(outcome.stderr),
+      remedy: 'Run `sshd -t` there and correct what it names.',
+    });
+  },
+  judge,
+  listeners: async () =>
+    (['tcp', 'tcp6', 'udp', 'udp6'] as const).flatMap((table) =>
+      parseListeners(readOr(`/proc/net/${table}`, ''), table.startsWith('tcp') ? 'tcp' : 'udp'),
+    ),
+  firewall: async () => {
+    const [firewalld, nft, iptables] = await Promise.all([
+      run(['systemctl', 'is-active', 'firewalld']),
+      run(['nft', 'list', 'ruleset']),
+      run(['iptables-save', '-t', 'filter']),
+    ]);
+    return {
+      firewalldActive: firewalld.stdout.trim() === 'active',
+      nftRuleset: nft.exitCode === 0 ? nft.stdout : '',
+      iptables: iptables.exitCode === 0 ? iptables.stdout : '',
+    };
+  },
+  arm: async (unit, seconds, argv) => {
+    await run(['systemctl', 'stop', `${unit}.timer`]);
+    // Without AccuracySec systemd may be a minute late.
+    await runOrFail([
+      'systemd-run',
+      '--quiet',
+      '--collect',
+      `--unit=${unit}`,
+      `--on-active=${seconds}`,
+      '--timer-property=AccuracySec=100ms',
+      '--',
+      ...argv,
+    ]);
+  },
+  disarm: async (unit) => void (await run(['systemctl', 'stop', `${unit}.timer`])),
+  connect,
+  bootId: () => readOr('/proc/sys/kernel/random/boot_id', 'unknown').trim(),
+  processStart,
+  runInstaller: async (folder, options) =>
+    void (await runOrFail(['sh', `${folder}/install`, ...options], { timeout: 120_000 })),
+});

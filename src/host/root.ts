@@ -1,0 +1,205 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { dirname, join } from 'node:path';
+import { CmsadmError } from '../errors.ts';
+
+/**
+ * The files of one server: everything stands below `prefix` (`/` on a real server).
+ * In a rehearsal the user who runs it stands for root: owners are neither set nor judged.
+ */
+export type Root = { readonly prefix: string; readonly ownersCount: boolean };
+
+/** What was found at a path. Content is latin1 text: one character per byte, so nothing is lost. */
+export type FileFact =
+  | { readonly state: 'absent' }
+  | {
+      readonly state: 'file';
+      readonly content: string;
+      readonly sha256: string;
+      readonly mode: number;
+      readonly owner: string;
+      readonly group: string;
+    }
+  /** Something that must not be replaced: a link, a folder, an immutable or unwritable file. */
+  | { readonly state: 'refused'; readonly why: string };
+
+export const sha256 = (content: string): string => createHash('sha256').update(content, 'latin1').digest('hex');
+
+/** Where a path of the server lies on this machine. */
+export const at = (root: Root, path: string): string => join(root.prefix, path);
+
+const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+
+export const isMissing = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(codeOf(error));
+
+/** name → id and id → name, from the server's own passwd or group file (passwd(5), group(5)). */
+function accounts(root: Root, file: '/etc/passwd' | '/etc/group'): readonly (readonly [string, number])[] {
+  try {
+    return fs
+      .readFileSync(at(root, file), 'latin1')
+      .split('\n')
+      .map((line) => line.split(':'))
+      .flatMap(([name, , id]) => (name && id && /^\d+$/.test(id) ? [[name, Number(id)] as const] : []));
+  } catch (error) {
+    if (isMissing(error)) return [['root', 0]];
+    throw error;
+  }
+}
+
+const nameOf = (root: Root, file: '/etc/passwd' | '/etc/group', id: number): string =>
+  root.ownersCount ? (accounts(root, file).find(([, other]) => other === id)?.[0] ?? String(id)) : 'root';
+
+const idOf = (root: Root, file: '/etc/passwd' | '/etc/group', name: string): number => {
+  const id = accounts(root, file).find(([other]) => other === name)?.[1];
+  if (id !== undefined) return id;
+  if (/^\d+$/.test(name)) return Number(name);
+  throw new CmsadmError('account-unknown', `There is no account "${name}" in ${file}.`, { file });
+};
+
+/** Text of a file, or undefined where there is none. */
+export function readText(root: Root, path: string): string | undefined {
+  try {
+    return fs.readFileSync(at(root, path), 'latin1');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Everything a plan must know of one file. Never throws for what an operator may have done to it. */
+export function readFact(root: Root, path: string): FileFact {
+  try {
+    const stat = fs.lstatSync(at(root, path));
+    if (stat.isSymbolicLink())
+      return {
+        state: 'refused',
+        why: `is a link to ${fs.readlinkSync(at(root, path))}; a managed file must be the file itself`,
+      };
+    if (!stat.isFile()) return { state: 'refused', why: 'is not a regular file' };
+    const content = fs.readFileSync(at(root, path), 'latin1');
+    return {
+      state: 'file',
+      content,
+      sha256: sha256(content),
+      mode: stat.mode & 0o7777,
+      owner: nameOf(root, '/etc/passwd', stat.uid),
+      group: nameOf(root, '/etc/group', stat.gid),
+    };
+  } catch (error) {
+    if (isMissing(error)) return { state: 'absent' };
+    return { state: 'refused', why: `cannot be read (${codeOf(error) || String(error)})` };
+  }
+}
+
+/**
+ * Why this file could not be replaced (read-only file system, immutable flag); undefined if it could. Asks access(2),
+ * which says EROFS and EPERM to root as well; nothing is tried out.
+ */
+export function whyNotWritable(root: Root, path: string): string | undefined {
+  const folder = nearestFolder(root, dirname(path));
+  for (const place of [folder, path]) {
+    try {
+      fs.accessSync(at(root, place), fs.constants.W_OK);
+    } catch (error) {
+      if (!isMissing(error)) return `${place} cannot be written (${codeOf(error)})`;
+    }
+  }
+  return undefined;
+}
+
+function nearestFolder(root: Root, folder: string): string {
+  if (folder === '/' || fs.existsSync(at(root, folder))) return folder;
+  return nearestFolder(root, dirname(folder));
+}
+
+/** Makes the folder and its missing parents, 0755 unless said otherwise; returns those it made, outermost first. */
+export function makeFolders(root: Root, folder: string, mode = 0o755): string[] {
+  if (folder === '/' || fs.existsSync(at(root, folder))) return [];
+  const made = makeFolders(root, dirname(folder), mode);
+  fs.mkdirSync(at(root, folder), { mode });
+  syncFolder(root, dirname(folder));
+  return [...made, folder];
+}
+
+export function syncFolder(root: Root, folder: string): void {
+  const handle = fs.openSync(at(root, folder), 'r');
+  try {
+    fs.fsyncSync(handle);
+  } finally {
+    fs.closeSync(handle);
+  }
+}
+
+export type Ownership = { readonly mode: number; readonly owner: string; readonly group: string };
+
+/**
+ * Writes a new file with its final mode and owner, on disk before it returns.
+ * @throws the system's error; nothing is left at `path` then
+ */
+export function writeNew(root: Root, path: string, content: string, own: Ownership): void {
+  const place = at(root, path);
+  const handle = fs.openSync(
+    place,
+    fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW,
+    0o600,
+  );
+  try {
+    if (root.ownersCount)
+      fs.fchownSync(handle, idOf(root, '/etc/passwd', own.owner), idOf(root, '/etc/group', own.group));
+    fs.fchmodSync(handle, own.mode);
+    fs.writeFileSync(handle, Buffer.from(content, 'latin1'));
+    fs.fsyncSync(handle);
+  } catch (error) {
+    fs.closeSync(handle);
+    fs.unlinkSync(place);
+    throw error;
+  }
+  fs.closeSync(handle);
+}
+
+/** Replaces or makes a state file of ours durably: temporary name, fsync, rename, fsync of the folder. */
+export function writeState(root: Root, path: string, content: string, mode = 0o600): void {
+  makeFolders(root, dirname(path), 0o700);
+  const temporary = `${path}.new`;
+  removeIfThere(root, temporary);
+  writeNew(root, temporary, content, { mode, owner: 'root', group: 'root' });
+  fs.renameSync(at(root, temporary), at(root, path));
+  syncFolder(root, dirname(path));
+}
+
+export function removeIfThere(root: Root, path: string): boolean {
+  try {
+    fs.unlinkSync(at(root, path));
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+export const rename = (root: Root, from: string, to: string): void => fs.renameSync(at(root, from), at(root, to));
+
+/** A second name for the same file; the backup beside a managed file. */
+export const hardLink = (root: Root, from: string, to: string): void => fs.linkSync(at(root, from), at(root, to));
+
+/** Names in a folder, sorted; none if the folder is missing. */
+export function list(root: Root, folder: string): string[] {
+  try {
+    return fs.readdirSync(at(root, folder)).sort();
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+/** Removes a folder if it is empty; says whether it did. */
+export function removeEmptyFolder(root: Root, folder: string): boolean {
+  try {
+    fs.rmdirSync(at(root, folder));
+    return true;
+  } catch (error) {
+    if (isMissing(error) || codeOf(error) === 'ENOTEMPTY' || codeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}

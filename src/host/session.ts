@@ -1,0 +1,188 @@
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import * as v from 'valibot';
+import { CmsadmError, exitCodes } from '../errors.ts';
+
+/** The number that both ends of a session must agree on. */
+export const PROTOCOL = 1;
+
+/** The first line of a session; whatever a log-in script printed before it is skipped. */
+const greeting = v.object({ cmsadm: v.literal('peer'), protocol: v.number(), version: v.string() });
+export type Greeting = v.InferOutput<typeof greeting>;
+
+const request = v.object({ id: v.number(), verb: v.string(), args: v.optional(v.unknown()) });
+const failure = v.object({
+  code: v.string(),
+  message: v.string(),
+  remedy: v.optional(v.string()),
+  exitCode: v.optional(v.picklist(Object.values(exitCodes))),
+  server: v.optional(v.string()),
+  file: v.optional(v.string()),
+  details: v.optional(v.array(v.string())),
+});
+const response = v.object({ id: v.number(), result: v.optional(v.unknown()), error: v.optional(failure) });
+
+type Verb = (args: never) => Promise<unknown>;
+const isVerb = (value: unknown): value is (args: unknown) => Promise<unknown> => typeof value === 'function';
+
+function failureOf(error: unknown): v.InferOutput<typeof failure> {
+  if (!(error instanceof CmsadmError))
+    return { code: 'bug', message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  return {
+    code: error.code,
+    message: error.message,
+    exitCode: error.exitCode,
+    details: [...error.details],
+    ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
+    ...(error.server === undefined ? {} : { server: error.server }),
+    ...(error.file === undefined ? {} : { file: error.file }),
+  };
+}
+
+/**
+ * Serves fixed verbs as JSON lines, one request at a time, until the other end closes.
+ * @param server its FQDN, which every error carries back
+ */
+export async function serveSession(
+  input: Readable,
+  output: Writable,
+  verbs: Readonly<Record<string, Verb>>,
+  version: string,
+): Promise<void> {
+  const say = (message: unknown): void => void output.write(`${JSON.stringify(message)}\n`);
+  output.on('error', () => input.destroy()); // the other end is gone; the loop below ends
+  say({ cmsadm: 'peer', protocol: PROTOCOL, version });
+  for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+    if (line.trim() === '') continue;
+    const asked = v.parse(request, JSON.parse(line));
+    const verb = Object.hasOwn(verbs, asked.verb) ? verbs[asked.verb] : undefined;
+    try {
+      if (!isVerb(verb)) throw new CmsadmError('verb-unknown', `There is no verb "${asked.verb}".`);
+      say({ id: asked.id, result: (await verb(asked.args)) ?? null });
+    } catch (error) {
+      say({ id: asked.id, error: failureOf(error) });
+    }
+  }
+}
+
+/** The calling end of a session. */
+export type Session = {
+  readonly greeting: Greeting;
+  /** @throws the CmsadmError of the other server, with its name; `session-lost` when it went away */
+  call(verb: string, args?: unknown): Promise<unknown>;
+  close(): void;
+  /** Resolves when the other end is gone. */
+  readonly closed: Promise<void>;
+};
+
+/**
+ * Opens a session over a stream pair; waits up to 20 s for the greeting.
+ * @param server name for errors
+ * @throws CmsadmError no-greeting, protocol-refused
+ */
+export async function openSession(
+  input: Readable,
+  output: Writable,
+  server: string,
+  end: () => void,
+): Promise<Session> {
+  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  const waiting = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
+  const noise: string[] = [];
+  let greet: ((value: Greeting) => void) | undefined;
+  let lost: (() => void) | undefined;
+  let gone = false;
+  let next = 1;
+
+  const closed = new Promise<void>((resolve) => {
+    lost = resolve;
+  });
+  const sessionLost = (): CmsadmError =>
+    new CmsadmError('session-lost', `The session with ${server} was lost.`, {
+      server,
+      remedy: 'Check the network and the server, then run `cmsadm recover`.',
+    });
+
+  lines.on('line', (line) => {
+    const value = parseLine(line);
+    if (greet) {
+      const first = v.safeParse(greeting, value);
+      if (!first.success) noise.push(line);
+      else greet(first.output);
+      return;
+    }
+    const answered = v.safeParse(response, value);
+    if (!answered.success) return;
+    const asked = waiting.get(answered.output.id);
+    waiting.delete(answered.output.id);
+    const failed = answered.output.error;
+    if (!failed) asked?.resolve(answered.output.result);
+    else asked?.reject(errorFrom(failed, server));
+  });
+  lines.on('close', () => {
+    gone = true;
+    for (const { reject } of waiting.values()) reject(sessionLost());
+    waiting.clear();
+    lost?.();
+  });
+  output.on('error', () => lines.close()); // a broken pipe is the same as a closed one
+
+  const first = await new Promise<Greeting>((resolve, reject) => {
+    const fail = (why: string): void =>
+      reject(
+        new CmsadmError('no-greeting', `cmsadm on ${server} did not greet: ${why}.`, {
+          server,
+          details: noise.slice(-5).map((line) => line.slice(0, 200)),
+          remedy: `Log in to ${server} and run \`cmsadm --version\` there.`,
+        }),
+      );
+    const timer = setTimeout(() => fail('no answer within 20 s'), 20_000);
+    greet = (value) => {
+      clearTimeout(timer);
+      greet = undefined;
+      resolve(value);
+    };
+    void closed.then(() => {
+      clearTimeout(timer);
+      if (greet) fail('the connection closed');
+    });
+  });
+  if (first.protocol !== PROTOCOL && first.protocol !== PROTOCOL - 1) {
+    end();
+    throw new CmsadmError('protocol-refused', `${server} speaks protocol ${first.protocol}, this server ${PROTOCOL}.`, {
+      server,
+      remedy: 'Install the same version of cmsadm on both servers.',
+    });
+  }
+  return {
+    greeting: first,
+    closed,
+    close: end,
+    call: (verb, args) =>
+      new Promise((resolve, reject) => {
+        if (gone) return reject(sessionLost());
+        const id = next++;
+        waiting.set(id, { resolve, reject });
+        output.write(`${JSON.stringify({ id, verb, args })}\n`);
+      }),
+  };
+}
+
+function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined; // noise of a log-in script
+  }
+}
+
+function errorFrom(failed: v.InferOutput<typeof failure>, server: string): Error {
+  if (failed.code === 'bug') return new Error(`on ${server}: ${failed.message}`);
+  return new CmsadmError(failed.code, failed.message, {
+    server: failed.server ?? server,
+    ...(failed.remedy === undefined ? {} : { remedy: failed.remedy }),
+    ...(failed.file === undefined ? {} : { file: failed.file }),
+    ...(failed.exitCode === undefined ? {} : { exitCode: failed.exitCode }),
+    details: failed.details ?? [],
+  });
+}

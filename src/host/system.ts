@@ -1,0 +1,92 @@
+import type { Duplex } from 'node:stream';
+import type { OsFamily } from '../profile/schema.ts';
+import type { Root } from './root.ts';
+
+/** One address of a server. */
+export type Address = {
+  readonly interface: string;
+  readonly address: string;
+  /** False where the kernel says that the address was leased (DHCP, router advertisement). */
+  readonly static: boolean;
+};
+
+export type UnitState = {
+  readonly exists: boolean;
+  readonly active: boolean;
+  readonly enabled: boolean;
+};
+
+/** A connection to judge with `sshd -T -C` (sshd(8)). */
+export type SshConnection = {
+  readonly user: string;
+  readonly host: string;
+  readonly addr: string;
+  readonly laddr: string;
+  readonly lport: number;
+};
+
+/** What a program that was asked says; `ran: false` where no program of this machine may judge (rehearsal). */
+export type Verdict = { readonly ran: false } | { readonly ran: true; readonly problem: string | undefined };
+
+export type Identity = {
+  readonly hostname: string;
+  readonly osName: string;
+  readonly osVersion: string;
+  readonly osFamily: OsFamily | 'other';
+  readonly arch: string;
+  readonly root: boolean;
+  readonly cpus: number;
+  readonly memoryMb: number;
+  readonly timeZone: string;
+  readonly ethernetPorts: number;
+};
+
+export type Disk = { readonly freeMb: number; readonly totalMb: number };
+
+/** The firewall as it is in force, read from the kernel. */
+export type FirewallInForce = {
+  readonly firewalldActive: boolean;
+  /** `nft list ruleset` without the tables that firewalld or iptables own. */
+  readonly nftRuleset: string;
+  /** `iptables-save` of the filter table. */
+  readonly iptables: string;
+};
+
+export type ServiceVerb = 'try-restart' | 'try-reload-or-restart' | 'enable' | 'disable' | 'restart' | 'stop' | 'start';
+
+/** What a server offers besides its files: facts, processes, services, the network. */
+export type System = {
+  /** True where services are really controlled and judges really run. */
+  readonly real: boolean;
+  identity(): Promise<Identity>;
+  /** Milliseconds since 1970. */
+  clock(): number;
+  addresses(): Promise<readonly Address[]>;
+  /** The address that this server would use towards `address`; undefined without a route. */
+  routeSource(address: string): Promise<string | undefined>;
+  disk(path: string): Promise<Disk>;
+  units(names: readonly string[]): Promise<Readonly<Record<string, UnitState>>>;
+  /** @throws CmsadmError service-failed, with the journal's last lines */
+  control(verb: ServiceVerb, units: readonly string[]): Promise<void>;
+  reloadUnitFiles(): Promise<void>;
+  /** Text of `sshd -T -C …`; undefined where it can't be had. */
+  effectiveSshd(connection: SshConnection): Promise<string | undefined>;
+  /** Judges a staged file with the program that reads it, or (`sshd`) the whole configuration in place. */
+  judge(kind: 'sshd' | 'chrony' | 'nftables' | 'iptables', file: string): Promise<Verdict>;
+  /** TCP and UDP ports that something listens on. */
+  listeners(): Promise<readonly { readonly port: number; readonly protocol: 'tcp' | 'udp' }[]>;
+  firewall(): Promise<FirewallInForce>;
+  /** Runs `argv` once after `seconds`, whatever happens to this process. */
+  arm(unit: string, seconds: number, argv: readonly string[]): Promise<void>;
+  disarm(unit: string): Promise<void>;
+  /** Opens a TCP connection. @throws CmsadmError unreachable */
+  connect(address: string, port: number): Promise<Duplex>;
+  bootId(): string;
+  /** Start time of a process in clock ticks (proc(5), field 22); undefined if there is none. */
+  processStart(pid: number): string | undefined;
+  /** Runs the program's own installer from an unpacked release. */
+  runInstaller(folder: string, options: readonly string[]): Promise<void>;
+};
+
+/** One server: its files and its system. */
+export type Host = { readonly root: Root; readonly system: System; readonly programRoot: string };

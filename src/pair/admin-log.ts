@@ -1,0 +1,36 @@
+import * as fs from 'node:fs';
+import { dirname } from 'node:path';
+import { at, makeFolders, type Root } from '../host/root.ts';
+import { paths } from './state.ts';
+
+/** One run of menu or command, as the administration log tells it. */
+export type AdminLog = {
+  choice(text: string): void;
+  outcome(text: string): void;
+};
+
+// A control character or a line break in an answer must not forge another line.
+const oneLine = (text: string): string =>
+  [...text]
+    .map((c) => (c < ' ' || c === '\u007f' ? `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}` : c))
+    .join('');
+
+/**
+ * Opens the log of this run: its start, its choices (never a secret), and its outcome as the last line.
+ * @param clock milliseconds since 1970
+ */
+export function openAdminLog(
+  root: Root,
+  run: { readonly pid: number; readonly operator: string; readonly what: string },
+  clock: () => number,
+): AdminLog {
+  makeFolders(root, dirname(paths.adminLog), 0o755);
+  const write = (kind: string, text: string): void =>
+    fs.appendFileSync(
+      at(root, paths.adminLog),
+      `${new Date(clock()).toISOString()} [${run.pid}] ${oneLine(run.operator)} ${kind}: ${oneLine(text)}\n`,
+      { mode: 0o640 },
+    );
+  write('start', run.what);
+  return { choice: (text) => write('choice', text), outcome: (text) => write('outcome', text) };
+}

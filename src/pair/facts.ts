@@ -1,0 +1,147 @@
+import { createHash } from 'node:crypto';
+import { type FileFact, list, readFact, readText, whyNotWritable } from '../host/root.ts';
+import type { PublicKey } from '../host/ssh-client.ts';
+import type { Address, Disk, FirewallInForce, Host, Identity, SshConnection, UnitState } from '../host/system.ts';
+import { forFamily, type OsFamily, type Profile } from '../profile/schema.ts';
+import { type FileRow, managedFiles } from './managed-files.ts';
+import { type Link, type Pair, paths, readEpoch, readLink, readPair } from './state.ts';
+
+/** Which server the facts are asked for: the other one, as seen from here. */
+export type About = { readonly address: string; readonly fqdn: string };
+
+/** A managed file as it is, with its row of the table. */
+export type ManagedFact = { readonly row: FileRow; readonly fact: FileFact; readonly notWritable: string | undefined };
+
+/** Everything that plans and preflight may know of one server: plain data, carried as JSON. */
+export type Facts = {
+  readonly profile: string;
+  readonly identity: Identity;
+  readonly family: OsFamily;
+  /** Milliseconds since 1970 when these facts were read. */
+  readonly clock: number;
+  readonly addresses: readonly Address[];
+  /** The address that this server uses towards the other one. */
+  readonly routeSource: string | undefined;
+  readonly disk: Disk;
+  readonly release: string | undefined;
+  readonly load: string | undefined;
+  readonly storage: Readonly<Record<string, string>>;
+  readonly hostKeys: readonly PublicKey[];
+  readonly sshPort: number;
+  /** `sshd -T -C` text for root coming from the other server; undefined if sshd could not be asked. */
+  readonly sshd: string | undefined;
+  readonly sshdProblem: string | undefined;
+  readonly units: Readonly<Record<string, UnitState>>;
+  readonly servicesReachable: string | undefined;
+  readonly listeners: readonly { readonly port: number; readonly protocol: 'tcp' | 'udp' }[];
+  readonly firewall: FirewallInForce;
+  readonly files: readonly ManagedFact[];
+  readonly pairKey: PublicKey | undefined;
+  readonly link: Link | undefined;
+  readonly pair: Pair | undefined;
+  readonly epoch: number;
+  /** SHA-256 of the installed release's manifest. */
+  readonly programDigest: string | undefined;
+};
+
+/** The unit names that the profile speaks of, on this family. */
+const unitsOf = (profile: Profile, family: OsFamily): string[] => [
+  ...Object.values(profile.services).map((service) => forFamily(service.unit, family)),
+  profile.agentUnit,
+];
+
+/** Reads KEY=VALUE lines; # starts a comment. */
+export const parseKeyValues = (text: string): Record<string, string> =>
+  Object.fromEntries(
+    text.split(/\r?\n/).flatMap((line) => {
+      const found = /^\s*([A-Za-z_][\w.-]*)\s*=\s*(.*?)\s*$/.exec(line);
+      return found?.[1] === undefined ? [] : [[found[1], found[2] ?? '']];
+    }),
+  );
+
+/** Reads one public key line of OpenSSH. */
+export function parsePublicKey(text: string): PublicKey | undefined {
+  const [type, base64] = text.trim().split(/\s+/);
+  return type && base64 ? { type, base64 } : undefined;
+}
+
+function hostKeys(host: Host): PublicKey[] {
+  return list(host.root, '/etc/ssh')
+    .filter((name) => /^ssh_host_.*_key\.pub$/.test(name))
+    .flatMap((name) => parsePublicKey(readText(host.root, `/etc/ssh/${name}`) ?? '') ?? []);
+}
+
+/** Reads the facts of one server; nothing is changed. @param about the other server, as far as it is known yet */
+export async function readFacts(host: Host, profile: Profile, about: About): Promise<Facts> {
+  const { system, root } = host;
+  const identity = await system.identity();
+  const family = identity.osFamily === 'other' ? 'debian' : identity.osFamily;
+  const [addresses, routeSource, disk, listeners, firewall, units] = await Promise.all([
+    system.addresses(),
+    system.routeSource(about.address),
+    system.disk('/'),
+    system.listeners(),
+    system.firewall(),
+    problemOr(() => system.units(unitsOf(profile, family))),
+  ]);
+  const sshd = await problemOr(() => system.effectiveSshd(rootFrom(about, routeSource ?? '0.0.0.0', 22)));
+  const storage = profile.storage ? parseKeyValues(readText(root, profile.storage.path) ?? '') : {};
+  const release = parseKeyValues(readText(root, profile.release.path) ?? '');
+  const manifest = readText(root, `${paths.program}/manifest.json`);
+  return {
+    profile: profile.name,
+    identity,
+    family,
+    clock: system.clock(),
+    addresses,
+    routeSource,
+    disk,
+    release: release[profile.release.release],
+    load: release[profile.release.load],
+    storage,
+    hostKeys: hostKeys(host),
+    sshPort: Number(/^port (\d+)$/m.exec(sshd.value ?? '')?.[1] ?? 22),
+    sshd: sshd.value,
+    sshdProblem: sshd.problem,
+    units: units.value ?? {},
+    servicesReachable: units.problem,
+    listeners,
+    firewall,
+    files: managedFiles(profile, family).map((row) => ({
+      row,
+      fact: withoutSecret(row, readFact(root, row.path)),
+      notWritable: row.kind === 'untouched' ? undefined : whyNotWritable(root, row.path),
+    })),
+    pairKey: parsePublicKey(readText(root, `${paths.pairKey}.pub`) ?? ''),
+    link: readLink(root),
+    pair: readPair(root),
+    epoch: readEpoch(root),
+    programDigest: manifest === undefined ? undefined : createHash('sha256').update(manifest, 'latin1').digest('hex'),
+  };
+}
+
+/** root, coming from the other server. */
+export const rootFrom = (about: About, laddr: string, lport: number): SshConnection => ({
+  user: 'root',
+  host: about.fqdn || about.address,
+  addr: about.address,
+  laddr,
+  lport,
+});
+
+async function problemOr<T>(read: () => Promise<T>): Promise<{ value: T | undefined; problem: string | undefined }> {
+  try {
+    return { value: await read(), problem: undefined };
+  } catch (error) {
+    // Preflight tells it to the operator as a failed check.
+    return { value: undefined, problem: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+// A private key's content never leaves its server, not even as a fact.
+const withoutSecret = (row: FileRow, fact: FileFact): FileFact =>
+  row.secret && fact.state === 'file' ? { ...fact, content: '' } : fact;
+
+/** The row and fact of the (first) managed file of a kind. */
+export const fileOf = (facts: Facts, kind: FileRow['kind']): ManagedFact | undefined =>
+  facts.files.find((file) => file.row.kind === kind);

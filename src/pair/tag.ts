@@ -1,0 +1,16 @@
+/** A tag names one change: `zdt_<pid>_<epoch seconds>`; the backup of a file is `<file>.<tag>`. */
+export type Tag = string;
+
+const tagPattern = /^zdt_\d{1,10}_\d{10,11}$/;
+
+export const makeTag = (pid: number, now: number): Tag => `zdt_${pid}_${Math.floor(now / 1000)}`;
+export const isTag = (text: string): text is Tag => tagPattern.test(text);
+export const backupOf = (path: string, tag: Tag): string => `${path}.${tag}`;
+
+/** One transaction of a tag: the link of two servers, or everything else. */
+export type Step = 'link' | 'change';
+export type TransactionId = string;
+
+export const transactionId = (tag: Tag, step: Step): TransactionId => `${tag}.${step}`;
+export const isTransactionId = (text: string): boolean => /^zdt_\d{1,10}_\d{10,11}\.(link|change)$/.test(text);
+export const tagOf = (id: TransactionId): Tag => id.slice(0, id.lastIndexOf('.'));

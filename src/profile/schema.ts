@@ -1,0 +1,103 @@
+import * as v from 'valibot';
+
+/** A path or unit that may differ by OS family. */
+const perFamily = v.union([v.string(), v.strictObject({ debian: v.string(), rhel: v.string() })]);
+const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65535));
+const protocol = v.picklist(['tcp', 'udp']);
+const octalMode = v.pipe(v.string(), v.regex(/^0[0-7]{3}$/));
+const absolutePath = v.pipe(v.string(), v.regex(/^\/[^\0]*$/));
+
+const service = v.strictObject({
+  label: v.string(),
+  unit: perFamily,
+  change: v.picklist(['restart', 'reload']),
+  /** Longest time in seconds until it is healthy after the change. */
+  seconds: v.number(),
+  /** Expected interruption in seconds, for the review. */
+  interruption: v.number(),
+  /** Services that stand on this one and are restarted with it. */
+  carries: v.optional(v.array(v.string()), []),
+});
+
+const managedFile = v.strictObject({
+  kind: v.picklist([
+    'hosts',
+    'services',
+    'chrony',
+    'sshd_config',
+    'sqlhosts',
+    'onconfig',
+    'open_ports',
+    'rhosts',
+    'known_hosts',
+    'authorized_keys',
+    'bash_profile',
+    'untouched',
+  ]),
+  path: perFamily,
+  /** `link`: stays until disable; `change`: undone by restore. */
+  step: v.picklist(['link', 'change']),
+  owners: v.optional(v.array(v.string()), ['root']),
+  /** Used when the file is created. */
+  mode: octalMode,
+  /** False: a server without the file does not get one. */
+  create: v.optional(v.boolean(), true),
+  services: v.optional(v.array(v.string()), []),
+});
+
+const firewall = v.strictObject({
+  adapter: v.picklist(['nftables', 'iptables', 'firewalld', 'none']),
+  path: v.optional(absolutePath),
+});
+
+const trustedKey = v.strictObject({ name: v.string(), publicKey: v.string() });
+
+export const profileSchema = v.strictObject({
+  name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/)),
+  title: v.string(),
+  /** Who may administer, and the direction of the sync. */
+  authority: v.picklist(['primary', 'active']),
+  menu: v.array(v.strictObject({ command: v.string(), label: v.string() })),
+  services: v.record(v.string(), service),
+  files: v.array(managedFile),
+  firewall: v.strictObject({ debian: firewall, rhel: firewall }),
+  /** Opened for the peer in the firewall, entered in the services file and the port file. */
+  ports: v.array(v.strictObject({ name: v.string(), port, protocol, purpose: v.string() })),
+  database: v.optional(
+    v.strictObject({
+      /** Name of a server's own entry in sqlhosts: `<prefix><hostname>`. */
+      serverPrefix: v.string(),
+      nettype: v.string(),
+      /** The entry of `ports` that the database listens on. */
+      port: v.string(),
+    }),
+  ),
+  rhostsUser: v.optional(v.string()),
+  bashProfile: v.optional(v.array(v.string()), []),
+  dataSets: v.array(
+    v.strictObject({
+      name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/)),
+      path: absolutePath,
+      exclude: v.optional(v.array(v.string()), []),
+    }),
+  ),
+  /** KEY=VALUE file that tells product release and base load. */
+  release: v.strictObject({ path: absolutePath, release: v.string(), load: v.string() }),
+  /** KEY=VALUE file whose listed keys must be equal on both servers; no keys = all. */
+  storage: v.optional(v.strictObject({ path: absolutePath, keys: v.optional(v.array(v.string()), []) })),
+  licenceFeature: v.string(),
+  trust: v.array(trustedKey),
+  /** Seconds that a change waits for its confirmation before it is put back. */
+  confirmSeconds: v.pipe(v.number(), v.integer(), v.minValue(10), v.maxValue(3600)),
+  /** Units that we run on both servers once they are a pair. */
+  agentUnit: v.string(),
+});
+
+export type Profile = v.InferOutput<typeof profileSchema>;
+export type ManagedFile = Profile['files'][number];
+export type PerFamily = v.InferOutput<typeof perFamily>;
+export type OsFamily = 'debian' | 'rhel';
+
+/** The value for one OS family. */
+export const forFamily = (value: PerFamily, family: OsFamily): string =>
+  typeof value === 'string' ? value : value[family];

@@ -1,0 +1,92 @@
+import type { Check } from './ha/preflight.ts';
+import type { Review } from './ha/review.ts';
+
+/** A pair as one server sees it. */
+export type PairView = {
+  /** The server that says so, by FQDN. */
+  readonly seenBy: string;
+  readonly reachable: boolean;
+  readonly linked: boolean;
+  readonly role: 'primary' | 'secondary' | undefined;
+  readonly epoch: number | undefined;
+  readonly primary: string | undefined;
+  readonly secondary: string | undefined;
+  /** unit → active */
+  readonly services: Readonly<Record<string, boolean>>;
+  /** Who is changing the pair now, if anybody. */
+  readonly lock: string | undefined;
+  readonly unfinished: readonly string[];
+  readonly alarms: readonly { readonly at: string; readonly text: string }[];
+};
+
+export type TagLine = {
+  readonly tag: string;
+  readonly at: string;
+  readonly operation: string;
+  readonly operator: string;
+  readonly files: readonly string[];
+  readonly state: string;
+};
+
+/** What a finished operation tells of one server. */
+export type ServerResult = {
+  readonly name: string;
+  readonly role: string | undefined;
+  readonly files: readonly string[];
+  readonly services: readonly string[];
+  readonly verified: readonly string[];
+};
+
+/** Screens that a command may show; only the renderer knows how they look. */
+export type Screen =
+  | { readonly kind: 'preflight'; readonly checks: readonly Check[]; readonly toConfirm: readonly string[] }
+  | { readonly kind: 'review'; readonly review: Review }
+  /** The same review as unified diffs; never of secrets. */
+  | { readonly kind: 'diff'; readonly review: Review }
+  | { readonly kind: 'pair'; readonly views: readonly PairView[] }
+  | { readonly kind: 'tags'; readonly tags: readonly TagLine[] }
+  | {
+      readonly kind: 'result';
+      readonly title: string;
+      readonly servers: readonly ServerResult[];
+      readonly notes: readonly string[];
+    };
+
+/** What commands tell while they work; one renderer turns it into a terminal's, plain or JSON lines. */
+export type Report = {
+  /** A step that takes time; returns what ends it. Steps of two servers may overlap. */
+  step(text: string): (outcome: 'done' | 'failed') => void;
+  line(text: string): void;
+  warn(text: string): void;
+  show(screen: Screen): void;
+};
+
+/** One question. `check` returns the value to use, or throws a CmsadmError whose message says why it is not accepted. */
+export type Question = {
+  readonly text: string;
+  /** Taken when the operator just presses Enter; without one an empty answer is checked as ''. */
+  readonly preset?: string;
+  readonly check: (answer: string) => string | Promise<string>;
+};
+
+/** Who answers: a terminal, or lines of a script. The end of input is an error, never an answer. */
+export type Asker = {
+  text(question: Question): Promise<string>;
+  /** Not echoed, not logged. */
+  secret(text: string): Promise<string>;
+  /** One of the given keys, typed as it is; nothing is preset. */
+  choose(text: string, keys: readonly string[]): Promise<string>;
+};
+
+/** Runs one step and reports its start and end. */
+export async function during<T>(report: Pick<Report, 'step'>, text: string, work: () => Promise<T>): Promise<T> {
+  const end = report.step(text);
+  try {
+    const result = await work();
+    end('done');
+    return result;
+  } catch (error) {
+    end('failed');
+    throw error;
+  }
+}
