@@ -8,19 +8,11 @@ import { setFrozen } from './cgroups.ts';
 import { makeIdentities } from './furnish.ts';
 import { enter, guestEnvironment, serverFolders } from './guest.ts';
 import { type Boot, boot, bootFresh, clear, discard, findGuest, guestOf, stop } from './lifecycle.ts';
+import { withLock } from './lock.ts';
 import { findObstacle } from './machine.ts';
 import { type RunResult, run, runBytes } from './run.ts';
 import { labServers, type ServerName, serverNames, type Variant } from './servers.ts';
-import {
-  bootId,
-  labFolder,
-  readState,
-  requireState,
-  serverAtRest,
-  updateServer,
-  withLock,
-  writeState,
-} from './state.ts';
+import { bootId, labFolder, readState, requireState, serverAtRest, updateServer, writeState } from './state.ts';
 
 export type UpOptions = { readonly variant?: Variant; readonly say?: (line: string) => void };
 export type ExecOptions = {

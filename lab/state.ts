@@ -1,15 +1,12 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { CmsadmError } from '../src/errors.ts';
-import { identify, isAlive, type ProcessId } from './processes.ts';
+import type { ProcessId } from './processes.ts';
 import { type ServerName, serverNames, variants } from './servers.ts';
 
 /** Everything a running lab keeps on disk, outside the checkout; `down` removes it whole. */
 export const labFolder = '/var/lib/cmsadm-lab';
 const stateFile = `${labFolder}/state.json`;
-// Beside the folder and not in it: `down` removes the folder while it holds the lock.
-const lockFile = '/run/cmsadm-lab.lock';
 
 const processSchema = v.object({ pid: v.number(), startTime: v.string() });
 
@@ -78,42 +75,4 @@ export function recordedProcesses(state: LabState): readonly ProcessId[] {
 
 export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-}
-
-/**
- * Runs `work` while nobody else on this machine changes the lab; a lock whose owner is dead is taken over.
- * Throws `lab-busy` after two minutes.
- */
-export async function withLock<T>(work: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + 120_000;
-  for (let owner = takeLock(); owner !== undefined; owner = takeLock()) {
-    if (!isAlive(owner)) {
-      rmSync(lockFile, { force: true });
-    } else if (Date.now() > deadline) {
-      throw new CmsadmError('lab-busy', `Process ${owner.pid} has been changing the lab for two minutes.`, {
-        remedy: `Wait for it, or look what it does: ps -fp ${owner.pid}`,
-        file: lockFile,
-      });
-    } else {
-      await sleep(200);
-    }
-  }
-  try {
-    return await work();
-  } finally {
-    rmSync(lockFile, { force: true });
-  }
-}
-
-/** Takes the lock and returns undefined, or returns who has it. */
-function takeLock(): ProcessId | undefined {
-  const self = identify(process.pid);
-  try {
-    writeFileSync(lockFile, JSON.stringify(self), { flag: 'wx' });
-    return undefined;
-  } catch {
-    const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), processSchema), readFileSync(lockFile, 'utf8'));
-    // Unreadable: a crash between making and filling it. Nobody's pid is 0.
-    return parsed.success ? parsed.output : { pid: 0, startTime: '' };
-  }
 }

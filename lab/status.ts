@@ -3,6 +3,7 @@ import { baseFolder } from './base.ts';
 import { linkExists } from './cable.ts';
 import { enter, guestEnvironment } from './guest.ts';
 import { findGuest } from './lifecycle.ts';
+import { findObstacle } from './machine.ts';
 import { mountPointsBelow } from './mounts.ts';
 import { run } from './run.ts';
 import { bridge, labServers, type ServerName, serverNames } from './servers.ts';
@@ -11,6 +12,8 @@ import { labFolder, readState, type ServerState } from './state.ts';
 /** The state of the lab, a line for each server and one for what they stand on. */
 export async function describeLab(): Promise<readonly string[]> {
   const base = `base: ${baseFolder()}${existsSync(baseFolder()) ? '' : ' (not built yet)'}`;
+  const obstacle = findObstacle();
+  if (obstacle !== undefined) return [`no lab can run here: ${obstacle}`];
   const state = readState();
   if (state === undefined) {
     const left = [...mountPointsBelow(labFolder), ...(linkExists(bridge.name) ? [bridge.name] : [])];
