@@ -25,15 +25,17 @@ const firstDifference = (got: string, expected: string): string => {
  */
 const lostLine = (before: string, after: string): string | undefined => {
   const left = after.split(/(?<=\n)/);
+  let at = 0;
   const wanted = before.split(/(?<=\n)/);
   for (const [index, line] of wanted.entries()) {
     const isLast = index === wanted.length - 1 && !line.endsWith('\n');
-    const isIt = (candidate: string): boolean => {
-      const bare = candidate.startsWith(wasPrefix) ? candidate.slice(wasPrefix.length) : candidate;
-      return bare === line || (isLast && (bare === `${line}\n` || bare === `${line}\r\n`));
-    };
-    while (left.length > 0 && !isIt(left[0] ?? '')) left.shift();
-    if (left.shift() === undefined && line !== '') return line;
+    const isLine = (candidate: string): boolean =>
+      candidate === line || (isLast && (candidate === `${line}\n` || candidate === `${line}\r\n`));
+    const isIt = (candidate: string): boolean =>
+      isLine(candidate) || (candidate.startsWith(wasPrefix) && isLine(candidate.slice(wasPrefix.length)));
+    while (at < left.length && !isIt(left[at] ?? '')) at += 1;
+    if (at === left.length && line !== '') return line;
+    at += 1;
   }
   return undefined;
 };
