@@ -1,18 +1,23 @@
 import ipaddr from 'ipaddr.js';
 
+const octet = '(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])';
+const ipv4 = new RegExp(`^${octet}(?:\\.${octet}){3}$`);
+
 /**
  * The value of an IP address as text, equal for equal addresses (`2001:DB8::1`, `2001:db8:0::1`).
  * Undefined for anything else; IPv4 only in the dotted form of inet_pton(3). A zone (`%eth0`) belongs to the value.
  */
 export const addressValue = (text: string): string | undefined => {
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return text;
+  if (ipv4.test(text)) return text;
   if (!text.includes(':') || !ipaddr.IPv6.isValid(text)) return undefined;
   return ipaddr.IPv6.parse(text).toNormalizedString();
 };
 
+/** Addresses by value, host names without regard to case. */
 export const sameAddress = (left: string, right: string): boolean => {
+  if (!left.includes(':') || !right.includes(':')) return left.toLowerCase() === right.toLowerCase();
   const value = addressValue(left);
-  return value === undefined ? left.toLowerCase() === right.toLowerCase() : value === addressValue(right);
+  return value !== undefined && value === addressValue(right);
 };
 
 export const isIpv6 = (text: string): boolean => text.includes(':');
