@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { edit, undo } from '../../src/config-files/chrony.ts';
+import { edit, parse, undo } from '../../src/config-files/chrony.ts';
 import { testLaws, withoutDigests } from './generated-texts.ts';
 
 const block = (address: string): string => `# cmsadm begin\nserver ${address} iburst\n# cmsadm end`;
@@ -52,6 +52,15 @@ describe('the time server', () => {
   test('never stands before a trailing comment, which chronyd refuses', () => {
     expect(edit('', { server: '10.0.0.9' })).not.toMatch(/^server.*#/m);
   });
+});
+
+test.each([
+  { line: '\tServer a  iburst', words: ['Server', 'a', 'iburst'] },
+  { line: '  %server a', words: [] },
+  { line: '; server a', words: [] },
+  { line: '', words: [] },
+])('the words of $line', ({ line, words }) => {
+  expect(parse(`${line}\r\n`)[0]?.words).toEqual(words);
 });
 
 testLaws('chrony', [

@@ -62,6 +62,11 @@ describe('both servers get their line', () => {
       after: `#cmsadm was# 10.0.0.1 cms1 old1\n10.0.0.1 old1 # cmsadm\n${right1}${right2}`,
     },
     {
+      name: 'two wrong lines become one, with each alias once',
+      before: `10.0.0.1 cms1 db1\n10.0.0.1 cms1 DB1 db2\n${right2}`,
+      after: `#cmsadm was# 10.0.0.1 cms1 db1\n10.0.0.1 cms1.example.com cms1 db1 db2 # cmsadm\n#cmsadm was# 10.0.0.1 cms1 DB1 db2\n${right2}`,
+    },
+    {
       name: 'the same line twice is one line',
       before: right1 + right1 + right2,
       after: `${right1}#cmsadm was# ${right1}${right2}`,

@@ -52,7 +52,7 @@ describe('marks are taken off again', () => {
 
   test('a second block begins where the first lost its end', () => {
     const [begin, one] = block;
-    expect(removeMarks([begin, one, 'his', ...block, 'his too', ''].join('\n'))).toBe('his\nhis too\n');
+    expect(removeMarks([begin, one, 'his', 'one', ...block, 'his too', ''].join('\n'))).toBe('his\none\nhis too\n');
   });
 
   test('an end mark alone goes, whatever else stands there stays', () => {
