@@ -16,32 +16,10 @@ const recipe = {
   ],
   /** Run in the new root, in this order. */
   setUp: [
-    ['groupadd', '--gid', '3001', 'informix'],
-    [
-      'useradd',
-      '--uid',
-      '3001',
-      '--gid',
-      'informix',
-      '--home-dir',
-      '/opt/informix',
-      '--shell',
-      '/usr/sbin/nologin',
-      'informix',
-    ],
-    [
-      'useradd',
-      '--uid',
-      '1000',
-      '--gid',
-      'operator',
-      '--create-home',
-      '--shell',
-      '/bin/bash',
-      '--groups',
-      'sudo',
-      'operator',
-    ],
+    ['groupadd', '-g', '3001', 'informix'],
+    ['useradd', '-u', '3001', '-g', 'informix', '-d', '/opt/informix', '-s', '/usr/sbin/nologin', 'informix'],
+    // The group is Debian's own.
+    ['useradd', '-u', '1000', '-g', 'operator', '-G', 'sudo', '-m', '-s', '/bin/bash', 'operator'],
     // Nothing that wakes up by itself and looks for the outside world.
     ['systemctl', 'mask', 'apt-daily.timer', 'apt-daily-upgrade.timer', 'dpkg-db-backup.timer', 'e2scrub_all.timer'],
   ],

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { CmsadmError } from '../src/errors.ts';
 import { run } from './run.ts';
 import { bridge, type ServerName } from './servers.ts';
 
@@ -26,21 +25,4 @@ export function linkExists(name: string): boolean {
 /** Pulls the cable of a running server (`up` false) or puts it back. */
 export async function setCable(name: ServerName, up: boolean): Promise<void> {
   await run(['ip', 'link', 'set', cableOf(name), up ? 'up' : 'down']);
-}
-
-/**
- * Delays and loses what goes to the server, by tc-netem(8); both 0 clears it.
- * Throws `lab-no-netem` on a kernel without it.
- */
-export async function setLine(name: ServerName, line: { delayMs: number; lossPercent: number }): Promise<void> {
-  const device = cableOf(name);
-  await run(['tc', 'qdisc', 'delete', 'dev', device, 'root'], { reject: false });
-  if (line.delayMs === 0 && line.lossPercent === 0) return;
-  const netem = ['netem', 'delay', `${line.delayMs}ms`, 'loss', `${line.lossPercent}%`];
-  const { exitCode, stderr } = await run(['tc', 'qdisc', 'add', 'dev', device, 'root', ...netem], { reject: false });
-  if (exitCode !== 0) {
-    throw new CmsadmError('lab-no-netem', `This machine's kernel can not slow a line down: ${stderr}`, {
-      remedy: 'Use a kernel with CONFIG_NET_SCH_NETEM, or do without `slow`.',
-    });
-  }
 }

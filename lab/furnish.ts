@@ -15,6 +15,8 @@ const informix: Owner = { uid: 3001, gid: 3001 };
 // Debian has a group of that name already.
 const operator: Owner = { uid: 1000, gid: 37 };
 
+const hostKeyTypes = ['ed25519', 'ecdsa', 'rsa'] as const;
+
 /** The private key with which this machine enters lab servers, and the known_hosts that pins theirs. */
 export const labKey = join(labFolder, 'operator-key');
 export const labKnownHosts = join(labFolder, 'known_hosts');
@@ -33,21 +35,38 @@ export async function makeIdentities(): Promise<void> {
   }
   mkdirSync(join(own, 'root/.ssh'), { recursive: true, mode: 0o700 });
   chmodSync(join(own, 'root'), 0o700);
+  // Short RSA keys: making long ones would take most of the time of `up`.
   const key = (type: string, file: string, comment: string) =>
-    run(['ssh-keygen', '-q', '-t', type, '-N', '', '-C', comment, '-f', file]);
+    run([
+      'ssh-keygen',
+      '-q',
+      '-t',
+      type,
+      ...(type === 'rsa' ? ['-b', '2048'] : []),
+      '-N',
+      '',
+      '-C',
+      comment,
+      '-f',
+      file,
+    ]);
   await Promise.all([
-    ...serverNames.map((name) => run(['ssh-keygen', '-A', '-f', serverFolders(name).identity])),
+    ...serverNames.flatMap((name) => hostKeyTypes.map((type) => key(type, hostKey(name, type), `root@${name}`))),
     key('ed25519', labKey, 'operator of the lab'),
     key('ed25519', join(own, 'root/.ssh/id_ed25519'), 'root@cms1'),
     key('rsa', join(own, 'root/.ssh/id_rsa'), 'root@cms1'),
   ]);
   const pins = serverNames.flatMap((name) =>
-    ['ed25519', 'ecdsa', 'rsa'].map((type) => {
-      const file = join(serverFolders(name).identity, `etc/ssh/ssh_host_${type}_key.pub`);
-      return `${labServers[name].address} ${readFileSync(file, 'utf8').split(' ').slice(0, 2).join(' ')}\n`;
+    hostKeyTypes.map((type) => {
+      const [kind, base64] = readFileSync(`${hostKey(name, type)}.pub`, 'utf8').split(' ');
+      return `${labServers[name].address} ${kind} ${base64}\n`;
     }),
   );
   writeFileSync(labKnownHosts, pins.join(''), { mode: 0o600 });
+}
+
+function hostKey(name: ServerName, type: string): string {
+  return join(serverFolders(name).identity, `etc/ssh/ssh_host_${type}_key`);
 }
 
 /**

@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { CmsadmError } from '../src/errors.ts';
 import { cableOf, linkExists } from './cable.ts';
-import { makeGroups, removeGroups } from './cgroups.ts';
+import { removeGroups } from './cgroups.ts';
+import { launch } from './launch.ts';
 import { childrenOf, end, identify, isAlive, isInit, type ProcessId, waitUntil } from './processes.ts';
 import { run } from './run.ts';
 import { bridge, labServers, type ServerName } from './servers.ts';
@@ -38,21 +38,11 @@ export function serverFolders(name: ServerName) {
  */
 export async function startGuest(name: ServerName, started: (nspawn: ProcessId) => void): Promise<Guest> {
   const { root, console } = serverFolders(name);
-  const groups = makeGroups(name);
-  const output = openSync(console, 'w', 0o600);
   const nspawn = [
     ...['systemd-nspawn', '--quiet', `--directory=${root}`, '--boot', `--machine=${name}`],
     ...[`--network-bridge=${bridge.name}`, '--register=no', '--keep-unit', '--resolv-conf=off', '--timezone=off'],
   ];
-  const launcher = join(import.meta.dirname, 'files/in-cgroups.sh');
-  const child = spawn('/bin/sh', [launcher, ...groups, '--', ...nspawn], {
-    detached: true,
-    stdio: ['ignore', output, output],
-  });
-  closeSync(output);
-  child.unref();
-  const pid = child.pid;
-  const parent = pid === undefined ? undefined : identify(pid);
+  const parent = launch(name, nspawn, console);
   if (parent === undefined) throw startFailed(name);
   started(parent);
   let guest: ProcessId | undefined;

@@ -3,11 +3,11 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CmsadmError } from '../src/errors.ts';
 import { baseFolder, ensureBase } from './base.ts';
-import { makeBridge, setCable, setLine } from './cable.ts';
+import { makeBridge, setCable } from './cable.ts';
 import { setFrozen } from './cgroups.ts';
 import { makeIdentities } from './furnish.ts';
 import { enter, guestEnvironment, serverFolders } from './guest.ts';
-import { type Boot, boot, bootFresh, clear, discard, findGuest, guestOf, stop } from './lifecycle.ts';
+import { type Boot, boot, bootFresh, clear, discard, findGuest, guestOf, slowDown, stop } from './lifecycle.ts';
 import { withLock } from './lock.ts';
 import { findObstacle } from './machine.ts';
 import { type RunResult, run, runBytes } from './run.ts';
@@ -115,14 +115,12 @@ async function plug(name: ServerName, plugged: boolean): Promise<void> {
 
 /**
  * Delays (milliseconds) and loses (per cent) what is sent to a server; without options the line is as it was.
- * Throws `lab-no-netem`, `lab-server-off`.
+ * Throws `lab-relay-failed`, `lab-server-off`.
  */
 export async function slow(name: ServerName, line: { delayMs?: number; lossPercent?: number } = {}): Promise<void> {
   await withLock(async () => {
     guestOf(name);
-    const wanted = { delayMs: line.delayMs ?? 0, lossPercent: line.lossPercent ?? 0 };
-    await setLine(name, wanted);
-    updateServer(name, (before) => ({ ...before, ...wanted }));
+    await slowDown(name, { delayMs: line.delayMs ?? 0, lossPercent: line.lossPercent ?? 0 });
   });
 }
 

@@ -1,9 +1,10 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { CmsadmError } from '../src/errors.ts';
-import { cableOf, removeLink, setCable, setLine } from './cable.ts';
+import { cableOf, removeLink, setCable } from './cable.ts';
 import { removeGroups } from './cgroups.ts';
 import { furnish } from './furnish.ts';
 import { awaitBoot, killGuest, serverFolders, startGuest } from './guest.ts';
+import { type Line, removeRelay, setLine } from './line.ts';
 import { mountOverlay, mountPointsBelow, unmount } from './mounts.ts';
 import { end, isAlive, type ProcessId } from './processes.ts';
 import { bridge, type ServerName, serverNames } from './servers.ts';
@@ -48,14 +49,22 @@ export async function boot(name: ServerName): Promise<Boot> {
   const processes = await startGuest(name, (nspawn) => updateServer(name, (before) => ({ ...before, nspawn })));
   const { cut, delayMs, lossPercent } = updateServer(name, (before) => ({ ...before, ...processes }));
   if (cut) await setCable(name, false);
-  await setLine(name, { delayMs, lossPercent });
+  if (delayMs > 0 || lossPercent > 0) await slowDown(name, { delayMs, lossPercent });
   const system = await awaitBoot(name, processes.guest, !cut);
   return { name, system, seconds: (Date.now() - began) / 1000 };
 }
 
+/** Sets the line to a server that is on. */
+export async function slowDown(name: ServerName, line: Line): Promise<void> {
+  const { relay: before, ...rest } = requireState().servers[name];
+  const relay = await setLine(name, line, before);
+  updateServer(name, () => ({ ...rest, ...line, ...(relay === undefined ? {} : { relay }) }));
+}
+
 /** Power loss. */
 export async function stop(name: ServerName): Promise<void> {
-  const { nspawn, guest, ...rest } = requireState().servers[name];
+  const { nspawn, guest, relay, ...rest } = requireState().servers[name];
+  await removeRelay(name, relay);
   await killGuest(
     name,
     [guest, nspawn].filter((one) => one !== undefined),
@@ -78,7 +87,10 @@ export async function clear(): Promise<void> {
   if (state !== undefined) await end(recordedProcesses(state));
   await removeGroups();
   await unmountAllBelow(labFolder);
-  for (const name of serverNames) await removeLink(cableOf(name));
+  for (const name of serverNames) {
+    await removeRelay(name, undefined);
+    await removeLink(cableOf(name));
+  }
   await removeLink(bridge.name);
   rmSync(labFolder, { recursive: true, force: true });
 }

@@ -51,7 +51,7 @@ async function main(command: string | undefined, rest: readonly string[]): Promi
       return exitCodes.done;
     case 'status':
       takeNothing(rest);
-      for (const line of await describeLab()) say(line);
+      say((await describeLab()).join('\n'));
       return exitCodes.done;
     case 'ssh':
       return hand(sshArgv(serverIn(rest), rest.slice(1)), process.env);

@@ -11,14 +11,18 @@ import {
   cut,
   down,
   exec,
+  freeze,
   heal,
   powerOff,
   powerOn,
   readFile,
   reset,
+  slow,
+  thaw,
   up,
   writeFile,
 } from '../../lab/lab.ts';
+import { isAlive } from '../../lab/processes.ts';
 import { serverNames } from '../../lab/servers.ts';
 import { sshArgv } from '../../lab/ssh.ts';
 import { labFolder, readState, recordedProcesses } from '../../lab/state.ts';
@@ -35,7 +39,9 @@ const overSsh = async (name: 'cms1' | 'cms2' | 'probe', ...command: string[]) =>
 
 const leftovers = () => ({
   bridge: existsSync('/sys/class/net/cmslab0'),
-  cables: serverNames.filter((name) => existsSync(`/sys/class/net/vb-${name}`)),
+  cables: serverNames.filter(
+    (name) => existsSync(`/sys/class/net/vb-${name}`) || existsSync(`/sys/class/net/sl-${name}`),
+  ),
   mounts: readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${labFolder}/`),
   folder: existsSync(labFolder),
   groups: ['', '/unified', '/systemd'].some((root) => existsSync(`/sys/fs/cgroup${root}/cmsadm-lab`)),
@@ -197,6 +203,37 @@ describe.skipIf(!ok)(`the lab${ok ? '' : ` (skipped: ${why})`}`, () => {
     await expect.poll(async () => (await ping()).exitCode, { timeout: 10_000 }).toBe(0);
   });
 
+  it('slows the way to a server down, over a power loss too, and makes it fast again', async () => {
+    const roundTrip = async () => {
+      const { stdout } = await exec('cms1', ['ping', '-c', '3', '-i', '0.2', addresses().cms2.address]);
+      return Number(/= ([\d.]+)\//.exec(stdout)?.[1]);
+    };
+    await slow('cms2', { delayMs: 60 });
+    expect(await roundTrip()).toBeGreaterThanOrEqual(60);
+    await powerOff('cms2');
+    await powerOn('cms2');
+    expect(await roundTrip()).toBeGreaterThanOrEqual(60);
+    const { stdout } = await overSsh('cms2', 'seq', '200000');
+    expect(stdout.split('\n')).toHaveLength(200_000);
+    await slow('cms2');
+    expect(await roundTrip()).toBeLessThan(30);
+  });
+
+  it('loses all that goes to a server whose line loses everything', async () => {
+    await slow('cms2', { lossPercent: 100 });
+    expect((await attempt('cms1', 'ping', '-c', '2', '-W', '1', addresses().cms2.address)).exitCode).toBe(1);
+    await slow('cms2');
+    expect((await attempt('cms1', 'ping', '-c', '2', '-W', '1', addresses().cms2.address)).exitCode).toBe(0);
+  });
+
+  it('freezes a server and lets it go on', async () => {
+    freeze('cms2');
+    const greeting = () => attempt('cms1', 'sh', '-c', 'nc -w 1 10.77.0.12 22 </dev/null');
+    expect((await greeting()).stdout).toBe('');
+    thaw('cms2');
+    expect((await greeting()).stdout).toMatch(/^SSH-/);
+  });
+
   it('copies files and folders in, and a link there does not lead out of the server', async () => {
     const local = mkdtempSync(join(tmpdir(), 'cmsadm-lab-'));
     try {
@@ -244,8 +281,13 @@ describe.skipIf(!ok)(`the lab${ok ? '' : ` (skipped: ${why})`}`, () => {
   });
 
   it('ends what runs without a record, by its control group', async () => {
+    await slow('cms1', { delayMs: 5 });
+    const state = readState();
+    const running = state === undefined ? [] : recordedProcesses(state);
+    expect(running.length).toBeGreaterThanOrEqual(6);
     rmSync(join(labFolder, 'state.json'));
     await down();
+    expect(running.filter(isAlive)).toEqual([]);
     expect(leftovers()).toEqual(nothing);
   });
 
