@@ -3,7 +3,7 @@ import { CmsadmError } from '../errors.ts';
 import { insertLines, joinLines, type Line, splitLines } from './lines.ts';
 import { removeMarks } from './marks.ts';
 
-export type KeyOption = { readonly name: string; readonly value?: string };
+type KeyOption = { readonly name: string; readonly value?: string };
 export type AuthorizedKey = {
   readonly options: readonly KeyOption[];
   readonly type: string;

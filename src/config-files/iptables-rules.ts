@@ -4,7 +4,7 @@ import { insertLines, joinLines, type Line, splitLines } from './lines.ts';
 import { removeMarks } from './marks.ts';
 import type { PeerPort } from './server.ts';
 
-export type IptablesLine = Line & {
+type IptablesLine = Line & {
   /** The table the line stands in. */
   readonly table: string;
   /** The chain of a rule or of a policy, '' for other lines. */

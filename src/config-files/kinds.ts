@@ -24,14 +24,22 @@ export type Kind = {
   readonly editOtherwise: (text: string) => string;
 };
 
-type Editor<Doc, Wanted> = {
-  readonly parse: (text: string) => Doc;
-  readonly print: (doc: Doc) => string;
+/** What every editor offers besides its readers. */
+type Editor<Wanted> = {
+  /** The text with the wanted values in it, the same text if nothing is to be done. Throws CmsadmError to refuse. */
   readonly edit: (text: string, wanted: Wanted) => string;
+  /** The text as it was before any edit: our lines gone, those that gave way back, all others as they are now. */
   readonly undo: (text: string) => string;
 };
 
-const kind = <Doc, Wanted>({ parse, print, edit, undo }: Editor<Doc, Wanted>, wanted: Wanted, other: Wanted): Kind => ({
+/** `print(parse(text))` is `text`, whatever its bytes; `parse` reads latin1, a character for each byte. */
+const kind = <Doc, Wanted>(
+  parse: (text: string) => Doc,
+  print: (doc: Doc) => string,
+  { edit, undo }: Editor<Wanted>,
+  wanted: Wanted,
+  other: Wanted,
+): Kind => ({
   reprint: (text) => print(parse(text)),
   undo,
   edit: (text) => edit(text, wanted),
@@ -65,19 +73,23 @@ const access = (from: readonly string[], letter: string) => ({
 
 /** By the name that the corpus' folders have. */
 export const kinds: ReadonlyMap<string, Kind> = new Map([
-  ['hosts', kind(hosts, { own, servers: [own, peer] }, { own, servers: [own, otherPeer] })],
+  ['hosts', kind(hosts.parse, hosts.print, hosts, { own, servers: [own, peer] }, { own, servers: [own, otherPeer] })],
   [
     'services',
     kind(
+      services.parse,
+      services.print,
       services,
       { entries: [{ name: 'cmspair-hb', port: 49_151, protocol: 'udp', comment: 'heartbeat of the pair' }] },
       { entries: [{ name: 'cmspair-db', port: 49_150, protocol: 'tcp', aliases: ['cmspair_db'] }] },
     ),
   ],
-  ['chrony', kind(chrony, { server: '192.0.2.20' }, { server: '2001:db8::20' })],
+  ['chrony', kind(chrony.parse, chrony.print, chrony, { server: '192.0.2.20' }, { server: '2001:db8::20' })],
   [
     'sshd_config',
     kind(
+      sshdConfig.parse,
+      sshdConfig.print,
       sshdConfig,
       { address: peer.address, settings: [['PermitRootLogin', 'forced-commands-only']] },
       {
@@ -89,19 +101,63 @@ export const kinds: ReadonlyMap<string, Kind> = new Map([
       },
     ),
   ],
-  ['sqlhosts', kind(sqlhosts, { entries: [database(1), database(2)] }, { entries: [database(3)] })],
-  ['onconfig', kind(onconfig, { aliases: ['cms_pair_1'] }, { aliases: ['cms_pair_2', 'cms_pair_3'] })],
-  ['open_ports', kind(openPorts, { ports: openPortsOf(peer) }, { ports: openPortsOf(otherPeer) })],
-  ['nftables', kind(nftables, { ports: ports(peer.address) }, { ports: ports(otherPeer.address) })],
-  ['iptables', kind(iptablesRules, { ports: ports(peer.address) }, { ports: ports('192.0.2.13') })],
-  ['firewalld', kind(firewalldZone, { ports: ports(peer.address) }, { ports: ports(otherPeer.address) })],
+  [
+    'sqlhosts',
+    kind(sqlhosts.parse, sqlhosts.print, sqlhosts, { entries: [database(1), database(2)] }, { entries: [database(3)] }),
+  ],
+  [
+    'onconfig',
+    kind(
+      onconfig.parse,
+      onconfig.print,
+      onconfig,
+      { aliases: ['cms_pair_1'] },
+      { aliases: ['cms_pair_2', 'cms_pair_3'] },
+    ),
+  ],
+  [
+    'open_ports',
+    kind(openPorts.parse, openPorts.print, openPorts, { ports: openPortsOf(peer) }, { ports: openPortsOf(otherPeer) }),
+  ],
+  [
+    'nftables',
+    kind(nftables.parse, nftables.print, nftables, { ports: ports(peer.address) }, { ports: ports(otherPeer.address) }),
+  ],
+  [
+    'iptables',
+    kind(
+      iptablesRules.parse,
+      iptablesRules.print,
+      iptablesRules,
+      { ports: ports(peer.address) },
+      { ports: ports('192.0.2.13') },
+    ),
+  ],
+  [
+    'firewalld',
+    kind(
+      firewalldZone.parse,
+      firewalldZone.print,
+      firewalldZone,
+      { ports: ports(peer.address) },
+      { ports: ports(otherPeer.address) },
+    ),
+  ],
   [
     'rhosts',
-    kind(rhosts, { entries: [{ host: 'cms2', user: 'root' }] }, { entries: [{ host: 'cms3', user: 'root' }] }),
+    kind(
+      rhosts.parse,
+      rhosts.print,
+      rhosts,
+      { entries: [{ host: 'cms2', user: 'root' }] },
+      { entries: [{ host: 'cms3', user: 'root' }] },
+    ),
   ],
   [
     'known_hosts',
     kind(
+      knownHosts.parse,
+      knownHosts.print,
       knownHosts,
       { names: [peer.fqdn, peer.address], keys: [key('A')] },
       { names: [otherPeer.fqdn, `[${otherPeer.address}]:2222`], keys: [key('B')] },
@@ -109,10 +165,22 @@ export const kinds: ReadonlyMap<string, Kind> = new Map([
   ],
   [
     'authorized_keys',
-    kind(authorizedKeys, access([peer.address], 'C'), access(['192.0.2.13', otherPeer.address], 'D')),
+    kind(
+      authorizedKeys.parse,
+      authorizedKeys.print,
+      authorizedKeys,
+      access([peer.address], 'C'),
+      access(['192.0.2.13', otherPeer.address], 'D'),
+    ),
   ],
   [
     'bash_profile',
-    kind(bashProfile, { lines: ['PATH=$PATH:/opt/cmsadm/current/bin', 'export PATH'] }, { lines: ['export CMSADM=1'] }),
+    kind(
+      bashProfile.parse,
+      bashProfile.print,
+      bashProfile,
+      { lines: ['PATH=$PATH:/opt/cmsadm/current/bin', 'export PATH'] },
+      { lines: ['export CMSADM=1'] },
+    ),
   ],
 ]);

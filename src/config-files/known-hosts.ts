@@ -6,7 +6,7 @@ import { removeMarks } from './marks.ts';
 
 export type HostKey = { readonly type: string; readonly base64: string };
 export type KnownHost = HostKey & { readonly marker: string; readonly hosts: string; readonly comment: string };
-export type KnownHostsLine = Line & { readonly entry: KnownHost | undefined };
+type KnownHostsLine = Line & { readonly entry: KnownHost | undefined };
 /** Names as ssh looks them up: `host`, `address` or `[host]:port`. */
 export type WantedKnownHosts = { readonly names: readonly string[]; readonly keys: readonly HostKey[] };
 

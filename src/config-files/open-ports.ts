@@ -4,7 +4,7 @@ import { insertLines, joinLines, type Line, splitLines, wordsOf } from './lines.
 import { markedLine, removeMarks } from './marks.ts';
 import type { PeerPort } from './server.ts';
 
-export type OpenPortsLine = Line & { readonly entry: PeerPort | undefined };
+type OpenPortsLine = Line & { readonly entry: PeerPort | undefined };
 export type WantedOpenPorts = { readonly ports: readonly (PeerPort & { readonly purpose: string })[] };
 
 const readEntry = (text: string): PeerPort | undefined => {

@@ -2,7 +2,7 @@
 import { insertLines, joinLines, type Line, splitLines, wordsOf } from './lines.ts';
 import { markedBlock, removeMarks } from './marks.ts';
 
-export type TrustedUser = { readonly host: string; readonly user: string };
+type TrustedUser = { readonly host: string; readonly user: string };
 export type RhostsLine = Line & { readonly words: readonly string[] };
 export type WantedRhosts = { readonly entries: readonly TrustedUser[] };
 

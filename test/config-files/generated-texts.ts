@@ -25,7 +25,7 @@ const garbage = [
 ];
 
 /** Texts of lines of this kind and of garbage, with LF and CRLF mixed and often without a final newline. */
-export const generatedText = (lines: readonly string[]): fc.Arbitrary<string> => {
+const generatedText = (lines: readonly string[]): fc.Arbitrary<string> => {
   const line = fc.oneof(
     { weight: 6, arbitrary: fc.constantFrom(...lines) },
     { weight: 2, arbitrary: fc.constantFrom(...garbage) },
