@@ -26,7 +26,7 @@ export type PutBack = {
  */
 export async function commit(host: Host, change: Change): Promise<void> {
   const id = transactionId(change.tag, change.step);
-  const watched = change.sshWatch ? await watchSshd(host, change.sshWatch) : undefined;
+  const watched = change.sshWatch && host.system.real ? await watchSshd(host, change.sshWatch) : undefined;
   note(host.root, id, 'committing', host.system.clock());
   if (change.epoch !== null) raiseEpoch(host.root, change.epoch);
   await retire(host, change.services.stop);

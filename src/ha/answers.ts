@@ -11,6 +11,8 @@ export type SetupAnswers = {
   readonly peer: Server;
   readonly peerPort: number;
   readonly rhosts: boolean;
+  readonly licencePackage: string;
+  readonly haPackage: string;
 };
 
 /** Read once at the edge and passed on. */

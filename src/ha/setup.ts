@@ -173,8 +173,16 @@ const sameServer = (a: Server, b: Server): boolean =>
 
 /** The saved pair as it will be: its epoch grows only if something about it changes. */
 function plannedPair(facts: BothFacts, answers: SetupAnswers, profile: Profile): Pair {
-  const { self, peer, ntpServer, rhosts } = answers;
-  const wanted = { primary: self, secondary: peer, ntpServer, rhosts, profile: profile.name };
+  const { self, peer, ntpServer, rhosts, licencePackage, haPackage } = answers;
+  const wanted = {
+    primary: self,
+    secondary: peer,
+    ntpServer,
+    rhosts,
+    licencePackage,
+    haPackage,
+    profile: profile.name,
+  };
   const [saved, theirs] = [facts.local.pair, facts.peer.pair];
   const unchanged =
     saved !== undefined &&
@@ -183,6 +191,8 @@ function plannedPair(facts: BothFacts, answers: SetupAnswers, profile: Profile):
     sameServer(saved.secondary, peer) &&
     saved.ntpServer === ntpServer &&
     saved.rhosts === rhosts &&
+    saved.licencePackage === licencePackage &&
+    saved.haPackage === haPackage &&
     saved.profile === profile.name;
   return { epoch: unchanged ? saved.epoch : Math.max(facts.local.epoch, facts.peer.epoch) + 1, ...wanted };
 }

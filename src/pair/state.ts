@@ -40,7 +40,7 @@ const linkSchema = v.strictObject({
 /** What a server knows of the other one, from the link until disable. */
 export type Link = v.InferOutput<typeof linkSchema>;
 
-const pairSchema = v.strictObject({
+export const pairSchema = v.strictObject({
   /** Grows at every role change, set-up and restore. */
   epoch: v.number(),
   primary: server,
@@ -48,6 +48,8 @@ const pairSchema = v.strictObject({
   /** What was answered at set-up; the defaults of the next one. */
   ntpServer: v.nullable(v.string()),
   rhosts: v.boolean(),
+  licencePackage: v.string(),
+  haPackage: v.string(),
   profile: v.string(),
 });
 export type Pair = v.InferOutput<typeof pairSchema>;

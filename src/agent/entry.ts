@@ -1,0 +1,78 @@
+import * as v from 'valibot';
+import type { Profile } from '../profile/schema.ts';
+
+export type DataSet = Profile['dataSets'][number];
+
+/** Path in a data set: one character per byte, `/` between names. What it may be is judged where it is used. */
+const path = v.string();
+const own = { path, owner: v.string(), group: v.string() };
+const mode = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o7777));
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+export const entrySchema = v.variant('type', [
+  v.strictObject({ type: v.literal('folder'), ...own, mode }),
+  v.strictObject({ type: v.literal('link'), ...own, target: v.pipe(v.string(), v.minLength(1)) }),
+  v.strictObject({
+    type: v.literal('file'),
+    ...own,
+    mode,
+    mtimeMs: v.pipe(v.number(), v.safeInteger()),
+    size: count,
+    sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  }),
+]);
+/** One name in a data set, with all that is carried of it. */
+export type Entry = v.InferOutput<typeof entrySchema>;
+export type FileEntry = Extract<Entry, { type: 'file' }>;
+
+/** True where nothing has to be carried to make `b` what `a` is. */
+export function sameEntry(a: Entry, b: Entry | undefined): boolean {
+  if (a.type !== b?.type || a.owner !== b.owner || a.group !== b.group) return false;
+  if (a.type === 'link') return b.type === 'link' && a.target === b.target;
+  if (b.type === 'link' || a.mode !== b.mode) return false;
+  return a.type === 'folder' || (b.type === 'file' && a.sha256 === b.sha256 && a.mtimeMs === b.mtimeMs);
+}
+
+/** Beginning of the names under which a file grows beside its target. */
+export const TEMPORARY = '.cmsadm-sync.';
+
+const nameOf = (whole: string): string => whole.slice(whole.lastIndexOf('/') + 1);
+
+function globPattern(glob: string): RegExp {
+  // The profile is UTF-8 text, the names of files are bytes.
+  const bytes = Buffer.from(glob).toString('latin1');
+  const source = bytes.replace(/[^*?]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return new RegExp(`^${source.replaceAll('*', '[^/]*').replaceAll('?', '[^/]')}$`, 's');
+}
+
+/**
+ * Tells which paths of a data set are carried: not what the set excludes, no tagged backup, no temporary file. What is
+ * left out is left out with everything below it. A glob with `/` is matched with the path, one without with each name.
+ */
+export function carriedBy(set: DataSet): (whole: string) => boolean {
+  const globs = set.exclude.map((glob) => ({ pattern: globPattern(glob), whole: glob.includes('/') }));
+  const leftOut = (part: string): boolean => {
+    const name = nameOf(part);
+    if (name.startsWith(TEMPORARY) || name.includes('.zdt_')) return true;
+    return globs.some((glob) => glob.pattern.test(glob.whole ? part : name));
+  };
+  return (whole) => {
+    for (let end = whole.indexOf('/'); end !== -1; end = whole.indexOf('/', end + 1))
+      if (leftOut(whole.slice(0, end))) return false;
+    return !leftOut(whole);
+  };
+}
+
+/** A path for log lines and alarms: readable text, and no byte that could act on a terminal or forge a line. */
+export function shownPath(whole: string): string {
+  const bytes = Buffer.from(whole, 'latin1');
+  const text = bytes.toString('utf8');
+  const readable = Buffer.from(text, 'utf8').equals(bytes) ? text : whole;
+  return [...readable]
+    .map((c) => {
+      const code = c.codePointAt(0) ?? 0;
+      const printable = code >= 0x20 && !(code >= 0x7f && code < 0xa0) && (readable === text || code < 0x7f);
+      return printable ? c : `\\x${code.toString(16).padStart(2, '0')}`;
+    })
+    .join('');
+}

@@ -1,0 +1,36 @@
+import * as v from 'valibot';
+import { unfinished } from '../change/journal.ts';
+import type { Session } from '../host/session.ts';
+import type { Host } from '../host/system.ts';
+import { type Pair, parsePair, readLink, readPair, roleOf } from '../pair/state.ts';
+
+/** What a server says of itself when it is asked. */
+const standingSchema = v.strictObject({
+  /** Of the saved pair; 0 on a single server. */
+  epoch: v.number(),
+  pair: v.nullable(
+    v.pipe(
+      v.unknown(),
+      v.transform((value): Pair => parsePair(JSON.stringify(value))),
+    ),
+  ),
+  /** False while a change is being made that may still be put back. */
+  settled: v.boolean(),
+});
+export type Standing = v.InferOutput<typeof standingSchema>;
+
+/** This server's view of the pair. The epoch is the saved pair's: the high-water mark also counts changes that were put back. */
+export function standingOf(host: Host): Standing {
+  const pair = readPair(host.root) ?? null;
+  return { epoch: pair?.epoch ?? 0, pair, settled: unfinished(host.root).length === 0 };
+}
+
+/** True if this server may administer and is the source of the sync: for both values of `authority` the configured primary. */
+export function hasAuthority(host: Host, pair: Pair): boolean {
+  const link = readLink(host.root);
+  return link !== undefined && roleOf(pair, link.self.address) === 'primary';
+}
+
+/** Asks the other server how it stands; it refuses no epoch here. @throws CmsadmError session-lost, state-unreadable */
+export const askStanding = async (session: Session, epoch: number): Promise<Standing> =>
+  v.parse(standingSchema, await session.call('heartbeat', { epoch }));

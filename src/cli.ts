@@ -1,0 +1,14 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { programRoot } from './program-root.ts';
+
+const args = process.argv.slice(2);
+
+// The shortest way for the shortest question.
+if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
+  const version: unknown = JSON.parse(readFileSync(join(programRoot, 'package.json'), 'utf8')).version;
+  process.stdout.write(`${version}\n`);
+} else {
+  const { main } = await import('./main.ts');
+  await main(args);
+}

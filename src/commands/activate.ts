@@ -1,0 +1,107 @@
+import { runAlone, withLocks } from '../change/coordinator.ts';
+import { CmsadmError, exitCodes } from '../errors.ts';
+import { reviewServer } from '../ha/review.ts';
+import { planActivate } from '../ha/roles.ts';
+import { raiseAlarm } from '../pair/alarms.ts';
+import { makeTag } from '../pair/tag.ts';
+import { linkedPeer } from './contact.ts';
+import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
+import { type OwnStanding, ownStanding } from './pair-of-servers.ts';
+import { activateParameters } from './parameters.ts';
+import { lockPlace, refuseIfBusy, resultOf } from './run-plan.ts';
+import { reviewFacts } from './setup.ts';
+
+/** Activate this server, the secondary, while the primary can't be reached: administration opens here under a new epoch. */
+export async function activate(context: CommandContext, given: Given): Promise<CommandOutcome> {
+  const own = await ownStanding(context);
+  if (own.role !== 'secondary')
+    throw new CmsadmError('not-secondary', 'Only the secondary can be activated; this server is the primary already.', {
+      remedy: 'cmsadm config_HA show tells the pair.',
+    });
+  await refuseIfPrimaryAnswers(context, own);
+  const answers = await settleAnswers(
+    [
+      { parameter: activateParameters.peer, check: (text) => sameName(text, own.other.fqdn) },
+      { parameter: activateParameters.reason, check: (text) => notEmpty(text) },
+    ],
+    given,
+    context,
+  );
+  const name = own.link.self.fqdn;
+  await refuseIfBusy(own.local, name);
+  const facts = await own.local.facts({ address: own.other.address, fqdn: own.other.fqdn });
+  const { change, pair } = planActivate(facts, context.profile, {
+    tag: makeTag(context.pid, context.host.system.clock()),
+    operator: context.operator,
+  });
+  const review = {
+    operation: 'activate this server',
+    tag: change.tag,
+    servers: [
+      reviewServer({ name, address: own.link.self.address, becomes: 'primary' }, facts, [change], context.profile),
+    ],
+    notes: [
+      `Nobody can tell from here whether ${own.other.fqdn} is dead or cut off. Make sure that nobody administers there.`,
+      `When it comes back it becomes the secondary and shows what differs.`,
+    ],
+  };
+  context.report.show({ kind: 'review', review });
+  if (context.dryRun)
+    return {
+      exitCode: exitCodes.pending,
+      summary: 'activate: dry run',
+      result: { outcome: 'pending', review: reviewFacts(review) },
+    };
+  if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review })))) return declined('activate');
+  await withLocks(
+    [lockPlace(name, own.local, facts)],
+    { operation: 'activate this server', operator: context.operator, startedOn: name },
+    () => runAlone({ name, server: own.local, change }, context.report),
+  );
+  raiseAlarm(
+    context.host.root,
+    `${name} was activated at epoch ${pair.epoch}: ${answers['reason']}`,
+    context.host.system.clock(),
+  );
+  const servers = [resultOf(name, 'primary', [change], [`epoch ${pair.epoch}`])];
+  context.report.show({
+    kind: 'result',
+    title: `${name} is primary now (epoch ${pair.epoch}).`,
+    servers,
+    notes: [`To give the role back later: cmsadm config_HA reverse, here.`],
+  });
+  return {
+    exitCode: exitCodes.done,
+    summary: `activate: done, tag ${change.tag}`,
+    result: { outcome: 'done', tag: change.tag, epoch: pair.epoch, servers },
+  };
+}
+
+async function refuseIfPrimaryAnswers(context: CommandContext, own: OwnStanding): Promise<void> {
+  const answered = await linkedPeer(context, own.link).then(
+    (peer) => {
+      peer.session.close();
+      return true;
+    },
+    (error: unknown) => {
+      if (error instanceof CmsadmError) return false;
+      throw error;
+    },
+  );
+  if (answered)
+    throw new CmsadmError('primary-answers', `${own.other.fqdn} answers; two servers would administer.`, {
+      server: own.other.fqdn,
+      remedy: `Reverse the roles there instead: cmsadm config_HA reverse, on ${own.other.fqdn}.`,
+    });
+}
+
+/** A destructive step wants the name of what it acts against. */
+export function sameName(text: string, name: string): string {
+  if (text.toLowerCase() === name.toLowerCase()) return name;
+  throw new CmsadmError('answer-refused', `${JSON.stringify(text)} is not ${name}.`, { remedy: `Type ${name}.` });
+}
+
+function notEmpty(text: string): string {
+  if (text.trim() !== '') return text.trim();
+  throw new CmsadmError('answer-refused', 'A reason is needed; it stands in the log.', { remedy: 'Type a few words.' });
+}

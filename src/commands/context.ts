@@ -1,0 +1,133 @@
+import type { Interruption } from '../change/coordinator.ts';
+import { CmsadmError, type ExitCode, exitCodes } from '../errors.ts';
+import type { Host } from '../host/system.ts';
+import type { AdminLog } from '../pair/admin-log.ts';
+import type { Profile } from '../profile/schema.ts';
+import type { Asker, Report } from '../report.ts';
+
+/** Everything that a command gets from its door: read once at the edge and passed on. */
+export type CommandContext = {
+  readonly host: Host;
+  readonly profile: Profile;
+  readonly report: Report;
+  /** Who answers questions; undefined without a terminal. */
+  readonly ask: Asker | undefined;
+  readonly yes: boolean;
+  readonly dryRun: boolean;
+  readonly log: AdminLog;
+  readonly pid: number;
+  readonly operator: string;
+  readonly stop: Interruption;
+};
+
+/** How a command ended, for the exit code, the admin log and `--json`. */
+export type CommandOutcome = {
+  readonly exitCode: ExitCode;
+  readonly summary: string;
+  readonly result: Readonly<Record<string, unknown>>;
+};
+
+/** Values that came with flags or the answers file, by parameter name. */
+export type Given = Readonly<Record<string, string | undefined>>;
+
+export type Parameter = {
+  /** Flag (`--secondary-ip`) and key of the answers file. */
+  readonly name: string;
+  readonly question: string;
+  readonly help: string;
+  /** Asked only on a terminal as a secret; given by file or descriptor, never as a flag's value. */
+  readonly secret?: true;
+  /** A flag without value. */
+  readonly flag?: true;
+};
+
+export const usage = (message: string, remedy: string, details: readonly string[] = []): CmsadmError =>
+  new CmsadmError('usage', message, { exitCode: exitCodes.usage, remedy, details });
+
+/** One question of a command: the parameter, what it presets, and what makes an answer acceptable. */
+export type Slot = {
+  readonly parameter: Parameter;
+  readonly preset?: string;
+  readonly check: (answer: string) => string | Promise<string>;
+};
+
+/**
+ * Settles the answers in their order: what was given, else asked, else preset. Everything that is missing or wrong
+ * without a terminal is told in one error.
+ * @throws CmsadmError usage
+ */
+export async function settleAnswers(
+  slots: readonly Slot[],
+  given: Given,
+  context: Pick<CommandContext, 'ask' | 'log'>,
+): Promise<Record<string, string>> {
+  const settled: Record<string, string> = {};
+  const missing: string[] = [];
+  const wrong: string[] = [];
+  for (const { parameter, preset, check } of slots) {
+    const value = given[parameter.name];
+    try {
+      if (value !== undefined) settled[parameter.name] = await check(value);
+      else if (context.ask)
+        settled[parameter.name] = await context.ask.text({
+          text: parameter.question,
+          check,
+          ...(preset === undefined ? {} : { preset }),
+        });
+      else if (preset !== undefined) settled[parameter.name] = await check(preset);
+      else missing.push(`--${parameter.name}: ${parameter.help}`);
+    } catch (error) {
+      if (!(error instanceof CmsadmError) || error.exitCode === exitCodes.interrupted || error.code === 'input-ended')
+        throw error;
+      wrong.push(
+        [`--${parameter.name}: ${error.message}`, ...error.details, error.remedy ?? '']
+          .filter((part) => part !== '')
+          .join(' '),
+      );
+    }
+    const answer = settled[parameter.name];
+    if (answer !== undefined) context.log.choice(`${parameter.name}=${answer}`);
+  }
+  if (missing.length > 0)
+    throw usage(
+      'Answers are missing, and there is no terminal to ask at.',
+      'Give the flags, or an answers file (--answers FILE).',
+      [...missing, ...wrong],
+    );
+  if (wrong.length > 0)
+    throw new CmsadmError(
+      'answers-refused',
+      wrong.length === 1 ? 'An answer is not accepted.' : `${wrong.length} answers are not accepted.`,
+      {
+        details: wrong,
+        remedy: 'Correct them and run the command again; nothing was touched.',
+      },
+    );
+  return settled;
+}
+
+/**
+ * Asks for the final word on a reviewed plan: `y`, `n`, or `d` for the diffs.
+ * @returns false on `n`
+ * @throws CmsadmError usage without `--yes` and without a terminal
+ */
+export async function confirmed(context: CommandContext, showDiffs: () => void): Promise<boolean> {
+  if (context.yes) return true;
+  if (!context.ask)
+    throw usage('Nobody is there to say yes.', 'Give --yes to carry the plan out, or --dry-run to only see it.');
+  for (;;) {
+    const key = await context.ask.choose('Proceed? (y/n, d shows the diffs):', ['y', 'n', 'd']);
+    if (key === 'd') showDiffs();
+    else {
+      context.log.choice(`proceed=${key}`);
+      return key === 'y';
+    }
+  }
+}
+
+/** The operator said no: nothing was touched. */
+export const declined = (what: string): CommandOutcome => ({
+  exitCode: exitCodes.done,
+  summary: `${what}: declined, nothing was touched`,
+  result: { outcome: 'declined' },
+});

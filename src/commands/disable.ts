@@ -1,0 +1,160 @@
+import { runAlone, runChange, withLocks } from '../change/coordinator.ts';
+import { exitCodes } from '../errors.ts';
+import { reviewServer } from '../ha/review.ts';
+import { planDisable } from '../ha/undo.ts';
+import { clearAlarms } from '../pair/alarms.ts';
+import { makeTag } from '../pair/tag.ts';
+import { during } from '../report.ts';
+import { sameName } from './activate.ts';
+import type { Peer } from './contact.ts';
+import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
+import { factsOfBoth, linksOf, type OwnStanding, ownStanding, peerOrAdvice } from './pair-of-servers.ts';
+import { disableParameters } from './parameters.ts';
+import { lockPlace, refuseIfBusy, resultOf } from './run-plan.ts';
+import { reviewFacts } from './setup.ts';
+
+/** Disable HA: both become single servers again; tagged backups stay. */
+export async function disable(context: CommandContext, given: Given): Promise<CommandOutcome> {
+  const own = await ownStanding(context);
+  const alone = given[disableParameters.alone.name] !== undefined;
+  await settleAnswers(
+    [{ parameter: disableParameters.peer, check: (text) => sameName(text, own.other.fqdn) }],
+    given,
+    context,
+  );
+  if (alone) return disableAlone(context, own);
+  const peer = await peerOrAdvice(
+    context,
+    own,
+    `Bring it back, or, if it is gone for good: cmsadm config_HA disable --alone.`,
+  );
+  try {
+    return await disableBoth(context, own, peer);
+  } finally {
+    peer.session.close();
+  }
+}
+
+async function disableBoth(context: CommandContext, own: OwnStanding, peer: Peer): Promise<CommandOutcome> {
+  const facts = await during(context.report, 'Reading the facts of both servers', () => factsOfBoth(own, peer));
+  const names = { local: own.link.self.fqdn, peer: own.other.fqdn };
+  await refuseIfBusy(own.local, names.local);
+  await refuseIfBusy(peer.server, names.peer);
+  const links = linksOf(facts);
+  const run = { tag: makeTag(context.pid, context.host.system.clock()), operator: context.operator };
+  const plan = {
+    local: planDisable(facts.local, names.local, links.local, context.profile, run),
+    peer: planDisable(facts.peer, names.peer, links.peer, context.profile, run),
+  };
+  const review = {
+    operation: 'disable HA',
+    tag: run.tag,
+    servers: [
+      reviewServer(
+        { name: names.local, address: own.link.self.address, becomes: 'a single server' },
+        facts.local,
+        [plan.local],
+        context.profile,
+      ),
+      reviewServer(
+        { name: names.peer, address: own.other.address, becomes: 'a single server' },
+        facts.peer,
+        [plan.peer],
+        context.profile,
+      ),
+    ],
+    notes: ['Backups, journal and logs stay.', ...programNotes(names, links)],
+  };
+  context.report.show({ kind: 'review', review });
+  if (context.dryRun)
+    return {
+      exitCode: exitCodes.pending,
+      summary: 'disable: dry run',
+      result: { outcome: 'pending', review: reviewFacts(review) },
+    };
+  if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review })))) return declined('disable');
+  const sides = {
+    local: { name: names.local, server: own.local, change: plan.local },
+    peer: { name: names.peer, server: peer.server, change: plan.peer },
+  };
+  const places = [lockPlace(names.local, own.local, facts.local), lockPlace(names.peer, peer.server, facts.peer)];
+  await withLocks(places, { operation: 'disable HA', operator: context.operator, startedOn: names.local }, () =>
+    // The target state allows no login; the session that is open carries the confirmation.
+    runChange(sides, undefined, context.report, context.stop),
+  );
+  clearAlarms(context.host.root);
+  const servers = [
+    resultOf(names.local, 'single', [plan.local], ['our lines are gone']),
+    resultOf(names.peer, 'single', [plan.peer], ['our lines are gone']),
+  ];
+  context.report.show({
+    kind: 'result',
+    title: 'HA is disabled; both are single servers.',
+    servers,
+    notes: [`Backups are named <file>.${run.tag}.`],
+  });
+  return {
+    exitCode: exitCodes.done,
+    summary: `disable: done, tag ${run.tag}`,
+    result: { outcome: 'done', tag: run.tag, servers },
+  };
+}
+
+const programNotes = (
+  names: { local: string; peer: string },
+  links: { local: { broughtProgram: boolean }; peer: { broughtProgram: boolean } },
+): string[] =>
+  (['local', 'peer'] as const).map((side) =>
+    links[side].broughtProgram
+      ? `The program goes from ${names[side]}, where set up had brought it.`
+      : `The program stays on ${names[side]}; ./install --remove takes it away.`,
+  );
+
+async function disableAlone(context: CommandContext, own: OwnStanding): Promise<CommandOutcome> {
+  const name = own.link.self.fqdn;
+  await refuseIfBusy(own.local, name);
+  const facts = await own.local.facts({ address: own.other.address, fqdn: own.other.fqdn });
+  const planned = planDisable(facts, name, own.link, context.profile, {
+    tag: makeTag(context.pid, context.host.system.clock()),
+    operator: context.operator,
+  });
+  // The program that carries this out stays; the operator decides about it.
+  const change = { ...planned, afterwards: { ...planned.afterwards, removeProgram: false } };
+  const review = {
+    operation: 'disable HA, on this server alone',
+    tag: change.tag,
+    servers: [
+      reviewServer(
+        { name, address: own.link.self.address, becomes: 'a single server' },
+        facts,
+        [change],
+        context.profile,
+      ),
+    ],
+    notes: [
+      `${own.other.fqdn} is not asked. If it ever comes back, run \`cmsadm config_HA disable --alone\` there as well.`,
+    ],
+  };
+  context.report.show({ kind: 'review', review });
+  if (context.dryRun)
+    return {
+      exitCode: exitCodes.pending,
+      summary: 'disable --alone: dry run',
+      result: { outcome: 'pending', review: reviewFacts(review) },
+    };
+  if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review }))))
+    return declined('disable --alone');
+  await withLocks(
+    [lockPlace(name, own.local, facts)],
+    { operation: 'disable HA', operator: context.operator, startedOn: name },
+    () => runAlone({ name, server: own.local, change }, context.report),
+  );
+  clearAlarms(context.host.root);
+  const servers = [resultOf(name, 'single', [change], ['our lines are gone'])];
+  context.report.show({ kind: 'result', title: 'HA is disabled on this server.', servers, notes: [] });
+  return {
+    exitCode: exitCodes.done,
+    summary: `disable --alone: done, tag ${change.tag}`,
+    result: { outcome: 'done', tag: change.tag, servers },
+  };
+}

@@ -1,0 +1,80 @@
+import type { Parameter } from './context.ts';
+
+/** The questions of set up, in their order; each is also a flag and a key of the answers file. */
+export const setupParameters = {
+  ntpServer: {
+    name: 'ntp-server',
+    question: 'NTP server IP address, if the servers are in different time zones',
+    help: 'IP address of the NTP server; empty for none',
+  },
+  secondaryIp: {
+    name: 'secondary-ip',
+    question: 'IP address of the secondary server',
+    help: 'IP address of the secondary server',
+  },
+  secondaryFqdn: {
+    name: 'secondary-fqdn',
+    question: 'Fully qualified domain name of the secondary server',
+    help: 'FQDN of the secondary server',
+  },
+  licencePackage: {
+    name: 'licence-package',
+    question: 'Full path of the licence package',
+    help: 'full path of the licence package (zip)',
+  },
+  haPackage: { name: 'ha-package', question: 'Full path of the HA package', help: 'full path of the HA package (zip)' },
+} as const satisfies Record<string, Parameter>;
+
+/** Asked only when the two servers meet for the first time. */
+export const contactParameters = {
+  peerUser: {
+    name: 'peer-user',
+    question: 'User to log in with on the secondary, root or one whom sudo makes root',
+    help: 'root, or a sudo user, for the first contact',
+  },
+  sshPort: { name: 'ssh-port', question: 'SSH port of the secondary', help: 'SSH port of the secondary' },
+  peerFingerprint: { name: 'peer-fingerprint', question: '', help: 'host key of the secondary, SHA256:…' },
+  peerKey: {
+    name: 'peer-key',
+    question: 'Full path of a private key for that login (empty: password or agent)',
+    help: 'private key file for the first contact',
+  },
+  peerPasswordFile: { name: 'peer-password-file', question: '', help: 'file with the password of that user' },
+  peerPasswordFd: { name: 'peer-password-fd', question: '', help: 'file descriptor to read that password from' },
+} as const satisfies Record<string, Parameter>;
+
+/** Never asked; what they preset stands in the review. */
+export const overrideParameters = {
+  primaryIp: {
+    name: 'primary-ip',
+    question: '',
+    help: 'this server’s own pair address, if not the one of its route to the secondary',
+  },
+  primaryFqdn: { name: 'primary-fqdn', question: '', help: 'this server’s FQDN, if not the one of its hosts file' },
+  noRhosts: { name: 'no-rhosts', question: '', help: 'leave .rhosts as it is', flag: true },
+  jumpHost: { name: 'jump-host', question: '', help: 'refused: the servers must reach each other directly' },
+} as const satisfies Record<string, Parameter>;
+
+export const activateParameters = {
+  peer: {
+    name: 'peer',
+    question: 'Type the FQDN of the primary that is away',
+    help: 'FQDN of the primary that is away',
+  },
+  reason: { name: 'reason', question: 'Reason', help: 'why this server takes over, for the log' },
+} as const satisfies Record<string, Parameter>;
+
+export const disableParameters = {
+  peer: {
+    name: 'peer',
+    question: 'Type the FQDN of the other server to end the pair',
+    help: 'FQDN of the other server, as a confirmation',
+  },
+  alone: { name: 'alone', question: '', help: 'only this server: the other one is gone for good', flag: true },
+} as const satisfies Record<string, Parameter>;
+
+export const tagParameter: Parameter = {
+  name: 'tag',
+  question: 'Backup tag to restore',
+  help: 'tag of the change to undo; without it the tags are listed',
+};

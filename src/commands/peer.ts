@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import * as v from 'valibot';
+import { syncVerbs } from '../agent/receive.ts';
+import { putBack } from '../change/apply.ts';
+import { unfinished } from '../change/journal.ts';
+import { releaseLock } from '../change/lock.ts';
+import { localServer, type Server } from '../change/server.ts';
+import { CmsadmError } from '../errors.ts';
+import { readText } from '../host/root.ts';
+import { serveSession } from '../host/session.ts';
+import type { Host } from '../host/system.ts';
+import { paths } from '../pair/state.ts';
+import { type Profile, profileSchema } from '../profile/schema.ts';
+
+const verbNames = [
+  ...['facts', 'standing', 'lock', 'unlock', 'key', 'installProgram', 'stage', 'arm', 'commit', 'asked', 'confirm'],
+  ...['putBack', 'outcome', 'proveLogin', 'tags', 'tag'],
+] as const satisfies readonly (keyof Server)[] | readonly string[];
+
+/** Version of the program that runs. */
+export const versionOf = (programRoot: string): string => {
+  const { version } = v.parse(
+    v.object({ version: v.string() }),
+    JSON.parse(readFileSync(join(programRoot, 'package.json'), 'utf8')),
+  );
+  return version;
+};
+
+/**
+ * The peer's side of a session: fixed verbs only. A session that ends before its change is confirmed puts it back.
+ * @param carriedIn the private folder of a first contact; only then, and without own settings, is a profile taken over
+ */
+export async function servePeer(
+  host: Host,
+  profile: Profile,
+  carriedIn: string | undefined,
+  input: Readable,
+  output: Writable,
+): Promise<void> {
+  const { osFamily } = await host.system.identity();
+  const family = osFamily === 'other' ? 'debian' : osFamily;
+  let active = profile;
+  let server = localServer({ host, profile, family, carriedIn });
+  const mine = new Set<string>();
+  let locked = false;
+  const call = (name: string) => async (args: unknown) => {
+    const verb = Object.entries(server).find(([known]) => known === name)?.[1] as
+      | ((args: unknown) => Promise<unknown>)
+      | undefined;
+    const result = await verb?.(args);
+    if (name === 'stage') mine.add(v.parse(v.object({ id: v.string() }), result).id);
+    if (name === 'lock') locked = true;
+    return result;
+  };
+  const verbs = {
+    ...Object.fromEntries(verbNames.map((name) => [name, call(name)])),
+    ...syncVerbs(host, active),
+    ping: async () => 'pong',
+    useProfile: async (args: unknown) => {
+      // A server with settings of its own keeps them: paths come only from its own table.
+      if (readText(host.root, paths.settings) !== undefined || readText(host.root, paths.link) !== undefined)
+        return false;
+      const offered = v.safeParse(v.object({ profile: profileSchema }), args);
+      if (!offered.success) throw new CmsadmError('profile-invalid', 'The offered profile does not fit this version.');
+      active = offered.output.profile;
+      server = localServer({ host, profile: active, family, carriedIn });
+      return true;
+    },
+  };
+  try {
+    await serveSession(input, output, verbs, versionOf(host.programRoot));
+  } finally {
+    for (const id of unfinished(host.root)) if (mine.has(id)) await putBack(host, id, 'itself');
+    if (locked) releaseLock(host);
+  }
+}

@@ -1,0 +1,191 @@
+import { isEmpty } from '../change/change.ts';
+import { runAlone, runChange, withLocks } from '../change/coordinator.ts';
+import type { TagFacts, Server as Verbs } from '../change/server.ts';
+import { CmsadmError, exitCodes } from '../errors.ts';
+import { reviewServer } from '../ha/review.ts';
+import { planRestore } from '../ha/undo.ts';
+import { backupOf, isTag, makeTag, type Tag } from '../pair/tag.ts';
+import { during, type TagLine } from '../report.ts';
+import { linkedPeer, type Peer } from './contact.ts';
+import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
+import { factsOfBoth, linksOf, type OwnStanding, ownStanding } from './pair-of-servers.ts';
+import { tagParameter } from './parameters.ts';
+import { lockPlace, refuseIfBusy, resultOf } from './run-plan.ts';
+import { notPrimary, reviewFacts } from './setup.ts';
+
+/** The tags that can be restored, newest first. */
+export async function listTags(server: Verbs): Promise<TagLine[]> {
+  const tags = await server.tags();
+  return tags
+    .filter(({ manifest, decision }) => manifest.step === 'change' && decision === 'confirmed')
+    .map(({ manifest }) => ({
+      tag: manifest.tag,
+      at: manifest.at,
+      operation: manifest.operation,
+      operator: manifest.operator,
+      files: manifest.files.map(({ path }) => path),
+      state: 'whole',
+    }))
+    .reverse();
+}
+
+/** Restore a tag on both servers: undoes one change, keeps the link; on the secondary only while the primary is away. */
+export async function restore(context: CommandContext, given: Given): Promise<CommandOutcome> {
+  const own = await ownStanding(context);
+  const tags = await listTags(own.local);
+  context.report.show({ kind: 'tags', tags });
+  if (given[tagParameter.name] === undefined && !context.ask)
+    return { exitCode: exitCodes.done, summary: 'restore: tags listed', result: { outcome: 'listed', tags } };
+  const known = (text: string): Tag => {
+    const tag = text.replace(/^\./, '');
+    if (isTag(tag) && tags.some((line) => line.tag === tag)) return tag;
+    throw new CmsadmError('tag-unknown', `${JSON.stringify(text)} is none of the tags that can be restored.`, {
+      remedy: 'cmsadm config_HA restore lists them.',
+    });
+  };
+  const { tag = '' } = await settleAnswers([{ parameter: tagParameter, check: known }], given, context);
+  const peer = await peerIfThere(context, own);
+  if (!peer) return restoreAlone(context, own, tag);
+  try {
+    if (own.role === 'secondary' && own.pair)
+      throw notPrimary('restore a tag while it is reachable', own.pair.primary.fqdn);
+    return await restoreBoth(context, own, peer, tag);
+  } finally {
+    peer.session.close();
+  }
+}
+
+/** The peer; undefined if it is away and this server may act alone. */
+async function peerIfThere(context: CommandContext, own: OwnStanding): Promise<Peer | undefined> {
+  try {
+    return await linkedPeer(context, own.link);
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    if (own.role === 'secondary') return undefined;
+    throw new CmsadmError('peer-away', `${own.other.fqdn} cannot be reached: ${error.message}`, {
+      server: own.other.fqdn,
+      remedy:
+        'A restore changes both servers. Bring the other one back, or end the pair here: cmsadm config_HA disable --alone.',
+      cause: error,
+    });
+  }
+}
+
+async function tagOf(server: Verbs, name: string, tag: Tag): Promise<TagFacts> {
+  const found = await server.tag({ tag });
+  if (found) return found;
+  throw new CmsadmError('tag-unknown', `${name} has no tag ${tag}.`, {
+    server: name,
+    remedy: `Restore it on one server by hand: the backups are named ${backupOf('<file>', tag)}.`,
+  });
+}
+
+async function restoreBoth(context: CommandContext, own: OwnStanding, peer: Peer, tag: Tag): Promise<CommandOutcome> {
+  const facts = await during(context.report, 'Reading the facts of both servers', () => factsOfBoth(own, peer));
+  const names = { local: own.link.self.fqdn, peer: own.other.fqdn };
+  await refuseIfBusy(own.local, names.local);
+  await refuseIfBusy(peer.server, names.peer);
+  const [ours, theirs] = await Promise.all([tagOf(own.local, names.local, tag), tagOf(peer.server, names.peer, tag)]);
+  const run = { tag: makeTag(context.pid, context.host.system.clock()), operator: context.operator };
+  const epoch = Math.max(facts.local.epoch, facts.peer.epoch) + 1;
+  const plan = {
+    local: planRestore(facts.local, names.local, ours, epoch, context.profile, run),
+    peer: planRestore(facts.peer, names.peer, theirs, epoch, context.profile, run),
+  };
+  if (isEmpty(plan.local) && isEmpty(plan.peer)) {
+    context.report.line('Both servers stand as before that change: nothing to do.');
+    return { exitCode: exitCodes.done, summary: `restore ${tag}: nothing to do`, result: { outcome: 'nothing to do' } };
+  }
+  const review = {
+    operation: `restore ${tag}`,
+    tag: run.tag,
+    servers: [
+      reviewServer(
+        { name: names.local, address: own.link.self.address, becomes: 'as before' },
+        facts.local,
+        [plan.local],
+        context.profile,
+      ),
+      reviewServer(
+        { name: names.peer, address: own.other.address, becomes: 'as before' },
+        facts.peer,
+        [plan.peer],
+        context.profile,
+      ),
+    ],
+    notes: [
+      'The link between the servers stays; `cmsadm config_HA disable` ends it.',
+      `What is replaced now is kept under the new tag and can be restored.`,
+    ],
+  };
+  context.report.show({ kind: 'review', review });
+  const told = { review: reviewFacts(review) };
+  if (context.dryRun)
+    return {
+      exitCode: exitCodes.pending,
+      summary: `restore ${tag}: dry run, changes pending`,
+      result: { outcome: 'pending', ...told },
+    };
+  if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review }))))
+    return declined(`restore ${tag}`);
+  const places = [lockPlace(names.local, own.local, facts.local), lockPlace(names.peer, peer.server, facts.peer)];
+  const sides = {
+    local: { name: names.local, server: own.local, change: plan.local },
+    peer: { name: names.peer, server: peer.server, change: plan.peer },
+  };
+  await withLocks(places, { operation: `restore ${tag}`, operator: context.operator, startedOn: names.local }, () =>
+    runChange(sides, linksOf(facts), context.report, context.stop),
+  );
+  const servers = [
+    resultOf(names.local, undefined, [plan.local], ['files as before']),
+    resultOf(names.peer, undefined, [plan.peer], ['files as before']),
+  ];
+  context.report.show({
+    kind: 'result',
+    title: `Restored ${tag} on both servers (epoch ${epoch}).`,
+    servers,
+    notes: [`To take this back: cmsadm config_HA restore --tag ${run.tag}`],
+  });
+  return {
+    exitCode: exitCodes.done,
+    summary: `restore ${tag}: done, tag ${run.tag}`,
+    result: { outcome: 'done', tag: run.tag, restored: tag, epoch, servers, ...told },
+  };
+}
+
+async function restoreAlone(context: CommandContext, own: OwnStanding, tag: Tag): Promise<CommandOutcome> {
+  const name = own.link.self.fqdn;
+  await refuseIfBusy(own.local, name);
+  const facts = await own.local.facts({ address: own.other.address, fqdn: own.other.fqdn });
+  const run = { tag: makeTag(context.pid, context.host.system.clock()), operator: context.operator };
+  const change = planRestore(facts, name, await tagOf(own.local, name, tag), facts.epoch + 1, context.profile, run);
+  const review = {
+    operation: `restore ${tag}, on this server alone`,
+    tag: run.tag,
+    servers: [
+      reviewServer({ name, address: own.link.self.address, becomes: 'as before' }, facts, [change], context.profile),
+    ],
+    notes: [`${own.other.fqdn} cannot be reached and stays as it is.`],
+  };
+  context.report.show({ kind: 'review', review });
+  if (context.dryRun)
+    return {
+      exitCode: exitCodes.pending,
+      summary: `restore ${tag} alone: dry run`,
+      result: { outcome: 'pending', review: reviewFacts(review) },
+    };
+  if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review }))))
+    return declined(`restore ${tag}`);
+  await withLocks(
+    [lockPlace(name, own.local, facts)],
+    { operation: `restore ${tag}`, operator: context.operator, startedOn: name },
+    () => runAlone({ name, server: own.local, change }, context.report),
+  );
+  const servers = [resultOf(name, undefined, [change], ['files as before'])];
+  context.report.show({ kind: 'result', title: `Restored ${tag} on this server.`, servers, notes: [] });
+  return {
+    exitCode: exitCodes.done,
+    summary: `restore ${tag} alone: done, tag ${run.tag}`,
+    result: { outcome: 'done', tag: run.tag, restored: tag, servers },
+  };
+}

@@ -1,0 +1,57 @@
+import type { Change } from '../change/change.ts';
+import type { Server } from '../change/server.ts';
+import { CmsadmError } from '../errors.ts';
+import { fingerprintOrder } from '../ha/order.ts';
+import { fingerprint } from '../host/ssh-client.ts';
+import type { Facts } from '../pair/facts.ts';
+import type { ServerResult } from '../report.ts';
+
+/** A server's place in the order of locks. */
+export const lockPlace = (
+  name: string,
+  server: Server,
+  facts: Facts,
+): { name: string; server: Server; fingerprint: string } => {
+  const key = fingerprintOrder(facts.hostKeys)[0];
+  return { name, server, fingerprint: key ? fingerprint(key) : name };
+};
+
+/**
+ * Refuses while an earlier change is open or somebody else is at it.
+ * @throws CmsadmError locked, unfinished
+ */
+export async function refuseIfBusy(server: Server, name: string): Promise<void> {
+  const { lock, unfinished } = await server.standing();
+  if (lock)
+    throw new CmsadmError(
+      'locked',
+      `${lock.operator} is changing this pair: ${lock.operation}, since ${lock.since}, from ${lock.startedOn}.`,
+      {
+        server: name,
+        remedy: 'Wait until that operation has ended.',
+      },
+    );
+  if (unfinished.length > 0)
+    throw new CmsadmError('unfinished', `An earlier change of ${name} is not settled: ${unfinished.join(', ')}.`, {
+      server: name,
+      remedy: `Run \`cmsadm recover\` on ${name}.`,
+    });
+}
+
+/** What the result screen tells of one server. */
+export const resultOf = (
+  name: string,
+  role: string | undefined,
+  changes: readonly Change[],
+  verified: readonly string[],
+): ServerResult => ({
+  name,
+  role,
+  files: changes.flatMap(({ files }) => files.map(({ path }) => path)),
+  services: [
+    ...new Set(
+      changes.flatMap(({ services }) => [...services.reload, ...services.restart, ...services.start, ...services.stop]),
+    ),
+  ],
+  verified,
+});

@@ -1,0 +1,74 @@
+import type { Server as Verbs } from '../change/server.ts';
+import type { Server } from '../config-files/server.ts';
+import { CmsadmError, exitCodes } from '../errors.ts';
+import type { About, Facts } from '../pair/facts.ts';
+import { readLink, roleOf } from '../pair/state.ts';
+import type { PairView } from '../report.ts';
+import { linkedPeer } from './contact.ts';
+import type { CommandContext, CommandOutcome } from './context.ts';
+import { localContextServer } from './setup.ts';
+
+/** Show the pair as each of the two servers sees it. */
+export async function show(context: CommandContext): Promise<CommandOutcome> {
+  const link = readLink(context.host.root);
+  const local = await localContextServer(context);
+  const views: PairView[] = [];
+  const self = link?.self ?? { address: '', fqdn: (await context.host.system.identity()).hostname, hostname: '' };
+  views.push(await viewOf(local, self, link?.peer ?? { address: '192.0.2.1', fqdn: '' }));
+  if (link) views.push(await peerView(context, link.peer, link.self));
+  context.report.show({ kind: 'pair', views });
+  const [own] = views;
+  const summary = own?.role ? `show: ${own.role} at epoch ${own.epoch}` : 'show: no pair';
+  return { exitCode: exitCodes.done, summary, result: { outcome: 'done', views } };
+}
+
+async function peerView(context: CommandContext, other: Server, self: About): Promise<PairView> {
+  const link = readLink(context.host.root);
+  if (!link) throw new Error('the link went away');
+  try {
+    const peer = await linkedPeer(context, link);
+    try {
+      return await viewOf(peer.server, other, self);
+    } finally {
+      peer.session.close();
+    }
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    return {
+      ...{
+        seenBy: other.fqdn,
+        reachable: false,
+        linked: true,
+        role: undefined,
+        epoch: undefined,
+        primary: undefined,
+        secondary: undefined,
+      },
+      ...{ services: {}, lock: undefined, unfinished: [] },
+      alarms: [{ at: new Date(context.host.system.clock()).toISOString(), text: error.message }],
+    };
+  }
+}
+
+async function viewOf(server: Verbs, self: Server, about: About): Promise<PairView> {
+  const [facts, standing] = await Promise.all([server.facts(about), server.standing()]);
+  const { pair } = facts;
+  return {
+    seenBy: self.fqdn,
+    reachable: true,
+    linked: facts.link !== undefined,
+    role: pair ? roleOf(pair, self.address) : undefined,
+    epoch: pair?.epoch,
+    primary: pair?.primary.fqdn,
+    secondary: pair?.secondary.fqdn,
+    services: servicesOf(facts),
+    lock: standing.lock && `${standing.lock.operator}: ${standing.lock.operation}, since ${standing.lock.since}`,
+    unfinished: standing.unfinished,
+    alarms: standing.alarms,
+  };
+}
+
+const servicesOf = (facts: Facts): Record<string, boolean> =>
+  Object.fromEntries(
+    Object.entries(facts.units).flatMap(([unit, state]) => (state.exists ? [[unit, state.active]] : [])),
+  );

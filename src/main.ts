@@ -1,0 +1,223 @@
+import { Command, CommanderError, Option } from 'commander';
+import { readAnswers } from './answers-file.ts';
+import { linesAsker, terminalAsker } from './ask.ts';
+import type { CommandContext, CommandOutcome, Given, Parameter } from './commands/context.ts';
+import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
+import { runMenu } from './menu.ts';
+import { type Operation, operations } from './operations.ts';
+import { programRoot } from './program-root.ts';
+import { makeReport } from './render.ts';
+import type { Asker } from './report.ts';
+import { type GlobalOptions, hostOf, openContext, requireRoot, runLogged } from './session.ts';
+
+type Renderer = ReturnType<typeof makeReport>;
+
+const flagOf = (parameter: Parameter): string =>
+  parameter.flag ? `--${parameter.name}` : `--${parameter.name} <value>`;
+
+const renderer = (json: boolean): Renderer =>
+  makeReport({
+    stream: process.stdout,
+    errors: process.stderr,
+    mode: json ? 'json' : process.stdout.isTTY ? 'terminal' : 'plain',
+    width: Math.min(process.stdout.columns ?? 80, 100),
+  });
+
+/** Somebody at a terminal; nobody where either end is not one. */
+const somebody = (): Asker | undefined => (process.stdin.isTTY && process.stdout.isTTY ? terminalAsker() : undefined);
+
+/** The command line: menu without a command, else one command. Sets the exit code. */
+export async function main(args: readonly string[]): Promise<void> {
+  const program = new Command('cmsadm')
+    .description('Administration of a server, alone or in a high-availability pair. Without a command: the menu.')
+    .version((await import('./commands/peer.ts')).versionOf(programRoot))
+    .addOption(new Option('--root <folder>', 'a rehearsal server instead of this one').default('/'))
+    .option('--json', 'one JSON object on standard output', false)
+    .option('--yes', 'carry out without asking', false)
+    .option('--dry-run', 'show the plan and stop (exit 0 nothing to do, 2 changes pending)', false)
+    .exitOverride()
+    .configureOutput({ writeErr: (text) => void process.stderr.write(text) })
+    .action(async () => finish(await menu(program.opts())));
+  addHa(program);
+  addService(program);
+  addRehearsal(program);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return finish(error.exitCode === 0 ? exitCodes.done : exitCodes.usage);
+    renderer(args.includes('--json')).failure(error);
+    finish(error instanceof CmsadmError ? error.exitCode : exitCodes.bug);
+  }
+}
+
+const finish = (exitCode: ExitCode): void => {
+  process.exitCode = exitCode;
+};
+
+async function menu(options: GlobalOptions): Promise<ExitCode> {
+  const report = renderer(options.json);
+  const ask = somebody() ?? linesAsker(process.stdin, process.stdout);
+  const context = await openContext(options, 'menu', report, ask);
+  try {
+    return await runMenu(context, report);
+  } finally {
+    report.stop();
+    process.stdin.destroy(); // nothing may keep the process once the menu is left
+  }
+}
+
+async function command(
+  options: GlobalOptions,
+  what: string,
+  run: (context: CommandContext) => Promise<CommandOutcome>,
+): Promise<ExitCode> {
+  const report = renderer(options.json);
+  // Without --yes nobody can confirm a JSON run: it only shows the plan.
+  const dryRun = options.dryRun || (options.json && !options.yes);
+  const context = await openContext(
+    { ...options, dryRun },
+    what,
+    report,
+    options.json || options.yes ? undefined : somebody(),
+  );
+  try {
+    return await runLogged(context, report, () => run(context));
+  } finally {
+    report.stop();
+  }
+}
+
+function addHa(program: Command): void {
+  const ha = program
+    .command('config_HA')
+    .description('set up, reverse, show and end a high-availability pair')
+    .action(() => {
+      throw new CmsadmError('usage', 'config_HA wants to know what to do.', {
+        exitCode: exitCodes.usage,
+        remedy: `cmsadm config_HA ${operations.map(({ name }) => name).join('|')}`,
+      });
+    });
+  for (const operation of operations) addOperation(program, ha, operation);
+}
+
+function addOperation(program: Command, ha: Command, operation: Operation): void {
+  const sub = ha
+    .command(operation.name)
+    .description(operation.label)
+    .option('--json', 'one JSON object on standard output')
+    .option('--yes', 'carry out without asking')
+    .option('--dry-run', 'show the plan and stop (exit 0 nothing to do, 2 changes pending)')
+    .option('--answers <file>', 'answers as YAML; flags win')
+    .addOption(new Option('--root <folder>', 'a rehearsal server instead of this one'));
+  for (const parameter of operation.parameters)
+    if (parameter.help !== '') sub.addOption(new Option(flagOf(parameter), parameter.help));
+  sub.action(async () => {
+    const options: GlobalOptions & Record<string, unknown> = { ...program.opts(), ...withoutUndefined(sub.opts()) };
+    const file = sub.getOptionValue('answers');
+    const fromFile = typeof file === 'string' ? await readAnswers(file, operation.parameters) : {};
+    const given: Given = { ...fromFile, ...flagValues(sub, operation.parameters) };
+    finish(await command(options, `config_HA ${operation.name}`, (context) => operation.run(context, given)));
+  });
+}
+
+const withoutUndefined = (values: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+
+/** Values by parameter name; commander keeps them in camel case, and `--no-x` as `x: false`. */
+const flagValues = (sub: Command, parameters: readonly Parameter[]): Given =>
+  Object.fromEntries(
+    parameters.flatMap((parameter) => {
+      const option = sub.options.find(({ long }) => long === `--${parameter.name}`);
+      const value: unknown = option && sub.getOptionValue(option.attributeName());
+      if (parameter.flag)
+        return value === !option?.negate && sub.getOptionValueSource(option?.attributeName() ?? '') === 'cli'
+          ? [[parameter.name, '']]
+          : [];
+      return typeof value === 'string' ? [[parameter.name, value]] : [];
+    }),
+  );
+
+function addService(program: Command): void {
+  program
+    .command('recover')
+    .description('settle what an interrupted change left open on this server')
+    .addOption(new Option('--way-back <transaction>').hideHelp())
+    .addOption(new Option('--boot').hideHelp())
+    .action(async (flags: { wayBack?: string; boot?: true }) => {
+      const options: GlobalOptions = program.opts();
+      if (flags.wayBack !== undefined || flags.boot) return finish(await settleItself(options, flags.wayBack));
+      finish(
+        await command(options, 'recover', async (context) =>
+          (await import('./commands/recover.ts')).recoverCommand(context),
+        ),
+      );
+    });
+  program
+    .command('peer', { hidden: true })
+    .addOption(new Option('--first-contact <folder>').hideHelp())
+    .action(async (flags: { firstContact?: string }) => {
+      const options: GlobalOptions = program.opts();
+      requireRoot(options.root);
+      const { servePeer } = await import('./commands/peer.ts');
+      const { profileOfServer } = await import('./profile/load.ts');
+      const host = await hostOf(options.root, () => {});
+      // A session outlives a lost terminal long enough to put back what it began.
+      for (const signal of ['SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
+      await servePeer(
+        host,
+        profileOfServer(options.root, programRoot),
+        flags.firstContact,
+        process.stdin,
+        process.stdout,
+      );
+      process.exit(exitCodes.done);
+    });
+  program
+    .command('agent', { hidden: true })
+    .description('the admin-sync service')
+    .action(async () => {
+      const options: GlobalOptions = program.opts();
+      requireRoot(options.root);
+      const { runAgent } = await import('./agent/agent.ts');
+      const { profileOfServer } = await import('./profile/load.ts');
+      const host = await hostOf(options.root, () => {});
+      const stop = new AbortController();
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
+      const log = (text: string): void => void process.stdout.write(`${text}\n`);
+      await runAgent(host, profileOfServer(options.root, programRoot), { signal: stop.signal, log });
+      process.exit(exitCodes.done);
+    });
+}
+
+/** The way back's timer and the boot: nobody is there, so the journal tells what was done. */
+async function settleItself(options: GlobalOptions, only: string | undefined): Promise<ExitCode> {
+  requireRoot(options.root);
+  const { recover } = await import('./change/recover.ts');
+  const host = await hostOf(options.root, () => {});
+  const settled = await recover(host, only, 'itself');
+  for (const { id, did, why } of settled) process.stdout.write(`${id}: ${did}: ${why}\n`);
+  return settled.some(({ did }) => did === 'waits') ? exitCodes.needsPerson : exitCodes.done;
+}
+
+function addRehearsal(program: Command): void {
+  program
+    .command('rehearse')
+    .description('play set up, sync, reverse and restore on a pair made of two folders')
+    .option('--keep <folder>', 'make the pair there and leave it')
+    .action(async (flags: { keep?: string }) => {
+      const { rehearse } = await import('./rehearsal/rehearse.ts');
+      const report = renderer(false);
+      const good = await rehearse(programRoot, flags.keep, report).finally(() => report.stop());
+      // The embedded servers would keep the process.
+      process.exit(good ? exitCodes.done : exitCodes.putBack);
+    });
+  program
+    .command('practise')
+    .description('the menu on a pair made of two folders')
+    .option('--keep <folder>', 'make the pair there, or use the one that is there')
+    .action(async (flags: { keep?: string }) => {
+      const { practise } = await import('./rehearsal/practise.ts');
+      const root = await practise(programRoot, flags.keep, (text) => void process.stdout.write(`${text}\n`));
+      process.exit(await menu({ root, json: false, yes: false, dryRun: false }));
+    });
+}

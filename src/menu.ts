@@ -1,0 +1,79 @@
+import { numberedChoice } from './choice.ts';
+import type { CommandContext } from './commands/context.ts';
+import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
+import { operations } from './operations.ts';
+import type { makeReport } from './render.ts';
+import { runLogged } from './session.ts';
+
+/** A numbered list as the original draws it: right-aligned number, bracket, name in a column, description. */
+export function numberedList(items: readonly { readonly name: string; readonly label: string }[]): string[] {
+  const digits = String(items.length).length;
+  const width = Math.max(...items.map(({ name }) => name.length)) + 1;
+  return items.map(({ name, label }, i) => `${String(i + 1).padStart(digits)}) ${name.padEnd(width)}${label}`);
+}
+
+/** The title and the options, before anything else is loaded. */
+export const menuLines = (
+  title: string,
+  menu: readonly { readonly command: string; readonly label: string }[],
+): string[] => [
+  title,
+  '',
+  'Select a command from the list below.',
+  ...numberedList(menu.map(({ command, label }) => ({ name: command, label }))),
+];
+
+/**
+ * The administration menu, until the operator leaves it with q.
+ * @returns the exit code: 0 after q, 130 after Ctrl-C, an error code at the end of input
+ */
+export async function runMenu(context: CommandContext, report: ReturnType<typeof makeReport>): Promise<ExitCode> {
+  const { ask, profile } = context;
+  if (!ask) throw new Error('the menu needs somebody who answers');
+  let last = 'left the menu, nothing was done';
+  try {
+    for (;;) {
+      for (const line of menuLines(profile.title, profile.menu)) report.line(line);
+      const choice = await numberedChoice(ask, 'Enter choice', profile.menu.length);
+      const command = choice === 'q' ? 'q' : (profile.menu[choice - 1]?.command ?? '');
+      context.log.choice(`menu=${choice} ${command}`);
+      if (choice === 'q') break;
+      if (command === 'config_HA') last = (await haMenu(context, report)) ?? last;
+      else {
+        report.line(`This version does not have ${command} yet.`);
+        last = `${command}: not in this version`;
+      }
+      report.line('');
+    }
+  } catch (error) {
+    report.failure(error);
+    context.log.outcome(error instanceof Error ? error.message : String(error));
+    return error instanceof CmsadmError ? error.exitCode : exitCodes.bug;
+  }
+  context.log.outcome(last);
+  return exitCodes.done;
+}
+
+/** Option 12. @returns what the last operation ended with, for the log */
+async function haMenu(context: CommandContext, report: ReturnType<typeof makeReport>): Promise<string | undefined> {
+  const { ask } = context;
+  if (!ask) return undefined;
+  report.line('');
+  report.line('Configure HA');
+  for (const line of numberedList(operations.map(({ name, label }) => ({ name, label })))) report.line(line);
+  const choice = await numberedChoice(ask, 'Enter choice', operations.length);
+  context.log.choice(`config_HA=${choice}`);
+  const operation = choice === 'q' ? undefined : operations[choice - 1];
+  if (!operation) return undefined;
+  let told = '';
+  const log = {
+    choice: context.log.choice,
+    outcome: (text: string) => {
+      told = text;
+      context.log.outcome(text);
+    },
+  };
+  const exitCode = await runLogged({ ...context, log }, report, () => operation.run(context, {}));
+  if (exitCode === exitCodes.interrupted) throw new CmsadmError('interrupted', 'Interrupted.', { exitCode });
+  return told;
+}

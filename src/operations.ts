@@ -1,0 +1,57 @@
+import type { CommandContext, CommandOutcome, Given, Parameter } from './commands/context.ts';
+import {
+  activateParameters,
+  contactParameters,
+  disableParameters,
+  overrideParameters,
+  setupParameters,
+  tagParameter,
+} from './commands/parameters.ts';
+
+/** Something that config_HA does: its name for scripts, its line in the menu, its parameters, what it runs. */
+export type Operation = {
+  readonly name: string;
+  readonly label: string;
+  readonly parameters: readonly Parameter[];
+  readonly run: (context: CommandContext, given: Given) => Promise<CommandOutcome>;
+};
+
+/** The operations of option 12, in the order of its menu; loaded when they are used. */
+export const operations: readonly Operation[] = [
+  {
+    name: 'setup',
+    label: 'Set up the primary and secondary roles',
+    parameters: [setupParameters, contactParameters, overrideParameters].flatMap((group) => Object.values(group)),
+    run: async (context, given) => (await import('./commands/setup.ts')).setUp(context, given),
+  },
+  {
+    name: 'reverse',
+    label: 'Reverse the primary and secondary roles',
+    parameters: [],
+    run: async (context) => (await import('./commands/reverse.ts')).reverse(context),
+  },
+  {
+    name: 'show',
+    label: 'Show the pair',
+    parameters: [],
+    run: async (context) => (await import('./commands/show.ts')).show(context),
+  },
+  {
+    name: 'restore',
+    label: 'Restore a backup tag',
+    parameters: [tagParameter],
+    run: async (context, given) => (await import('./commands/restore.ts')).restore(context, given),
+  },
+  {
+    name: 'activate',
+    label: 'Activate this server',
+    parameters: Object.values(activateParameters),
+    run: async (context, given) => (await import('./commands/activate.ts')).activate(context, given),
+  },
+  {
+    name: 'disable',
+    label: 'Disable HA',
+    parameters: Object.values(disableParameters),
+    run: async (context, given) => (await import('./commands/disable.ts')).disable(context, given),
+  },
+];

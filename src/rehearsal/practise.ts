@@ -1,0 +1,26 @@
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { makePairFolder, rehearsalPackages } from './pair-folder.ts';
+import { rehearsalLogin } from './ssh-server.ts';
+
+/**
+ * Makes (or takes again) a pair of two folders to practise on, and says what to answer.
+ * @returns the root of its first server
+ */
+export async function practise(
+  programRoot: string,
+  keep: string | undefined,
+  say: (text: string) => void,
+): Promise<string> {
+  const folder = keep ?? fs.mkdtempSync(join(tmpdir(), 'cmsadm-practice-'));
+  if (!fs.existsSync(join(folder, 'cms1'))) await makePairFolder(folder, programRoot);
+  say(`Practice: two rehearsal servers in ${folder}. Nothing of this machine is changed.`);
+  say('No service is controlled and no program judges a file here; what a real server would run is shown as recorded.');
+  say('Answers for option 12, 1:');
+  say('  secondary    192.0.2.12, cms2.example.com');
+  say(`  packages     ${rehearsalPackages.licence} and ${rehearsalPackages.haPackage}`);
+  say(`  first login  ${rehearsalLogin.user}, password ${rehearsalLogin.password}`);
+  say('');
+  return join(folder, 'cms1');
+}

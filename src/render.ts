@@ -1,0 +1,125 @@
+import type { Writable } from 'node:stream';
+import { CmsadmError } from './errors.ts';
+import { failureLines, failureValue } from './failure.ts';
+import { makeOutlet } from './outlet.ts';
+import { isDumb, makePaint, type Paint, wantsColour } from './paint.ts';
+import { cut, printable, wrap } from './printable.ts';
+import type { Report } from './report.ts';
+import { screenLines } from './screens.ts';
+import { makeSpinner } from './spinner.ts';
+
+export type RenderOptions = {
+  /** Standard output. */
+  readonly stream: Writable;
+  /** Standard error. */
+  readonly errors: Writable;
+  /** `terminal`: colours and a spinner. `plain`: lines without escape codes. `json`: one object on `stream`, all else on `errors`. */
+  readonly mode: 'terminal' | 'plain' | 'json';
+  readonly width: number;
+  /** Where `NO_COLOR` and `TERM` are looked up. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+};
+
+/** A report, and what only the doors say through it. */
+export type Renderer = Report & {
+  /** Ends a spinner that still turns. */
+  stop(): void;
+  /** The outcome as a value: in JSON mode the one object on standard output, else nothing. */
+  result(value: unknown): void;
+  /** Tells an error: a `CmsadmError` with its remedy, anything else as a bug with its stack. */
+  failure(error: unknown): void;
+};
+
+/** The one renderer: turns what commands report into a terminal's, plain or JSON lines. */
+export function makeReport(options: RenderOptions): Renderer {
+  const { stream, errors, mode, width, environment = process.env } = options;
+  const isJson = mode === 'json';
+  const coloured = mode === 'terminal' && wantsColour(environment);
+  const spins = mode === 'terminal' && !isDumb(environment);
+  const paint = makePaint(coloured);
+  const errorOutlet = makeOutlet(errors, () => undefined);
+  const outlet = makeOutlet(stream, (reason) => errorOutlet.write(`ERROR: standard output is lost: ${reason}\n`));
+  const spinner = makeSpinner(stream, coloured);
+  const running = new Set<RunningStep>();
+  // The step that the spinner shows: one spinner at a time, and only while nothing overlaps.
+  let alone: RunningStep | undefined;
+  let isResultTold = false;
+
+  /** Writes past the spinner, which goes on below. */
+  const write = (to: 'out' | 'errors', lines: readonly string[]): void => {
+    spinner.stop();
+    (to === 'errors' || isJson ? errorOutlet : outlet).write(lines.map((line) => `${line}\n`).join(''));
+    if (alone) spinner.start(cut(printable(alone.text), width - 3)[0] ?? '');
+  };
+
+  const stop = (): void => {
+    running.clear();
+    alone = undefined;
+    spinner.stop();
+  };
+
+  const tellResult = (value: unknown): void => {
+    if (isResultTold) throw new Error('a second result of one run');
+    isResultTold = true;
+    outlet.write(`${jsonLine(value)}\n`);
+  };
+
+  return {
+    step: (text) => {
+      const step = { text };
+      const isSpun = spins && running.size === 0;
+      const begun = isSpun ? [] : alone ? [alone, step] : [step];
+      running.add(step);
+      alone = isSpun ? step : undefined;
+      write(
+        'out',
+        begun.flatMap((one) => wrap(`${one.text} ...`, width, '', '  ')),
+      );
+      return (outcome) => {
+        if (!running.delete(step)) return;
+        if (alone === step) alone = undefined;
+        write('out', endLines(text, outcome, width, paint));
+      };
+    },
+    line: (text) => write('out', wrap(text, width, '', '  ')),
+    warn: (text) => write('errors', wrap(text, width, 'WARNING: ').map(paint.warning)),
+    show: (screen) => {
+      if (!isJson) write('out', ['', ...screenLines(screen, { width, paint })]);
+    },
+    stop,
+    result: (value) => {
+      if (isJson) tellResult(value);
+    },
+    failure: (error) => {
+      stop();
+      const isValue = isJson && !isResultTold;
+      // The stack of a bug is for a person, also when a program reads the rest.
+      if (!isValue || !(error instanceof CmsadmError))
+        write(
+          'errors',
+          failureLines(error, width).map((line, index) => (index === 0 ? paint.bad(line) : line)),
+        );
+      if (isValue) tellResult(failureValue(error));
+    },
+  };
+}
+
+type RunningStep = { readonly text: string };
+
+function endLines(text: string, outcome: 'done' | 'failed', width: number, paint: Paint): string[] {
+  const [word, colour] = outcome === 'done' ? (['done', paint.good] as const) : (['FAILED', paint.bad] as const);
+  const lines = wrap(`${text}: ${word}`, width, '', '  ');
+  // The word ends the last line, however the text was laid out.
+  return lines.map((line, index) =>
+    index === lines.length - 1 ? `${line.slice(0, -word.length)}${colour(word)}` : line,
+  );
+}
+
+// JSON leaves these as they are, but a terminal would obey them.
+const obeyed = /[\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+const jsonLine = (value: unknown): string =>
+  JSON.stringify(value ?? null).replace(
+    obeyed,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );

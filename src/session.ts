@@ -1,0 +1,103 @@
+import { lockOwner } from './change/lock.ts';
+import type { CommandContext, CommandOutcome } from './commands/context.ts';
+import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
+import { at } from './host/root.ts';
+import type { Host } from './host/system.ts';
+import { openAdminLog } from './pair/admin-log.ts';
+import { profileOfServer } from './profile/load.ts';
+import { programRoot } from './program-root.ts';
+import type { makeReport } from './render.ts';
+import type { Asker } from './report.ts';
+
+type Renderer = ReturnType<typeof makeReport>;
+
+/** What the command line says before any command. */
+export type GlobalOptions = {
+  readonly root: string;
+  readonly json: boolean;
+  readonly yes: boolean;
+  readonly dryRun: boolean;
+};
+
+/** This server, or the rehearsal server in a folder. */
+export async function hostOf(root: string, tell: (text: string) => void): Promise<Host> {
+  if (root !== '/') return (await import('./rehearsal/pair-folder.ts')).rehearsalHost(root, programRoot, tell);
+  const { realSystem } = await import('./host/real-system.ts');
+  return { root: { prefix: '/', ownersCount: true }, system: realSystem(), programRoot };
+}
+
+/** Only root administers a real server. @throws CmsadmError not-root */
+export function requireRoot(root: string): void {
+  if (root === '/' && process.getuid?.() !== 0)
+    throw new CmsadmError('not-root', 'Only root may administer this server.', {
+      remedy: 'Become root (`su -`), or practise with: npm start',
+    });
+}
+
+const operatorName = (): string => process.env['SUDO_USER'] ?? process.env['LOGNAME'] ?? process.env['USER'] ?? 'root';
+
+/** Makes the context of one run and opens its admin log. */
+export async function openContext(
+  options: GlobalOptions,
+  what: string,
+  report: Renderer,
+  ask: Asker | undefined,
+): Promise<CommandContext & { readonly stop: { requested: boolean } }> {
+  requireRoot(options.root);
+  const host = await hostOf(options.root, (text) => report.line(text));
+  const operator = operatorName();
+  const log = openAdminLog(host.root, { pid: process.pid, operator, what }, host.system.clock);
+  const profile = profileOfServer(at(host.root, '/'), programRoot);
+  const stop = { requested: false };
+  const context = {
+    host,
+    profile,
+    report,
+    ask,
+    log,
+    operator,
+    stop,
+    yes: options.yes,
+    dryRun: options.dryRun,
+    pid: process.pid,
+  };
+  onSignals(context, report);
+  return context;
+}
+
+/**
+ * Ctrl-C and a lost terminal: while a change runs it is put back on both servers first; before that the run just ends.
+ */
+function onSignals(context: CommandContext & { stop: { requested: boolean } }, report: Renderer): void {
+  const leave = (): void => {
+    if (lockOwner(context.host)?.pid === process.pid) {
+      if (!context.stop.requested)
+        report.warn('Interrupted: finishing the step that runs, then putting both servers back.');
+      context.stop.requested = true;
+      return;
+    }
+    report.stop();
+    context.log.outcome('interrupted, nothing was touched');
+    process.exit(exitCodes.interrupted);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.removeAllListeners(signal).on(signal, leave);
+}
+
+/** Runs one command; its outcome, good or bad, is the admin log's last line. */
+export async function runLogged(
+  context: CommandContext,
+  report: Renderer,
+  work: () => Promise<CommandOutcome>,
+): Promise<ExitCode> {
+  try {
+    const outcome = await work();
+    context.log.outcome(outcome.summary);
+    report.result({ exitCode: outcome.exitCode, ...outcome.result });
+    return outcome.exitCode;
+  } catch (error) {
+    report.failure(error);
+    const exitCode = error instanceof CmsadmError ? error.exitCode : exitCodes.bug;
+    context.log.outcome(`failed (${exitCode}): ${error instanceof Error ? error.message : String(error)}`);
+    return exitCode;
+  }
+}
