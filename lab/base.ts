@@ -33,7 +33,7 @@ const recipe = {
 const recipeKey = createHash('sha256').update(JSON.stringify(recipe)).digest('hex').slice(0, 16);
 
 /** Where bases are kept between runs: `$CMSADM_LAB_CACHE`, else a folder below /var/cache. */
-export function cacheFolder(): string {
+function cacheFolder(): string {
   return process.env['CMSADM_LAB_CACHE'] ?? '/var/cache/cmsadm-lab';
 }
 

@@ -16,6 +16,9 @@ const tools = {
   'ssh-keygen': 'openssh-client',
 } as const;
 
+// util-linux, present wherever nsenter is.
+const unshare = 'unshare';
+
 /** Why no lab can run on this machine, in a few words; undefined when one can. */
 export function findObstacle(): string | undefined {
   if (process.platform !== 'linux') return 'the lab needs Linux';
@@ -27,6 +30,6 @@ export function findObstacle(): string | undefined {
   if (hierarchies().length === 0) return 'no control groups are mounted in /sys/fs/cgroup';
   // Tried in namespaces of its own: it proves both rights and leaves nothing behind.
   const trial = ['--mount', '--pid', '--net', '--fork', 'ip', 'link', 'add', 'name', bridge.name, 'type', 'bridge'];
-  const { status, stderr } = spawnSync('unshare', trial, { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(unshare, trial, { encoding: 'utf8' });
   return status === 0 ? undefined : `namespaces or bridges can't be made here: ${stderr.trim()}`;
 }
