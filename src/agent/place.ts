@@ -24,6 +24,7 @@ export function safePlace(host: Host, set: DataSet, path: string): Buffer {
   if (parts.some((part) => ['', '.', '..'].includes(part))) throw refused(set, path, 'it is not a plain relative path');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: names are bytes 0x01 to 0xff
   if (!/^[\x01-\xff]+$/.test(path)) throw refused(set, path, 'it holds characters that no file name has');
+  if (parts.some((part) => part.length > 255)) throw refused(set, path, 'a name in it is too long');
   if (!carriedBy(set)(path)) throw refused(set, path, 'this data set does not carry it');
   for (let depth = 1; depth < parts.length; depth += 1) {
     const parent = parts.slice(0, depth).join('/');
