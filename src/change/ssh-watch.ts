@@ -59,6 +59,7 @@ export async function assertSshd(host: Host, change: Change, before: readonly st
     laddr: watch.own,
     lport: watch.port,
   };
-  const reasons = mayRootEnter(parseEffective((await host.system.effectiveSshd(root)) ?? ''));
+  const effective = parseEffective((await host.system.effectiveSshd(root)) ?? '');
+  const reasons = mayRootEnter(effective, undefined, watch.peer.address);
   if (reasons.length > 0) throw bad(`${show(root)} still may not come in (${reasons.join('; ')}).`);
 }
