@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { quoted } from './choice.ts';
 import { CmsadmError, exitCodes } from './errors.ts';
-import { makePaint, wantsColour } from './paint.ts';
+import { isDumb, makePaint, wantsColour } from './paint.ts';
 import { printable } from './printable.ts';
 import type { Asker, Question } from './report.ts';
 
@@ -66,6 +66,8 @@ export function terminalAsker(
   streams: { readonly input: Readable; readonly output: Writable } = { input: process.stdin, output: process.stdout },
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Asker {
+  // inquirer moves the cursor; a terminal that can't gets plain lines.
+  if (isDumb(environment)) return linesAsker(streams.input, streams.output);
   const paint = makePaint(wantsColour(environment));
   const theme = {
     prefix: '?',
@@ -180,7 +182,7 @@ export function linesAsker(input: Readable, output: Writable): Asker {
       if (isEchoed)
         throw new CmsadmError('secret-echoed', 'The terminal would show the password while it is typed.', {
           exitCode: exitCodes.usage,
-          remedy: 'Give it by --peer-password-file or --peer-password-fd, or let the output go to the terminal too.',
+          remedy: 'Give it by file or file descriptor (see --help), or use a terminal that can hide it.',
         });
       return take(text, undefined, false);
     },

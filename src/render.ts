@@ -32,7 +32,9 @@ export type Renderer = Report & {
 
 /** The one renderer: turns what commands report into a terminal's, plain or JSON lines. */
 export function makeReport(options: RenderOptions): Renderer {
-  const { stream, errors, mode, width, environment = process.env } = options;
+  const { stream, errors, mode, environment = process.env } = options;
+  // A terminal that does not know its size says 0.
+  const width = options.width >= 20 ? options.width : 80;
   const isJson = mode === 'json';
   const coloured = mode === 'terminal' && wantsColour(environment);
   const spins = mode === 'terminal' && !isDumb(environment);

@@ -83,9 +83,9 @@ function reviewServerLines(server: ReviewServer, { width, paint }: Look): string
 
 const serviceLines = ({ how, label, unit, because, interruption }: ReviewService, width: number): string[] => [
   ...wrap(
-    `${label} (${unit})${interruption === 0 ? '' : `, about ${interruption} s`}`,
+    `${how.padEnd(7)}  ${label} (${unit})${interruption === 0 ? '' : `, about ${interruption} s`}`,
     width,
-    `    ${how.padEnd(7)}  `,
+    '    ',
     ' '.repeat(13),
   ),
   ...wrap(`because of ${because.join(', ')}`, width, ' '.repeat(13)),

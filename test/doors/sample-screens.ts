@@ -1,0 +1,179 @@
+import type { Screen } from '../../src/report.ts';
+
+const hosts = '127.0.0.1\tlocalhost\n10.0.0.1 cms1.example.com cms1\n# end\n';
+
+const review = {
+  operation: 'set up roles',
+  tag: 'zdt_4711_1700000000',
+  servers: [
+    {
+      name: 'cms1.example.com',
+      address: '10.0.0.1',
+      becomes: 'primary',
+      interruption: 65,
+      services: [
+        {
+          label: 'IDS',
+          unit: 'ids.service',
+          how: 'restart',
+          because: ['/opt/informix/etc/sqlhosts', '/opt/informix/etc/onconfig.cms', '/etc/services'],
+          interruption: 20,
+        },
+        { label: 'CMS', unit: 'cms.service', how: 'restart', because: ['IDS'], interruption: 45 },
+        { label: 'sshd', unit: 'ssh.service', how: 'reload', because: ['/etc/ssh/sshd_config'], interruption: 0 },
+      ],
+      files: [
+        {
+          path: '/etc/hosts',
+          what: 'changed',
+          secret: false,
+          before: hosts,
+          after: hosts.replace('# end', '10.0.0.2 cms2.example.com cms2\n# end'),
+        },
+        { path: '/root/.rhosts', what: 'created', secret: false, before: undefined, after: 'cms2.example.com root\n' },
+        { path: '/etc/cron.d/old', what: 'removed', secret: false, before: 'caf\xc3\xa9\nfa\xe7ade', after: undefined },
+        { path: '/root/.ssh/id_cmsadm', what: 'created', secret: true, before: undefined, after: undefined },
+        ...['/etc/chrony/chrony.conf', '/etc/ssh/sshd_config', '/root/.bash_profile', '/root/.ssh/id_rsa'].map(
+          (path) => ({
+            path,
+            what: 'stays' as const,
+            secret: false,
+            before: undefined,
+            after: undefined,
+          }),
+        ),
+      ],
+    },
+    { name: 'cms2.example.com', address: '10.0.0.2', becomes: 'secondary', interruption: 0, services: [], files: [] },
+  ],
+  notes: ['Time comes from 10.0.0.9 too.'],
+} as const;
+
+const view = {
+  seenBy: 'cms1.example.com',
+  reachable: true,
+  linked: true,
+  role: 'primary',
+  epoch: 7,
+  primary: 'cms1.example.com',
+  secondary: 'cms2.example.com',
+  services: { 'ids.service': true, 'cms.service': true, 'cmsadm-agent.service': true },
+  lock: undefined,
+  unfinished: [],
+  alarms: [],
+} as const;
+
+const peerView = {
+  ...view,
+  seenBy: 'cms2.example.com',
+  role: 'secondary',
+  services: { 'ids.service': true, 'cms.service': false },
+  lock: 'root (reverse roles, since 2026-03-01T10:00:00Z, from cms1.example.com)',
+  unfinished: ['zdt_4711_1700000000.change'],
+  alarms: [{ at: '2026-03-01T10:00:00Z', text: 'The secondary does not answer.' }],
+} as const;
+
+const away = { ...view, seenBy: 'cms2.example.com', reachable: false, role: undefined } as const;
+
+/** Screens by name, of what a healthy and an unhealthy pair would show. */
+export const sampleScreens: Readonly<Record<string, Screen>> = {
+  preflight: {
+    kind: 'preflight',
+    checks: [
+      { id: 'root', server: 'cms1.example.com', level: 'pass', text: 'The program runs as root.' },
+      {
+        id: 'ethernet',
+        server: 'cms1.example.com',
+        level: 'warn',
+        text: '1 Ethernet port; two are recommended.',
+        remedy: 'Add a second port for the link to the switch.',
+      },
+      { id: 'root', server: 'cms2.example.com', level: 'pass', text: 'The program runs as root.' },
+      {
+        id: 'storage',
+        server: 'both',
+        level: 'fail',
+        text: 'Different data storage parameters.',
+        remedy:
+          'Make /cms/install/storage-parameters-of-this-product.conf equal on both servers before it is tried again.',
+        details: ['splits: 350 here, 400 on the peer', 'vdns: 2000 here, absent on the peer'],
+      },
+    ],
+    toConfirm: ['Each server has its own power supply and UPS.', 'The links to the switch use separate subnets.'],
+  },
+  review: { kind: 'review', review },
+  diff: { kind: 'diff', review },
+  'pair-agreeing': { kind: 'pair', views: [view, peerView] },
+  'pair-disagreeing': {
+    kind: 'pair',
+    views: [view, { ...view, seenBy: 'cms2.example.com', epoch: 8, primary: 'cms2.example.com' }],
+  },
+  'pair-away': { kind: 'pair', views: [view, away] },
+  'pair-single': {
+    kind: 'pair',
+    views: [
+      {
+        ...view,
+        linked: false,
+        role: undefined,
+        epoch: undefined,
+        primary: undefined,
+        secondary: undefined,
+        services: {},
+      },
+    ],
+  },
+  tags: {
+    kind: 'tags',
+    tags: [
+      {
+        tag: 'zdt_4711_1700000000',
+        at: '2023-11-14T22:13:20Z',
+        operation: 'set up roles',
+        operator: 'root',
+        files: ['/etc/hosts', '/etc/services', '/root/.rhosts', '/root/.ssh/known_hosts', '/root/.ssh/authorized_keys'],
+        state: 'confirmed',
+      },
+      {
+        tag: 'zdt_9_1700000999',
+        at: '2023-11-14T22:29:59Z',
+        operation: 'reverse roles',
+        operator: 'anna',
+        files: [],
+        state: 'put back',
+      },
+    ],
+  },
+  'tags-none': { kind: 'tags', tags: [] },
+  result: {
+    kind: 'result',
+    title: 'The roles are set up: cms1.example.com is primary, cms2.example.com secondary (epoch 1).',
+    servers: [
+      {
+        name: 'cms1.example.com',
+        role: 'primary',
+        files: ['/etc/hosts', '/root/.rhosts'],
+        services: ['ids.service', 'cms.service'],
+        verified: ['files as planned', 'fresh login in both directions'],
+      },
+      { name: 'cms2.example.com', role: undefined, files: [], services: [], verified: [] },
+    ],
+    notes: ['To undo: cmsadm config_HA restore --tag zdt_4711_1700000000'],
+  },
+};
+
+/** The screen again with every text in it made by `change`, as a hostile or wordy server might send it. */
+export function withTexts<T>(value: T, change: (text: string) => string): T;
+export function withTexts(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === 'string') return fixed.has(value) ? value : change(value);
+  if (Array.isArray(value)) return value.map((entry) => withTexts(entry, change));
+  if (typeof value === 'object' && value !== null)
+    return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, withTexts(entry, change)]));
+  return value;
+}
+
+// Words that the types fix.
+const fixed = new Set([
+  ...['preflight', 'review', 'diff', 'pair', 'tags', 'result', 'pass', 'warn', 'fail', 'both'],
+  ...['changed', 'created', 'removed', 'stays', 'primary', 'secondary'],
+]);
