@@ -4,6 +4,7 @@ import { CmsadmError, exitCodes } from '../src/errors.ts';
 import { enter, guestEnvironment } from './guest.ts';
 import { cut, down, freeze, heal, powerOff, powerOn, reset, slow, thaw, up } from './lab.ts';
 import { type Boot, guestOf } from './lifecycle.ts';
+import { installProduct } from './product.ts';
 import { isServerName, type ServerName, serverNames, type Variant, variants } from './servers.ts';
 import { sshArgv } from './ssh.ts';
 import { describeLab } from './status.ts';
@@ -19,6 +20,7 @@ const usage = `Two servers (cms1, cms2) and a client (probe) on this machine. Se
   npm run lab -- power-off NAME            power loss;  power-on NAME  boots it again
   npm run lab -- cut NAME                  pull the network cable;  heal NAME  puts it back
   npm run lab -- slow NAME [--delay MS] [--loss PCT] [--clear]
+  npm run lab -- install NAME              install dist/HAcms_*.zip there, with a test licence
   npm run lab -- freeze NAME               hang, cable in;  thaw NAME  goes on
 `;
 
@@ -30,6 +32,7 @@ const powerCommands: Readonly<Record<string, (name: ServerName) => Promise<void>
   'power-on': async (name) => report([await powerOn(name)]),
   cut,
   heal,
+  install: (name) => installProduct(name),
   freeze: async (name) => freeze(name),
   thaw: async (name) => thaw(name),
 };

@@ -24,12 +24,18 @@ export function haPackageFile(): string {
 
 /** A site profile that trusts the test key, as an operator would put it to /etc/cmsadm/profiles. */
 export const labProfile = (): string => {
-  const key = fixture('test-signing.pub.pem').trim().split('\n').map((line) => `      ${line}\n`);
+  const key = fixture('test-signing.pub.pem')
+    .trim()
+    .split('\n')
+    .map((line) => `      ${line}\n`);
   return `extends: cms\ntrust:\n  - name: test key of the lab\n    publicKey: |\n${key.join('')}`;
 };
 
 /** Installs the product on a server as the guide says: unzipped package, ./install, a site profile, a licence. */
-export async function installProduct(name: ServerName, options: { readonly confirmSeconds?: number } = {}): Promise<void> {
+export async function installProduct(
+  name: ServerName,
+  options: { readonly confirmSeconds?: number } = {},
+): Promise<void> {
   const zip = haPackageFile();
   const folder = mkdtempSync(join(tmpdir(), 'cmsadm-lab-product-'));
   try {
@@ -47,7 +53,8 @@ export async function installProduct(name: ServerName, options: { readonly confi
       out: join(folder, 'licence.zip'),
     });
     await exec(name, ['mkdir', '-p', '/root/ha', '/etc/cmsadm/profiles']);
-    for (const entry of readdirSync(join(folder, 'ha'))) await copyIn(name, join(folder, 'ha', entry), `/root/ha/${entry}`);
+    for (const entry of readdirSync(join(folder, 'ha')))
+      await copyIn(name, join(folder, 'ha', entry), `/root/ha/${entry}`);
     await copyIn(name, zip, labPackages.haPackage);
     await copyIn(name, join(folder, 'licence.zip'), labPackages.licence);
   } finally {
@@ -59,4 +66,3 @@ export async function installProduct(name: ServerName, options: { readonly confi
   await exec(name, ['sh', '/root/ha/install'], { timeoutMs: 60_000 });
   await exec(name, ['rm', '-r', '/root/ha']);
 }
-

@@ -13,12 +13,15 @@ await build({
   target: 'node20',
   minifySyntax: true,
   minifyWhitespace: true,
+  // A stack trace then shows a line, not the whole file.
+  lineLimit: 160,
   legalComments: 'none',
   logLevel: 'warning',
   // ssh2's optional native parts: left out, so that every build is the same and runs everywhere.
   external: ['cpu-features', './crypto/build/Release/sshcrypto.node'],
   banner: {
-    js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);",
+    // CommonJS packages expect these three.
+    js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url),__filename=import.meta.filename??import.meta.url,__dirname=import.meta.dirname??'.';",
   },
   plugins: [
     {

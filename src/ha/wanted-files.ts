@@ -80,7 +80,7 @@ export function wantedText(file: ManagedFact, wanted: Wanted): string | undefine
         ? rhosts.edit(text, { entries: [{ host: other.fqdn, user: profile.rhostsUser }] })
         : present;
     case 'bash_profile':
-      return profile.bashProfile.length > 0 ? bashProfile.edit(text, { lines: profile.bashProfile }) : present;
+      return profile.bashProfile.length > 0 ? bashProfile.edit(text, { lines: loginLines(profile, text) }) : present;
     case 'known_hosts':
       return knownHosts.edit(text, { names: knownNames(other, wanted.otherPort), keys: wanted.otherHostKeys });
     case 'authorized_keys':
@@ -109,6 +109,12 @@ export function wantedText(file: ManagedFact, wanted: Wanted): string | undefine
 
 /** The same file on both servers and after a reversal: lines stand by address, not by role. */
 const inOrder = (a: Server, b: Server): [Server, Server] => (a.address < b.address ? [a, b] : [b, a]);
+
+// bash(1) reads .bash_profile instead of .profile: one that holds only our block must not hide it.
+const loginLines = (profile: Profile, text: string): string[] => [
+  ...(bashProfile.undo(text) === '' ? ['if [ -r ~/.profile ]; then . ~/.profile; fi'] : []),
+  ...profile.bashProfile,
+];
 
 const knownNames = (other: Server, port: number): string[] =>
   port === 22 ? [other.fqdn, other.address] : [`[${other.fqdn}]:${port}`, `[${other.address}]:${port}`];
