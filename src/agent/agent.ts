@@ -25,7 +25,7 @@ const usualTiming = {
   /** For further events after a first one. */
   coalesce: 20,
 };
-export type Timing = typeof usualTiming;
+type Timing = typeof usualTiming;
 
 export type AgentOptions = {
   readonly signal: AbortSignal;

@@ -117,7 +117,7 @@ async function entryOf(
 }
 
 // Rounded, not cut: utimes(2) is called with seconds as a fraction and may come back a nanosecond short.
-export const mtimeOf = (stat: fs.BigIntStats): number => Math.round(Number(stat.mtimeNs) / 1e6);
+const mtimeOf = (stat: fs.BigIntStats): number => Math.round(Number(stat.mtimeNs) / 1e6);
 
 const buffer = Buffer.alloc(1_048_576);
 

@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fullPass, makePush, pushChanges } from '../../src/agent/push.ts';
@@ -131,9 +131,11 @@ describe('a full pass', () => {
     const { one, two } = twoServers();
     for (const name of ['a', 'b.log', 'c.zdt_12_1700000000', 'cache/d.tmp', 'cache/e/f.tmp', 'old.log/inside'])
       write(one, name, 'x');
-    execFileSync('mkfifo', [placeOf(one, 'pipe').toString()]);
+    const socket = createServer();
+    await new Promise<void>((resolve) => socket.listen(placeOf(one, 'socket').toString(), resolve));
     write(two, 'mine.log', 'of cms2');
     await pass(one, two);
+    socket.close();
     expect(Object.keys(tree(two)).sort()).toEqual(['a', 'cache', 'cache/e', 'cache/e/f.tmp', 'mine.log']);
   });
 

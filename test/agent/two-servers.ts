@@ -97,7 +97,7 @@ export function write(host: Host, path: string, content: string | Buffer, mode =
   fs.chmodSync(place, mode);
 }
 
-export const read = (host: Host, path: string): string => fs.readFileSync(placeOf(host, path), 'latin1');
+const read = (host: Host, path: string): string => fs.readFileSync(placeOf(host, path), 'latin1');
 
 /** What a data set holds, names to content, `->target` for a link, `/` for a folder. */
 export function tree(host: Host, folder = ''): Record<string, string> {

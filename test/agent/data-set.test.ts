@@ -1,0 +1,118 @@
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readAccounts } from '../../src/agent/accounts.ts';
+import { type Digests, scan } from '../../src/agent/data-set.ts';
+import { carriedBy, type DataSet, shownPath } from '../../src/agent/entry.ts';
+import { fullPass } from '../../src/agent/push.ts';
+import type { Host } from '../../src/host/system.ts';
+import { placeOf, profile, sessionWith, twoServers, write } from './two-servers.ts';
+
+const admin: DataSet = { name: 'admin', path: '/admin', exclude: [] };
+
+describe('a scan', () => {
+  it('does not read again what has not changed', async () => {
+    const { one } = twoServers();
+    write(one, 'a', 'x');
+    const digests: Digests = new Map();
+    await scan(one, admin, digests);
+    expect(digests.size).toBe(0); // too young: it may change again under the same stamp
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    await scan(one, admin, digests);
+    const [key = ''] = digests.keys();
+    digests.set(key, '0'.repeat(64));
+    expect(await scan(one, admin, digests)).toMatchObject([{ sha256: '0'.repeat(64) }]);
+    write(one, 'a', 'y');
+    expect(await scan(one, admin, digests)).toMatchObject([
+      { sha256: expect.stringMatching(/^a1fce4363854ff888cff4b8e/) },
+    ]);
+    expect(digests.size).toBe(0);
+  });
+});
+
+describe('what is carried', () => {
+  const cases: [exclude: string, carried: string[], leftOut: string[]][] = [
+    ['*.log', ['log', 'a.logs', 'a.log.txt'], ['a.log', '.log', 'f/a.log', 'a.log/below']],
+    ['a?c', ['ac', 'abbc', 'a/c'], ['abc', 'f/a.c']],
+    ['run/*', ['run', 'x/run/a'], ['run/a', 'run/a/b']],
+    ['a.c', ['abc'], ['a.c']],
+    ['[ab](c)+', ['a', 'b(c)+'], ['[ab](c)+']],
+    ['*', [], ['a', 'line\nbreak']],
+    ['é', ['e'], ['\xc3\xa9']],
+  ];
+  it.each(cases)('follows the pattern %s', (exclude, carried, leftOut) => {
+    const is = carriedBy({ ...admin, exclude: [exclude] });
+    expect(carried.filter((path) => !is(path))).toEqual([]);
+    expect(leftOut.filter(is)).toEqual([]);
+  });
+});
+
+describe('a path that is shown', () => {
+  const cases: [bytes: string, shown: string][] = [
+    ['plain/name', 'plain/name'],
+    ['caf\xc3\xa9', 'café'],
+    ['\xff', '\\xff'],
+    ['line\nbreak', 'line\\x0abreak'],
+    ['\x1b[2J', '\\x1b[2J'],
+    ['\xc2\x9b', '\\x9b'],
+  ];
+  it.each(cases)('is readable and harmless: %j', (bytes, shown) => expect(shownPath(bytes)).toBe(shown));
+});
+
+describe('owners', () => {
+  function accounts(host: Host, cms: number): Host {
+    fs.mkdirSync(join(host.root.prefix, 'etc'));
+    fs.writeFileSync(join(host.root.prefix, 'etc/passwd'), `root:x:0:0::/root:/bin/sh\ncms:x:${cms}:1::/:/bin/sh\n`);
+    fs.writeFileSync(join(host.root.prefix, 'etc/group'), `root:x:0:\ncms:x:${cms + 1}:\n`);
+    return { ...host, root: { ...host.root, ownersCount: true } };
+  }
+
+  it('are told by name, by number where there is none', () => {
+    const { root } = accounts(twoServers().one, 700);
+    const { owner, group, uid, gid } = readAccounts(root);
+    expect([owner(700), group(701), owner(5), uid('cms'), gid('cms'), uid('5')]).toEqual([
+      'cms',
+      'cms',
+      '5',
+      700,
+      701,
+      5,
+    ]);
+    expect(() => uid('nobody-here')).toThrowError(expect.objectContaining({ code: 'account-unknown' }));
+  });
+
+  it.runIf(process.getuid?.() === 0)('go across by name', async () => {
+    const { one, two } = twoServers();
+    const [here, there] = [accounts(one, 700), accounts(two, 800)];
+    write(one, 'f/a', 'x', 0o4750);
+    fs.chownSync(placeOf(one, 'f/a'), 700, 701);
+    fs.chmodSync(placeOf(one, 'f/a'), 0o4750);
+    fs.symlinkSync('a', placeOf(one, 'f/link'));
+    fs.lchownSync(placeOf(one, 'f/link'), 700, 0);
+    fs.chownSync(placeOf(one, 'f'), 0, 701);
+    await fullPass(here, profile, await sessionWith(there));
+    const owners = ['f', 'f/a', 'f/link'].map((path) => fs.lstatSync(placeOf(two, path))).map((s) => [s.uid, s.gid]);
+    expect(owners).toEqual([
+      [0, 801],
+      [800, 801],
+      [800, 0],
+    ]);
+    expect(fs.statSync(placeOf(two, 'f/a')).mode & 0o7777).toBe(0o4750);
+    expect((await fullPass(here, profile, await sessionWith(there))).sets).toMatchObject([{ sent: 0 }]);
+  });
+
+  it.runIf(process.getuid?.() === 0)(
+    'that the other server does not have are a problem of their file only',
+    async () => {
+      const { one, two } = twoServers();
+      const [here, there] = [accounts(one, 700), accounts(two, 800)];
+      fs.writeFileSync(join(two.root.prefix, 'etc/passwd'), 'root:x:0:0::/root:/bin/sh\n');
+      write(one, 'a', 'x');
+      write(one, 'b', 'y');
+      fs.chownSync(placeOf(one, 'a'), 700, 0);
+      const { sets } = await fullPass(here, profile, await sessionWith(there));
+      expect(sets).toMatchObject([{ sent: 1, problems: [expect.stringContaining('"cms"')] }]);
+      expect(fs.readdirSync(placeOf(two, ''))).toEqual(['b']);
+    },
+  );
+});
