@@ -39,6 +39,8 @@ export function makeReport(options: RenderOptions): Renderer {
   const coloured = mode === 'terminal' && wantsColour(environment);
   const spins = mode === 'terminal' && !isDumb(environment);
   const paint = makePaint(coloured);
+  // Standard error may be a file while standard output is a terminal.
+  const errorPaint = makePaint(coloured && 'isTTY' in errors && errors.isTTY === true);
   const errorOutlet = makeOutlet(errors, () => undefined);
   const outlet = makeOutlet(stream, (reason) => errorOutlet.write(`ERROR: standard output is lost: ${reason}\n`));
   const spinner = makeSpinner(stream, coloured);
@@ -84,7 +86,7 @@ export function makeReport(options: RenderOptions): Renderer {
       };
     },
     line: (text) => write('out', wrap(text, width, '', '  ')),
-    warn: (text) => write('errors', wrap(text, width, 'WARNING: ').map(paint.warning)),
+    warn: (text) => write('errors', wrap(text, width, 'WARNING: ').map(errorPaint.warning)),
     show: (screen) => {
       if (!isJson) write('out', ['', ...screenLines(screen, { width, paint })]);
     },
@@ -99,7 +101,7 @@ export function makeReport(options: RenderOptions): Renderer {
       if (!isValue || !(error instanceof CmsadmError))
         write(
           'errors',
-          failureLines(error, width).map((line, index) => (index === 0 ? paint.bad(line) : line)),
+          failureLines(error, width).map((line, index) => (index === 0 ? errorPaint.bad(line) : line)),
         );
       if (isValue) tellResult(failureValue(error));
     },

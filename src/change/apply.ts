@@ -93,6 +93,9 @@ export async function confirm(host: Host, id: TransactionId): Promise<void> {
     manifest.files.map((file) => file.path),
     manifest.tag,
   );
+  // A private key that ends with the link must not live on as a backup.
+  for (const file of manifest.files)
+    if (file.kind === 'pair_key' && file.after === null) removeIfThere(host.root, backupOf(file.path, manifest.tag));
   await retire(host, manifest.afterwards.disableUnits);
   for (const path of manifest.afterwards.removeFiles) {
     if (readText(host.root, path) === undefined) continue;

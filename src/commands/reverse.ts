@@ -1,10 +1,11 @@
 import { fullPass } from '../agent/push.ts';
 import { runChange, withLocks } from '../change/coordinator.ts';
-import { exitCodes } from '../errors.ts';
+import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { planReverse } from '../ha/roles.ts';
 import { makeTag } from '../pair/tag.ts';
 import { during } from '../report.ts';
+import type { Peer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined } from './context.ts';
 import { factsOfBoth, linksOf, ownStanding, peerOrAdvice, refuseIfNotInStep } from './pair-of-servers.ts';
 import { lockPlace, refuseIfBusy, resultOf } from './run-plan.ts';
@@ -67,9 +68,7 @@ export async function reverse(context: CommandContext): Promise<CommandOutcome> 
       places,
       { operation: 'reverse roles', operator: context.operator, startedOn: names.local },
       async () => {
-        await during(context.report, `A last sync to ${names.peer}`, () =>
-          fullPass(context.host, context.profile, peer.session),
-        );
+        await during(context.report, `A last sync to ${names.peer}`, () => lastSync(context, peer, names.peer));
         const sides = {
           local: { name: names.local, server: own.local, change: plan.local },
           peer: { name: names.peer, server: peer.server, change: plan.peer },
@@ -98,4 +97,20 @@ export async function reverse(context: CommandContext): Promise<CommandOutcome> 
   } finally {
     peer.session.close();
   }
+}
+
+/** Everything of this server is on the other one, or the roles stay. @throws CmsadmError not-in-step */
+async function lastSync(context: CommandContext, peer: Peer, name: string): Promise<void> {
+  const { sets } = await fullPass(context.host, context.profile, peer.session);
+  const details = sets.flatMap((set) => [
+    ...(set.held ? [`${set.name}: held; it is empty here and not on ${name}`] : []),
+    ...(set.failure === undefined ? [] : [`${set.name}: ${set.failure.message}`]),
+    ...set.problems.map((problem) => `${set.name}: ${problem}`),
+  ]);
+  if (details.length > 0)
+    throw new CmsadmError('not-in-step', `${name} does not have all administration data.`, {
+      server: name,
+      details,
+      remedy: 'Put these right, then reverse again; the roles were not touched.',
+    });
 }

@@ -81,7 +81,9 @@ async function units(names: readonly string[]): Promise<Record<string, UnitState
 
 async function control(verb: ServiceVerb, names: readonly string[]): Promise<void> {
   if (names.length === 0) return;
-  const outcome = await run(['systemctl', verb, '--', ...names], { timeout: 600_000 });
+  // `start` only comes when a change is put back, perhaps at boot: a unit ordered after us must not block us.
+  const noBlock = verb === 'start' ? ['--no-block'] : [];
+  const outcome = await run(['systemctl', verb, ...noBlock, '--', ...names], { timeout: 600_000 });
   if (outcome.exitCode === 0) return;
   const journal = await run([
     'journalctl',

@@ -127,7 +127,9 @@ export async function connect(dial: Dial, target: Target, credentials: Credentia
   return {
     exec: (command) =>
       new Promise((resolve, reject) => {
-        client.exec(command, (error, channel) => (error ? reject(error) : resolve(channel)));
+        client.exec(command, (error, channel) =>
+          error ? reject(explain(error, target, undefined)) : resolve(channel),
+        );
       }),
     end: () => void client.end(),
   };
