@@ -181,7 +181,8 @@ function typist(lines: readonly string[]): {
   readonly text: () => string;
 } {
   const input = new PassThrough();
-  const output = new PassThrough();
+  // Like standard output, it can't be ended.
+  const output: PassThrough = Object.assign(new PassThrough(), { end: () => output });
   const left = [...lines];
   let shown = '';
   let fresh = '';
