@@ -189,7 +189,13 @@ export function linesAsker(input: Readable, output: Writable): Asker {
   };
 }
 
-/** Takes one line at a time; between questions the input is paused, so that it does not keep the program running. */
+/** A pipe that stays open keeps the program running, paused or not, unless it is told not to. */
+function holdProgram(input: Readable, holds: boolean): void {
+  const act: unknown = Reflect.get(input, holds ? 'ref' : 'unref');
+  if (typeof act === 'function') act.call(input);
+}
+
+/** Takes one line at a time; between questions the input is paused and does not keep the program running. */
 function lineReader(input: Readable): () => Promise<string | undefined> {
   const lines: string[] = [];
   let waiting: ((line: string | undefined) => void) | undefined;
@@ -198,6 +204,7 @@ function lineReader(input: Readable): () => Promise<string | undefined> {
   const hand = (line: string | undefined): void => {
     const take = waiting;
     waiting = undefined;
+    holdProgram(input, false);
     take?.(line);
   };
   const open = (): ReturnType<typeof createInterface> =>
@@ -218,6 +225,7 @@ function lineReader(input: Readable): () => Promise<string | undefined> {
     if (line !== undefined || isEnded) return Promise.resolve(line);
     return new Promise((resolve) => {
       waiting = resolve;
+      holdProgram(input, true);
       if (reader) reader.resume();
       else reader = open();
     });

@@ -161,6 +161,16 @@ describe('linesAsker', () => {
     expect(input.isPaused()).toBe(true);
   });
 
+  it('keeps the program running while it waits for a line, not otherwise', async () => {
+    const held: boolean[] = [];
+    const input = Object.assign(new PassThrough(), { ref: () => held.push(true), unref: () => held.push(false) });
+    const asked = linesAsker(input, textSink().stream).text(address);
+    expect(held).toEqual([true]);
+    input.write('10.0.0.1\n');
+    await asked;
+    expect(held).toEqual([true, false]);
+  });
+
   it('lets a bug in a check through', async () => {
     await expect(linesAsker(Readable.from(['bug\n']), textSink().stream).text(address)).rejects.toThrowError(TypeError);
   });
