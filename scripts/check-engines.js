@@ -44,5 +44,7 @@ const refused = Object.entries(lock.packages)
   .filter(([, entry]) => entry.engines?.node && !admits(entry.engines.node))
   .map(([name, entry]) => `${name}@${entry.version} wants node ${entry.engines.node}`);
 for (const line of refused) console.error(line);
-console.log(`engines: ${Object.keys(lock.packages).length} locked packages, ${refused.length} refuse Node ${PROMISED.join('.')}`);
+console.log(
+  `engines: ${Object.keys(lock.packages).length} locked packages, ${refused.length} refuse Node ${PROMISED.join('.')}`,
+);
 process.exit(refused.length === 0 ? 0 : 1);
