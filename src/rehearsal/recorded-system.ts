@@ -109,7 +109,7 @@ export function recordedSystem(
       return new Promise((resolve, reject) => {
         const socket = net.connect({ host: '127.0.0.1', port });
         socket.once('error', reject);
-        socket.once('connect', () => resolve(socket));
+        socket.once('connect', () => resolve(socket.setNoDelay(true)));
       });
     },
     bootId: () => 'rehearsal',

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import * as fs from 'node:fs';
+import * as net from 'node:net';
 import { join } from 'node:path';
 import type { AuthContext, Connection, ServerChannel } from 'ssh2';
 import * as authorizedKeys from '../config-files/authorized-keys.ts';
@@ -62,12 +63,14 @@ export async function startSshServer(
       ),
     );
   });
+  // Small messages must not wait for each other: ssh2's own listener leaves Nagle's algorithm on, 40 ms for each call.
+  const listener = net.createServer({ noDelay: true }, (socket) => server.injectSocket(socket));
   return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
+    listener.listen(0, '127.0.0.1', () => {
+      const address = listener.address();
       resolve(typeof address === 'object' && address ? address.port : 0);
     });
-    server.unref();
+    listener.unref();
   });
 }
 
