@@ -3,12 +3,11 @@ import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { planActivate } from '../ha/roles.ts';
 import { raiseAlarm } from '../pair/alarms.ts';
-import { makeTag } from '../pair/tag.ts';
 import { linkedPeer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
 import { type OwnStanding, ownStanding } from './pair-of-servers.ts';
 import { activateParameters } from './parameters.ts';
-import { lockPlace, refuseIfBusy, resultOf } from './run-plan.ts';
+import { lockPlace, refuseIfBusy, resultOf, runOf } from './run-plan.ts';
 import { reviewFacts } from './setup.ts';
 
 /** Activate this server, the secondary, while the primary can't be reached: administration opens here under a new epoch. */
@@ -30,10 +29,7 @@ export async function activate(context: CommandContext, given: Given): Promise<C
   const name = own.link.self.fqdn;
   await refuseIfBusy(own.local, name);
   const facts = await own.local.facts({ address: own.other.address, fqdn: own.other.fqdn });
-  const { change, pair } = planActivate(facts, context.profile, {
-    tag: makeTag(context.pid, context.host.system.clock()),
-    operator: context.operator,
-  });
+  const { change, pair } = planActivate(facts, context.profile, runOf(context));
   const review = {
     operation: 'activate this server',
     tag: change.tag,

@@ -3,14 +3,13 @@ import { exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { planDisable } from '../ha/undo.ts';
 import { clearAlarms } from '../pair/alarms.ts';
-import { makeTag } from '../pair/tag.ts';
 import { during } from '../report.ts';
 import { sameName } from './activate.ts';
 import type { Peer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
 import { factsOfBoth, linksOf, type OwnStanding, ownStanding, peerOrAdvice } from './pair-of-servers.ts';
 import { disableParameters } from './parameters.ts';
-import { lockPlace, refuseIfBusy, resultOf } from './run-plan.ts';
+import { lockPlace, refuseIfBusy, resultOf, runOf } from './run-plan.ts';
 import { reviewFacts } from './setup.ts';
 
 /** Disable HA: both become single servers again; tagged backups stay. */
@@ -41,7 +40,7 @@ async function disableBoth(context: CommandContext, own: OwnStanding, peer: Peer
   await refuseIfBusy(own.local, names.local);
   await refuseIfBusy(peer.server, names.peer);
   const links = linksOf(facts);
-  const run = { tag: makeTag(context.pid, context.host.system.clock()), operator: context.operator };
+  const run = runOf(context);
   const plan = {
     local: planDisable(facts.local, names.local, links.local, context.profile, run),
     peer: planDisable(facts.peer, names.peer, links.peer, context.profile, run),
@@ -114,10 +113,7 @@ async function disableAlone(context: CommandContext, own: OwnStanding): Promise<
   const name = own.link.self.fqdn;
   await refuseIfBusy(own.local, name);
   const facts = await own.local.facts({ address: own.other.address, fqdn: own.other.fqdn });
-  const planned = planDisable(facts, name, own.link, context.profile, {
-    tag: makeTag(context.pid, context.host.system.clock()),
-    operator: context.operator,
-  });
+  const planned = planDisable(facts, name, own.link, context.profile, runOf(context));
   // The program that carries this out stays; the operator decides about it.
   const change = { ...planned, afterwards: { ...planned.afterwards, removeProgram: false } };
   const review = {

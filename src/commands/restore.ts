@@ -4,13 +4,13 @@ import type { TagFacts, Server as Verbs } from '../change/server.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { planRestore } from '../ha/undo.ts';
-import { backupOf, isTag, makeTag, type Tag } from '../pair/tag.ts';
+import { backupOf, isTag, type Tag } from '../pair/tag.ts';
 import { during, type TagLine } from '../report.ts';
 import { linkedPeer, type Peer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
 import { factsOfBoth, linksOf, type OwnStanding, ownStanding } from './pair-of-servers.ts';
 import { tagParameter } from './parameters.ts';
-import { lockPlace, refuseIfBusy, resultOf } from './run-plan.ts';
+import { lockPlace, refuseIfBusy, resultOf, runOf } from './run-plan.ts';
 import { notPrimary, reviewFacts } from './setup.ts';
 
 /** The tags that can be restored, newest first. */
@@ -86,7 +86,7 @@ async function restoreBoth(context: CommandContext, own: OwnStanding, peer: Peer
   await refuseIfBusy(own.local, names.local);
   await refuseIfBusy(peer.server, names.peer);
   const [ours, theirs] = await Promise.all([tagOf(own.local, names.local, tag), tagOf(peer.server, names.peer, tag)]);
-  const run = { tag: makeTag(context.pid, context.host.system.clock()), operator: context.operator };
+  const run = runOf(context);
   const epoch = Math.max(facts.local.epoch, facts.peer.epoch) + 1;
   const plan = {
     local: planRestore(facts.local, names.local, ours, epoch, context.profile, run),
@@ -157,7 +157,7 @@ async function restoreAlone(context: CommandContext, own: OwnStanding, tag: Tag)
   const name = own.link.self.fqdn;
   await refuseIfBusy(own.local, name);
   const facts = await own.local.facts({ address: own.other.address, fqdn: own.other.fqdn });
-  const run = { tag: makeTag(context.pid, context.host.system.clock()), operator: context.operator };
+  const run = runOf(context);
   const change = planRestore(facts, name, await tagOf(own.local, name, tag), facts.epoch + 1, context.profile, run);
   const review = {
     operation: `restore ${tag}, on this server alone`,

@@ -3,12 +3,11 @@ import { runChange, withLocks } from '../change/coordinator.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { planReverse } from '../ha/roles.ts';
-import { makeTag } from '../pair/tag.ts';
 import { during } from '../report.ts';
 import type { Peer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined } from './context.ts';
 import { factsOfBoth, linksOf, ownStanding, peerOrAdvice, refuseIfNotInStep } from './pair-of-servers.ts';
-import { lockPlace, refuseIfBusy, resultOf } from './run-plan.ts';
+import { lockPlace, refuseIfBusy, resultOf, runOf } from './run-plan.ts';
 import { notPrimary, reviewFacts } from './setup.ts';
 
 /**
@@ -29,10 +28,7 @@ export async function reverse(context: CommandContext): Promise<CommandOutcome> 
     const names = { local: own.link.self.fqdn, peer: own.other.fqdn };
     await refuseIfBusy(own.local, names.local);
     await refuseIfBusy(peer.server, names.peer);
-    const plan = planReverse(facts, context.profile, {
-      tag: makeTag(context.pid, context.host.system.clock()),
-      operator: context.operator,
-    });
+    const plan = planReverse(facts, context.profile, runOf(context));
     const review = {
       operation: 'reverse roles',
       tag: plan.local.tag,

@@ -1,10 +1,14 @@
 import type { Change } from '../change/change.ts';
+import { transactions } from '../change/journal.ts';
 import type { Server } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
+import type { Run } from '../ha/answers.ts';
 import { fingerprintOrder } from '../ha/order.ts';
 import { fingerprint } from '../host/ssh-client.ts';
 import type { Facts } from '../pair/facts.ts';
+import { makeTag, tagOf } from '../pair/tag.ts';
 import type { ServerResult } from '../report.ts';
+import type { CommandContext } from './context.ts';
 
 /** A server's place in the order of locks. */
 export const lockPlace = (
@@ -37,6 +41,12 @@ export async function refuseIfBusy(server: Server, name: string): Promise<void> 
       remedy: `Run \`cmsadm recover\` on ${name}.`,
     });
 }
+
+/** Tag and operator of the change that this command is going to make. */
+export const runOf = ({ host, pid, operator }: CommandContext): Run => ({
+  tag: makeTag(pid, host.system.clock(), transactions(host.root).map(tagOf)),
+  operator,
+});
 
 /** What the result screen tells of one server. */
 export const resultOf = (

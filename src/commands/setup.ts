@@ -12,7 +12,6 @@ import { planSetup, type SetupInputs, type SetupPlan } from '../ha/setup.ts';
 import { readText } from '../host/root.ts';
 import { fileOf, readFacts } from '../pair/facts.ts';
 import { paths } from '../pair/state.ts';
-import { makeTag } from '../pair/tag.ts';
 import { during } from '../report.ts';
 import { checkAddress, checkFqdn } from './checks.ts';
 import { linkedPeer, type Peer, reachPeer } from './contact.ts';
@@ -26,7 +25,7 @@ import {
   usage,
 } from './context.ts';
 import { overrideParameters, setupParameters } from './parameters.ts';
-import { lockPlace, resultOf } from './run-plan.ts';
+import { lockPlace, resultOf, runOf } from './run-plan.ts';
 import { type Opened, setupSlots } from './setup-questions.ts';
 
 /** Everything that is known when the operator is asked for his `y`. */
@@ -85,7 +84,7 @@ async function withPeer(
   refuseOtherPairs(facts, answers);
   const inputs: SetupInputs = {
     profile,
-    run: { tag: makeTag(context.pid, context.host.system.clock()), operator: context.operator },
+    run: runOf(context),
     units: unitTexts(context.host.programRoot),
     keys: { local: facts.local.pairKey, peer: facts.peer.pairKey },
     settings: peer.linked ? undefined : settingsOf(context),

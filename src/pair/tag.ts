@@ -3,7 +3,12 @@ export type Tag = string;
 
 const tagPattern = /^zdt_\d{1,10}_\d{10,11}$/;
 
-export const makeTag = (pid: number, now: number): Tag => `zdt_${pid}_${Math.floor(now / 1000)}`;
+/** A tag that is none of `taken`: a second operation of one process within a second gets the next second. */
+export function makeTag(pid: number, now: number, taken: readonly Tag[]): Tag {
+  const tag = `zdt_${pid}_${Math.floor(now / 1000)}`;
+  return taken.includes(tag) ? makeTag(pid, now + 1000, taken) : tag;
+}
+
 export const isTag = (text: string): text is Tag => tagPattern.test(text);
 export const backupOf = (path: string, tag: Tag): string => `${path}.${tag}`;
 
