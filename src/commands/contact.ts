@@ -268,10 +268,12 @@ function givenPassword(given: Given): string | undefined {
   const descriptor = given[contactParameters.peerPasswordFd.name];
   if (file === undefined && descriptor === undefined) return undefined;
   try {
+    // Number('') would be 0, and a run without a terminal would wait for its standard input.
+    if (file === undefined && !/^\d{1,9}$/.test(descriptor ?? '')) throw new Error('no descriptor');
     return fs.readFileSync(file ?? Number(descriptor), 'utf8').replace(/\r?\n[\s\S]*$/, '');
   } catch {
     throw usage(
-      `The password cannot be read from ${file ?? `descriptor ${descriptor}`}.`,
+      `The password cannot be read from ${file === undefined ? 'descriptor ' : ''}${JSON.stringify(file ?? descriptor)}.`,
       'Check the path or the descriptor.',
     );
   }
