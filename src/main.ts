@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { readAnswers } from './answers-file.ts';
 import { linesAsker, terminalAsker } from './ask.ts';
@@ -163,10 +165,12 @@ function addService(program: Command): void {
       const host = await hostOf(options.root, () => {});
       // A session outlives a lost terminal long enough to put back what it began.
       for (const signal of ['SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
+      const [seen = ''] = (process.env['SSH_CONNECTION'] ?? process.env['CMSADM_SSH_CONNECTION'] ?? '').split(' ');
+      const origin = { carriedIn: flags.firstContact, seenFrom: seen === '' ? undefined : seen };
       await servePeer(
         host,
         profileOfServer(options.root, programRoot),
-        flags.firstContact,
+        origin,
         process.stdin,
         process.stdout,
       );
@@ -218,6 +222,9 @@ function addRehearsal(program: Command): void {
     .action(async (flags: { keep?: string }) => {
       const { practise } = await import('./rehearsal/practise.ts');
       const root = await practise(programRoot, flags.keep, (text) => void process.stdout.write(`${text}\n`));
+      process.on('exit', () => {
+        if (flags.keep === undefined) rmSync(dirname(root), { recursive: true, force: true });
+      });
       process.exit(await menu({ root, json: false, yes: false, dryRun: false }));
     });
 }

@@ -22,6 +22,7 @@ function viewLines(view: PairView, { width, paint }: Look): string[] {
     ...row('secondary', view.secondary ?? 'none'),
     ...row('link', view.linked ? 'yes' : 'no'),
     ...row('services', services.length === 0 ? 'none' : services.join(', ')),
+    ...row('admin-sync', view.sync ?? 'not running'),
     ...row('being changed', view.lock === undefined ? 'no' : `by ${view.lock}`),
     ...row('unfinished', view.unfinished.length === 0 ? 'nothing' : view.unfinished.join(', ')),
     ...(view.alarms.length === 0

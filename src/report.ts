@@ -16,6 +16,8 @@ export type PairView = {
   /** Who is changing the pair now, if anybody. */
   readonly lock: string | undefined;
   readonly unfinished: readonly string[];
+  /** What admin-sync says of itself, in one line. */
+  readonly sync: string | undefined;
   readonly alarms: readonly { readonly at: string; readonly text: string }[];
 };
 

@@ -5,12 +5,12 @@ import { at, readText } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
 import { type Link, type Pair, paths, readLink, readPair } from '../pair/state.ts';
+import { type SyncStatus, writeStatus } from '../pair/sync-status.ts';
 import type { Profile } from '../profile/schema.ts';
 import { adopt } from './adopt.ts';
 import { isSystemError } from './data-set.ts';
 import { follow } from './follow.ts';
 import { askStanding, hasAuthority } from './standing.ts';
-import { type AgentStatus, writeStatus } from './status.ts';
 import { type Bell, makeBell, watchFolder } from './watch.ts';
 
 /** How long the agent waits, in milliseconds. */
@@ -50,7 +50,7 @@ export type Agent = {
   /** Logs in to the other server; the session ends with the agent. */
   login(link: Link): Promise<Session>;
   /** Writes the status; a new role or state is also logged. */
-  tell(news: Partial<Omit<AgentStatus, 'pid' | 'at'>>): void;
+  tell(news: Partial<Omit<SyncStatus, 'pid' | 'at'>>): void;
 };
 
 /**
@@ -81,7 +81,7 @@ const savedText = ({ root }: Host): string => `${readText(root, paths.link)}\n${
 function makeAgent(host: Host, profile: Profile, options: AgentOptions, saved: () => string): Agent {
   const { signal, log, login = loginToPeer } = options;
   const bell = makeBell();
-  let status: AgentStatus = {
+  let status: SyncStatus = {
     role: 'none',
     epoch: 0,
     state: 'starting',

@@ -6,6 +6,7 @@ import type { Host } from '../host/system.ts';
 import { readAlarms } from '../pair/alarms.ts';
 import { type About, type Facts, readFacts } from '../pair/facts.ts';
 import { type Link, paths } from '../pair/state.ts';
+import { readStatus, type SyncStatus } from '../pair/sync-status.ts';
 import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
 import type { OsFamily, Profile } from '../profile/schema.ts';
 import { commit, confirm, type PutBack, putBack } from './apply.ts';
@@ -40,6 +41,8 @@ export type TagFacts = {
 export type Standing = {
   readonly lock: LockOwner | undefined;
   readonly unfinished: readonly TransactionId[];
+  /** What the agent last said of itself; undefined if it never ran since the boot. */
+  readonly sync: SyncStatus | undefined;
   readonly alarms: readonly { readonly at: string; readonly text: string }[];
 };
 
@@ -72,15 +75,22 @@ export type Context = {
   readonly family: OsFamily;
   /** The private run-time folder of a first contact. */
   readonly carriedIn: string | undefined;
+  /** Where the caller of this session is seen to come from (sshd's SSH_CONNECTION). */
+  readonly seenFrom?: string;
 };
 
 /** The functions of this very server. */
-export function localServer({ host, profile, family, carriedIn }: Context): Server {
+export function localServer({ host, profile, family, carriedIn, seenFrom }: Context): Server {
   const staged = new Map<TransactionId, Change>();
   const keyFiles = new Map<string, string>();
   return {
-    facts: (about) => readFacts(host, profile, about),
-    standing: async () => ({ lock: lockOwner(host), unfinished: unfinished(host.root), alarms: readAlarms(host.root) }),
+    facts: async (about) => ({ ...(await readFacts(host, profile, about)), seenFrom }),
+    standing: async () => ({
+      lock: lockOwner(host),
+      unfinished: unfinished(host.root),
+      sync: readStatus(host.root),
+      alarms: readAlarms(host.root),
+    }),
     lock: async (claim) => takeLock(host, claim),
     unlock: async () => releaseLock(host),
     key: async () => {

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import * as v from 'valibot';
 import { syncVerbs } from '../agent/receive.ts';
-import { putBack } from '../change/apply.ts';
 import { unfinished } from '../change/journal.ts';
 import { releaseLock } from '../change/lock.ts';
+import { recover } from '../change/recover.ts';
 import { localServer, type Server } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
 import { readText } from '../host/root.ts';
@@ -30,19 +30,23 @@ export const versionOf = (programRoot: string): string => {
 
 /**
  * The peer's side of a session: fixed verbs only. A session that ends before its change is confirmed puts it back.
- * @param carriedIn the private folder of a first contact; only then, and without own settings, is a profile taken over
+ * @param origin the private folder of a first contact, and the address that the caller is seen to come from
  */
 export async function servePeer(
   host: Host,
   profile: Profile,
-  carriedIn: string | undefined,
+  origin: { readonly carriedIn: string | undefined; readonly seenFrom: string | undefined },
   input: Readable,
   output: Writable,
 ): Promise<void> {
   const { osFamily } = await host.system.identity();
   const family = osFamily === 'other' ? 'debian' : osFamily;
+  const known = {
+    carriedIn: origin.carriedIn,
+    ...(origin.seenFrom === undefined ? {} : { seenFrom: origin.seenFrom }),
+  };
   let active = profile;
-  let server = localServer({ host, profile, family, carriedIn });
+  let server = localServer({ host, profile, family, ...known });
   const mine = new Set<string>();
   let locked = false;
   const call = (name: string) => async (args: unknown) => {
@@ -65,14 +69,14 @@ export async function servePeer(
       const offered = v.safeParse(v.object({ profile: profileSchema }), args);
       if (!offered.success) throw new CmsadmError('profile-invalid', 'The offered profile does not fit this version.');
       active = offered.output.profile;
-      server = localServer({ host, profile: active, family, carriedIn });
+      server = localServer({ host, profile: active, family, ...known });
       return true;
     },
   };
   try {
     await serveSession(input, output, verbs, versionOf(host.programRoot));
   } finally {
-    for (const id of unfinished(host.root)) if (mine.has(id)) await putBack(host, id, 'itself');
+    for (const id of unfinished(host.root)) if (mine.has(id)) await recover(host, id, 'itself');
     if (locked) releaseLock(host);
   }
 }

@@ -325,6 +325,7 @@ async function findings(
           problem: `The server at ${answers.peer.address} calls itself ${facts.peer.identity.hostname}, not ${answers.peer.hostname}.`,
           remedy: 'Correct the address or the FQDN.',
         },
+    packageFinding(opened, facts, answers),
     {
       id: 'ha-package',
       server: answers.self.fqdn,
@@ -333,6 +334,19 @@ async function findings(
     { id: 'licence', server: answers.self.fqdn, ok: opened.licence ?? '' },
     ...(await Promise.all([standing(answers.self.fqdn, local), standing(answers.peer.fqdn, peer.server)])),
   ];
+}
+
+// The program that plans and the program that is carried to the peer must be the same.
+function packageFinding({ package: haPackage }: Opened, facts: BothFacts, answers: SetupAnswers): Finding {
+  const same = { id: 'program', server: answers.self.fqdn };
+  return facts.local.programDigest === haPackage?.digest
+    ? { ...same, ok: `This server runs the program of that package.` }
+    : {
+        ...same,
+        ok: undefined,
+        problem: `This server does not run the program of HA package ${haPackage?.version}.`,
+        remedy: 'Install that package here first: unzip it and run ./install. Or give the package that is installed.',
+      };
 }
 
 function reviewOf(context: CommandContext, facts: BothFacts, plan: SetupPlan, answers: SetupAnswers): Review {

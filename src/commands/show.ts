@@ -3,6 +3,7 @@ import type { Server } from '../config-files/server.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import type { About, Facts } from '../pair/facts.ts';
 import { readLink, roleOf } from '../pair/state.ts';
+import type { SyncStatus } from '../pair/sync-status.ts';
 import type { PairView } from '../report.ts';
 import { linkedPeer } from './contact.ts';
 import type { CommandContext, CommandOutcome } from './context.ts';
@@ -44,7 +45,7 @@ async function peerView(context: CommandContext, other: Server, self: About): Pr
         primary: undefined,
         secondary: undefined,
       },
-      ...{ services: {}, lock: undefined, unfinished: [] },
+      ...{ services: {}, lock: undefined, unfinished: [], sync: undefined },
       alarms: [{ at: new Date(context.host.system.clock()).toISOString(), text: error.message }],
     };
   }
@@ -64,9 +65,17 @@ async function viewOf(server: Verbs, self: Server, about: About): Promise<PairVi
     services: servicesOf(facts),
     lock: standing.lock && `${standing.lock.operator}: ${standing.lock.operation}, since ${standing.lock.since}`,
     unfinished: standing.unfinished,
+    sync: standing.sync && syncLine(standing.sync),
     alarms: standing.alarms,
   };
 }
+
+const syncLine = ({ state, lastPass, queue }: SyncStatus): string =>
+  [
+    state,
+    ...(lastPass === null ? [] : [`last full pass ${lastPass}`]),
+    ...(queue === 0 ? [] : [`${queue} waiting`]),
+  ].join(', ');
 
 const servicesOf = (facts: Facts): Record<string, boolean> =>
   Object.fromEntries(

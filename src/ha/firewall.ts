@@ -20,7 +20,9 @@ export function firewallInForce(profile: Profile, facts: Facts): FirewallKind {
   const file = facts.files.find(({ row }) => row.path === path)?.fact;
   if (file?.state !== 'file') return 'unknown';
   if (adapter === 'nftables' && nftables.inputDrops(file.content)) return 'nftables';
-  if (adapter === 'iptables' && iptablesRules.inputDrops(file.content)) return 'iptables';
+  // The rules file of iptables is for IPv4 only.
+  const ipv4 = !(facts.routeSource ?? '').includes(':');
+  if (adapter === 'iptables' && ipv4 && iptablesRules.inputDrops(file.content)) return 'iptables';
   return 'unknown';
 }
 

@@ -1,3 +1,4 @@
+import * as rhosts from '../config-files/rhosts.ts';
 import type { Facts } from '../pair/facts.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { BothFacts, SetupAnswers } from './answers.ts';
@@ -185,6 +186,7 @@ function ownChecks(
       'A firewall drops incoming traffic, and none of its files is known.',
       `Add to it: ${linesToAdd(peerPorts(profile, { ...other })).join('; ')}. Or name its file in the profile.`,
     ),
+    ...plusChecks(facts, server),
     ...(chronyMissing
       ? [
           check(
@@ -197,6 +199,23 @@ function ownChecks(
           ),
         ]
       : []),
+  ];
+}
+
+// A + in .rhosts lets everybody in; it is the administrator's line, so it is told and not touched.
+function plusChecks(facts: Facts, server: string): Check[] {
+  const file = facts.files.find(({ row }) => row.kind === 'rhosts')?.fact;
+  if (file?.state !== 'file' || !rhosts.hasPlus(file.content)) return [];
+  return [
+    check(
+      'rhosts',
+      server,
+      false,
+      '',
+      '/root/.rhosts holds a "+", which trusts everybody.',
+      'Take that line out.',
+      'warn',
+    ),
   ];
 }
 

@@ -86,7 +86,7 @@ export function wantedText(file: ManagedFact, wanted: Wanted): string | undefine
     case 'authorized_keys':
       return authorizedKeys.edit(text, {
         key: wanted.otherKey ?? placeholderKey(other),
-        from: [other.address],
+        from: [...new Set([wanted.facts.seenFrom ?? other.address, other.address])],
         command: `${paths.command} peer`,
         comment: `cmsadm pair key of ${other.fqdn}`,
       });

@@ -36,7 +36,11 @@ const INSTALLED_PEER = '/opt/cmsadm/current/bin/cmsadm peer';
 export const installedPeerCommand = (asRoot: boolean): string =>
   asRoot ? shell(`exec ${INSTALLED_PEER}`) : sudo(`exec ${INSTALLED_PEER}`);
 
-const sudo = (script: string): string => `exec sudo -k -S -p ${SUDO_PROMPT} sh -c ${quoted(script)}`;
+// Sudo clears the environment: where the caller comes from is handed on as the script's first argument.
+const sudo = (script: string): string =>
+  shell(
+    `exec sudo -k -S -p ${SUDO_PROMPT} sh -c ${quoted(`CMSADM_SSH_CONNECTION=$1; export CMSADM_SSH_CONNECTION; ${script}`)} cmsadm "$SSH_CONNECTION"`,
+  );
 
 /**
  * Unpacks the package from standard input into a private folder on a file system that may execute,

@@ -22,6 +22,8 @@ export type Facts = {
   readonly addresses: readonly Address[];
   /** The address that this server uses towards the other one. */
   readonly routeSource: string | undefined;
+  /** The address that the asking server is seen to come from; undefined where nobody asked over the network. */
+  readonly seenFrom: string | undefined;
   readonly disk: Disk;
   readonly release: string | undefined;
   readonly load: string | undefined;
@@ -95,6 +97,7 @@ export async function readFacts(host: Host, profile: Profile, about: About): Pro
     clock: system.clock(),
     addresses,
     routeSource,
+    seenFrom: undefined,
     disk,
     release: release[profile.release.release],
     load: release[profile.release.load],

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type AgentOptions, runAgent } from '../../src/agent/agent.ts';
-import { readStatus } from '../../src/agent/status.ts';
+import { readStatus } from '../../src/pair/sync-status.ts';
 import { beginJournal, decide, note } from '../../src/change/journal.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import { writeState } from '../../src/host/root.ts';

@@ -60,6 +60,7 @@ const view = {
   services: { 'ids.service': true, 'cms.service': true, 'cmsadm-agent.service': true },
   lock: undefined,
   unfinished: [],
+  sync: 'in step',
   alarms: [],
 } as const;
 
@@ -70,6 +71,7 @@ const peerView = {
   services: { 'ids.service': true, 'cms.service': false },
   lock: 'root (reverse roles, since 2026-03-01T10:00:00Z, from cms1.example.com)',
   unfinished: ['zdt_4711_1700000000.change'],
+  sync: undefined,
   alarms: [{ at: '2026-03-01T10:00:00Z', text: 'The secondary does not answer.' }],
 } as const;
 

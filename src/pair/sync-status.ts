@@ -18,13 +18,13 @@ const statusSchema = v.strictObject({
   pid: v.number(),
   at: v.string(),
 });
-export type AgentStatus = v.InferOutput<typeof statusSchema>;
+export type SyncStatus = v.InferOutput<typeof statusSchema>;
 
-export const writeStatus = (root: Root, status: AgentStatus): void =>
+export const writeStatus = (root: Root, status: SyncStatus): void =>
   writeState(root, statusPath, `${JSON.stringify(status)}\n`);
 
 /** What the agent of this server last said of itself; undefined if it never ran since the boot. */
-export function readStatus(root: Root): AgentStatus | undefined {
+export function readStatus(root: Root): SyncStatus | undefined {
   const text = readText(root, statusPath);
   return text === undefined ? undefined : v.parse(statusSchema, JSON.parse(text));
 }
