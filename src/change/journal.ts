@@ -13,6 +13,7 @@ import {
   sha256,
   syncFolder,
   writeNew,
+  writeState,
 } from '../host/root.ts';
 import { paths } from '../pair/state.ts';
 import { isTransactionId, type TransactionId, transactionId } from '../pair/tag.ts';
@@ -114,16 +115,18 @@ export function beginJournal(root: Root, manifest: Manifest): TransactionId {
     throw new CmsadmError('tag-taken', `The tag ${manifest.tag} was used before.`, {
       remedy: 'Start again; every run has its own tag.',
     });
-  writeNew(root, journalOf(id), `${JSON.stringify(manifest)}\n`, { mode: 0o600, owner: 'root', group: 'root' });
-  syncFolder(root, paths.journal);
+  // By a rename: a power cut leaves a whole manifest or none, never a torn one that nobody can settle.
+  writeState(root, journalOf(id), `${JSON.stringify(manifest)}\n`);
   return id;
 }
 
 /** Appends a state; durable when it returns. */
 export function note(root: Root, id: TransactionId, state: State, now: number): void {
+  // A crash may have torn the last line; the new one must not hang on it.
+  const torn = !readText(root, journalOf(id))?.endsWith('\n');
   const handle = fs.openSync(at(root, journalOf(id)), fs.constants.O_APPEND | fs.constants.O_WRONLY);
   try {
-    fs.writeFileSync(handle, `${JSON.stringify({ state, at: new Date(now).toISOString() })}\n`);
+    fs.writeFileSync(handle, `${torn ? '\n' : ''}${JSON.stringify({ state, at: new Date(now).toISOString() })}\n`);
     fs.fsyncSync(handle);
   } finally {
     fs.closeSync(handle);
