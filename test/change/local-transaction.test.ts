@@ -1,0 +1,329 @@
+import { linkSync, mkdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { putBack } from '../../src/change/apply.ts';
+import { noServices, nothingAfterwards } from '../../src/change/change.ts';
+import { readJournal, unfinished } from '../../src/change/journal.ts';
+import type { Server } from '../../src/change/server.ts';
+import { stage } from '../../src/change/stage.ts';
+import { CmsadmError } from '../../src/errors.ts';
+import { readEpoch } from '../../src/pair/state.ts';
+import { tempFolder } from '../packages/temp-folder.ts';
+import { changeId, changeOf, profile, serverOf, type TestHost, tag, testHost, textAt, tree } from './test-host.ts';
+
+const folder = tempFolder();
+let host: TestHost;
+let server: Server;
+let number = 0;
+beforeEach(() => {
+  number += 1;
+  host = testHost(join(folder, String(number)));
+  server = serverOf(host);
+});
+
+const file = (path: string): string => join(host.root.prefix, path);
+const id = changeId;
+const newTexts = {
+  '/etc/hosts': '127.0.0.1 localhost\n192.0.2.11 cms1\n',
+  '/root/.rhosts': null,
+  '/root/.bash_profile': 'PATH=1\n',
+  '/var/lib/cmsadm/pair.json': '{}\n',
+  '/cms/install/security/OpenPorts': '22/tcp any\n',
+};
+const codeOf = (error: unknown): string => (error instanceof CmsadmError ? error.code : String(error));
+const refusal = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'no error', codeOf);
+
+describe('stage', () => {
+  test('changes nothing that is live', async () => {
+    const before = tree(host);
+    await server.stage({ change: changeOf(host, newTexts), part: 'alone' });
+    const after = tree(host);
+    for (const [path, was] of Object.entries(before)) expect(after[path], path).toBe(was);
+    expect(textAt(host, `/etc/.hosts.${tag}.staged`)).toBe(newTexts['/etc/hosts']);
+    expect(statSync(file(`/etc/.hosts.${tag}.staged`)).mode & 0o7777).toBe(0o664);
+    expect(host.did).toEqual([]);
+  });
+
+  test.each([
+    {
+      name: 'a file that was changed since',
+      spoil: () => writeFileSync(file('/etc/hosts'), 'other\n'),
+      code: 'file-changed',
+    },
+    { name: 'a file that went since', spoil: () => unlinkSync(file('/root/.rhosts')), code: 'file-changed' },
+    {
+      name: 'a file that came since',
+      spoil: () => writeFileSync(file('/root/.bash_profile'), ''),
+      code: 'file-changed',
+    },
+    {
+      name: 'a link in place of a file',
+      spoil: () => {
+        unlinkSync(file('/etc/hosts'));
+        symlinkSync(file('/etc/services'), file('/etc/hosts'));
+      },
+      code: 'file-refused',
+    },
+    {
+      name: 'a folder in place of a file',
+      spoil: () => {
+        unlinkSync(file('/root/.rhosts'));
+        mkdirSync(file('/root/.rhosts'));
+      },
+      code: 'file-refused',
+    },
+    {
+      name: 'a backup that is there already',
+      spoil: () => linkSync(file('/etc/hosts'), file(`/etc/hosts.${tag}`)),
+      code: 'tag-taken',
+    },
+  ])('refuses $name, and leaves nothing behind', async ({ spoil, code }) => {
+    const change = changeOf(host, newTexts);
+    spoil();
+    const before = tree(host);
+    expect(await refusal(server.stage({ change, part: 'alone' }))).toBe(code);
+    expect(tree(host)).toEqual(before);
+    expect(unfinished(host.root)).toEqual([]);
+  });
+
+  test('refuses a path that is not in its own table', async () => {
+    const change = changeOf(host, { '/etc/shadow': 'root::::::::\n' });
+    expect(await refusal(server.stage({ change, part: 'peer' }))).toBe('path-refused');
+    const gone = changeOf(host, {}, { afterwards: { ...nothingAfterwards, removeFiles: ['/etc/passwd'] } });
+    expect(await refusal(server.stage({ change: gone, part: 'peer' }))).toBe('path-refused');
+  });
+
+  test('refuses a tag that was used before', async () => {
+    await server.stage({ change: changeOf(host, { '/etc/services': 'a\n' }), part: 'alone' });
+    await server.putBack({ id, by: 'operator' });
+    expect(await refusal(server.stage({ change: changeOf(host, { '/etc/hosts': 'b\n' }), part: 'alone' }))).toBe(
+      'tag-taken',
+    );
+    expect(textAt(host, '/etc/hosts')).toBe('127.0.0.1 localhost\n');
+  });
+
+  test('refuses what the program that reads it refuses, and leaves nothing behind', async () => {
+    const judged: string[] = [];
+    const strict = testHost(join(folder, `${number}-judged`), {
+      judge: async (kind, path) => {
+        judged.push(`${kind} ${path}`);
+        return { ran: true, problem: 'line 1: no such directive' };
+      },
+    });
+    const change = changeOf(strict, { ...newTexts, '/etc/chrony/chrony.conf': 'bad\n' });
+    const before = tree(strict);
+    const error = await serverOf(strict)
+      .stage({ change, part: 'alone' })
+      .catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: 'judged-bad', file: '/etc/chrony/chrony.conf', server: 'cms1.example.com' });
+    expect(judged).toHaveLength(1);
+    expect(judged[0]).toContain('.staged');
+    expect(tree(strict)).toEqual(before);
+    expect(unfinished(strict.root)).toEqual([]);
+  });
+
+  test('a file that the system refuses to write, as on a full disk, leaves nothing behind', async () => {
+    // Its staged name is longer than a file name may be.
+    const long = `/etc/${'x'.repeat(240)}`;
+    const row = { kind: 'hosts', path: long, step: 'change', mode: '0644', create: true } as const;
+    const roomy = { ...profile, files: [...profile.files, { ...row, owners: ['root'], services: [] }] };
+    const change = changeOf(host, { '/etc/hosts': 'new\n', [long]: 'new\n' });
+    const before = tree(host);
+    await expect(stage(host, roomy, 'debian', change, 'alone', () => '')).rejects.toMatchObject({
+      code: 'ENAMETOOLONG',
+    });
+    expect(tree(host)).toEqual(before);
+    expect(unfinished(host.root)).toEqual([]);
+  });
+});
+
+describe('commit', () => {
+  test('puts the new files in place, with backups by hard link and the absence known', async () => {
+    const inode = statSync(file('/etc/hosts')).ino;
+    await server.stage({ change: changeOf(host, newTexts), part: 'alone' });
+    await server.commit({ id });
+    expect(textAt(host, '/etc/hosts')).toBe(newTexts['/etc/hosts']);
+    expect(textAt(host, '/root/.rhosts')).toBeUndefined();
+    expect(statSync(file(`/etc/hosts.${tag}`)).ino, 'the very file that stood there').toBe(inode);
+    expect(textAt(host, `/root/.rhosts.${tag}`)).toBe('old root\n');
+    expect(statSync(file('/var/lib/cmsadm/pair.json')).mode & 0o7777).toBe(0o600);
+    expect(readJournal(host.root, id).manifest.files.map(({ before }) => before === null)).toEqual([
+      false,
+      false,
+      true,
+      true,
+      true,
+    ]);
+  });
+
+  test('works the services in one order, retires first, and asks for their health', async () => {
+    const services = {
+      ...noServices,
+      stop: ['ids.service'],
+      reload: ['ssh.service'],
+      restart: ['cms.service'],
+      start: ['cmsadm-agent.service'],
+      enable: ['cmsadm-recover.service'],
+    };
+    const texts = { '/etc/systemd/system/cmsadm-agent.service': '[Unit]\n' };
+    await server.stage({ change: changeOf(host, texts, { services }), part: 'alone' });
+    await server.commit({ id });
+    expect(host.did).toEqual([
+      'disable ids.service',
+      'stop ids.service',
+      'daemon-reload',
+      'try-reload-or-restart ssh.service',
+      'try-restart cms.service',
+      'enable cmsadm-recover.service cmsadm-agent.service',
+      'restart cmsadm-agent.service',
+    ]);
+  });
+
+  test('a service that does not come back in time is an error that names it', async () => {
+    const services = { ...noServices, restart: ['cms.service'], seconds: 0 };
+    const sick = testHost(join(folder, `${number}-sick`), {
+      control: async (verb) => {
+        if (verb === 'try-restart') sick.units.set('cms.service', { exists: true, active: false, enabled: true });
+      },
+    });
+    const one = serverOf(sick);
+    await one.stage({ change: changeOf(sick, { '/etc/hosts': 'b\n' }, { services }), part: 'alone' });
+    const error = await one.commit({ id }).catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: 'service-unhealthy', remedy: expect.stringContaining('cms.service') });
+  });
+
+  test('raises the epoch and never lowers it', async () => {
+    await server.stage({ change: changeOf(host, newTexts, { epoch: 4 }), part: 'alone' });
+    await server.commit({ id });
+    expect(readEpoch(host.root)).toBe(4);
+    await server.putBack({ id, by: 'operator' });
+    expect(readEpoch(host.root)).toBe(4);
+  });
+});
+
+describe('put back', () => {
+  test.each(['staged', 'armed', 'committed', 'half committed'] as const)(
+    '%s: gives back bytes, modes and absence; nothing of ours is left',
+    async (when) => {
+      const before = tree(host);
+      await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
+      if (when !== 'staged') await server.arm({ id, seconds: 60 });
+      if (when === 'committed') await server.commit({ id });
+      if (when === 'half committed') {
+        rmSync(file(`/root/..bash_profile.${tag}.staged`));
+        expect(await refusal(server.commit({ id }))).toContain('ENOENT');
+        expect(textAt(host, '/etc/hosts')).toBe(newTexts['/etc/hosts']);
+      }
+      await server.putBack({ id, by: 'operator' });
+      expect(tree(host)).toEqual(before);
+      expect(unfinished(host.root)).toEqual([]);
+    },
+  );
+
+  test('can be repeated', async () => {
+    const before = tree(host);
+    await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
+    await server.commit({ id });
+    await server.putBack({ id, by: 'operator' });
+    await server.putBack({ id, by: 'operator' });
+    expect(tree(host)).toEqual(before);
+  });
+
+  test('keeps what somebody edited meanwhile, and says where', async () => {
+    await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
+    await server.commit({ id });
+    writeFileSync(file('/etc/hosts'), 'edited at night\n');
+    writeFileSync(file('/root/.bash_profile'), 'edited too\n');
+    const { edited } = await server.putBack({ id, by: 'operator' });
+    expect(edited.toSorted()).toEqual([`/etc/hosts.${tag}.edited`, `/root/.bash_profile.${tag}.edited`]);
+    expect(textAt(host, `/etc/hosts.${tag}.edited`)).toBe('edited at night\n');
+    expect(textAt(host, '/etc/hosts')).toBe('127.0.0.1 localhost\n');
+    expect(textAt(host, '/root/.bash_profile')).toBeUndefined();
+  });
+
+  test('restarts the services again, and takes away what it had enabled', async () => {
+    const services = { ...noServices, restart: ['cms.service'], affecting: ['cms.service'], start: ['agent.service'] };
+    await server.stage({ change: changeOf(host, newTexts, { services }), part: 'peer' });
+    await server.commit({ id });
+    host.did.length = 0;
+    expect((await server.putBack({ id, by: 'operator' })).leftToDo).toEqual([]);
+    expect(host.did).toEqual([
+      'disable agent.service',
+      'stop agent.service',
+      'daemon-reload',
+      'try-restart cms.service',
+      'disarm',
+    ]);
+  });
+
+  test('by itself restarts nothing that interrupts the service, and names it', async () => {
+    const services = {
+      ...noServices,
+      restart: ['ids.service', 'cms.service'],
+      affecting: ['cms.service'],
+      reload: ['ssh.service'],
+    };
+    await server.stage({ change: changeOf(host, newTexts, { services }), part: 'peer' });
+    await server.commit({ id });
+    host.did.length = 0;
+    expect((await server.putBack({ id, by: 'itself' })).leftToDo).toEqual(['cms.service']);
+    expect(host.did).toEqual([
+      'daemon-reload',
+      'try-reload-or-restart ssh.service',
+      'try-restart ids.service',
+      'disarm',
+    ]);
+  });
+
+  test('a backup that is gone does not stop the others, and is told', async () => {
+    await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
+    await server.commit({ id });
+    unlinkSync(file(`/root/.rhosts.${tag}`));
+    const error = await putBack(host, id, 'operator').catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: 'put-back-incomplete', details: [expect.stringContaining('/root/.rhosts')] });
+    expect(textAt(host, '/etc/hosts')).toBe('127.0.0.1 localhost\n');
+    expect(unfinished(host.root), 'it is still open').toEqual([id]);
+  });
+});
+
+describe('confirm', () => {
+  test('ends the change: it can no longer be put back, its backups stay', async () => {
+    await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
+    await server.commit({ id });
+    await server.confirm({ id });
+    expect(await server.outcome({ id })).toBe('confirmed');
+    expect(await refusal(server.putBack({ id, by: 'operator' }))).toBe('confirmed-already');
+    expect(textAt(host, '/etc/hosts')).toBe(newTexts['/etc/hosts']);
+    expect(textAt(host, `/etc/hosts.${tag}`)).toBe('127.0.0.1 localhost\n');
+    expect(Object.keys(tree(host)).filter((path) => path.endsWith('.staged'))).toEqual([]);
+  });
+
+  test('is refused after a put back', async () => {
+    await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
+    await server.putBack({ id, by: 'itself' });
+    expect(await refusal(server.confirm({ id }))).toBe('put-back-already');
+    expect(await server.outcome({ id })).toBe('put-back');
+  });
+
+  test('only then takes away what a way back needed', async () => {
+    const unit = '/etc/systemd/system/cmsadm-recover.service';
+    mkdirSync(file('/etc/systemd/system'), { recursive: true });
+    writeFileSync(file(unit), '[Unit]\n');
+    const afterwards = { removeFiles: [unit], disableUnits: ['cmsadm-recover.service'], removeProgram: true };
+    host.units.set('cmsadm-recover.service', { exists: true, active: false, enabled: true });
+    await server.stage({ change: changeOf(host, { '/etc/hosts': 'x\n' }, { afterwards }), part: 'peer' });
+    await server.commit({ id });
+    expect(textAt(host, unit)).toBe('[Unit]\n');
+    host.did.length = 0;
+    await server.confirm({ id });
+    expect(textAt(host, unit)).toBeUndefined();
+    expect(textAt(host, `${unit}.${tag}`)).toBe('[Unit]\n');
+    expect(host.did).toEqual([
+      'disarm',
+      'disable cmsadm-recover.service',
+      'stop cmsadm-recover.service',
+      'daemon-reload',
+      'install /opt/cmsadm/current/templates --remove',
+    ]);
+  });
+});
