@@ -8,6 +8,7 @@ import { type Given, type Parameter, usage } from './commands/context.ts';
  */
 export async function readAnswers(file: string, parameters: readonly Parameter[]): Promise<Given> {
   const { parse } = await import('yaml');
+  if (!fs.existsSync(file)) throw usage(`There is no answers file ${file}.`, 'Check the path.');
   let value: unknown;
   try {
     value = parse(fs.readFileSync(file, 'utf8'));

@@ -31,6 +31,26 @@ export type ErrorFacts = {
   readonly cause?: unknown;
 };
 
+/**
+ * Runs what comes after a decision: nothing can be put back any more, so a failure needs a person.
+ * @throws CmsadmError with exit code needsPerson
+ */
+export async function afterTheDecision<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    throw new CmsadmError(error.code, `${what}: ${error.message}`, {
+      exitCode: exitCodes.needsPerson,
+      details: error.details,
+      remedy: error.remedy ?? 'Look at both servers with `cmsadm config_HA show`.',
+      ...(error.server === undefined ? {} : { server: error.server }),
+      ...(error.file === undefined ? {} : { file: error.file }),
+      cause: error,
+    });
+  }
+}
+
 export class CmsadmError extends Error {
   readonly code: string;
   readonly remedy: string | undefined;

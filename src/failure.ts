@@ -19,7 +19,7 @@ export function failureLines(error: unknown, width: number): string[] {
 }
 
 /** The same for a program; absent values are null, so that the keys are always there. */
-export function failureValue(error: unknown): unknown {
+export function failureValue(error: unknown): Record<string, unknown> {
   if (!(error instanceof CmsadmError)) {
     const message = error instanceof Error ? error.message : String(error);
     return {

@@ -7,6 +7,7 @@ import type { CommandContext, CommandOutcome, Given, Parameter } from './command
 import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
 import { runMenu } from './menu.ts';
 import { type Operation, operations } from './operations.ts';
+import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
 import { makeReport } from './render.ts';
 import type { Asker } from './report.ts';
@@ -38,19 +39,45 @@ export async function main(args: readonly string[]): Promise<void> {
     .option('--yes', 'carry out without asking', false)
     .option('--dry-run', 'show the plan and stop (exit 0 nothing to do, 2 changes pending)', false)
     .exitOverride()
-    .configureOutput({ writeErr: (text) => void process.stderr.write(text) })
-    .action(async () => finish(await menu(program.opts())));
+    .configureOutput({ outputError: () => {} }) // told below, once, in the form that was asked for
+    .usage('[options] [command]')
+    .argument('[command]')
+    .action(async (command: string | undefined) => {
+      if (command !== undefined) throw unknownCommand(command, program.opts());
+      finish(await menu(program.opts()));
+    });
   addHa(program);
   addService(program);
   addRehearsal(program);
   try {
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {
-    if (error instanceof CommanderError) return finish(error.exitCode === 0 ? exitCodes.done : exitCodes.usage);
+    if (error instanceof CommanderError) {
+      if (error.exitCode !== 0) renderer(args.includes('--json')).failure(usageError(error));
+      return finish(error.exitCode === 0 ? exitCodes.done : exitCodes.usage);
+    }
     renderer(args.includes('--json')).failure(error);
     finish(error instanceof CmsadmError ? error.exitCode : exitCodes.bug);
   }
 }
+
+const usageError = (error: CommanderError): CmsadmError =>
+  new CmsadmError('usage', error.message.replace(/^error: /, ''), {
+    exitCode: exitCodes.usage,
+    remedy: 'cmsadm --help, or cmsadm config_HA --help',
+  });
+
+const unknownCommand = (command: string, { root }: GlobalOptions): CmsadmError => {
+  const later = profileOfServer(root, programRoot).menu.some((item) => item.command === command);
+  return new CmsadmError(
+    'usage',
+    later ? `This version does not have ${command} yet.` : `${JSON.stringify(command)} is no command.`,
+    {
+      exitCode: exitCodes.usage,
+      remedy: 'Commands: config_HA, recover. Without a command: the menu.',
+    },
+  );
+};
 
 const finish = (exitCode: ExitCode): void => {
   process.exitCode = exitCode;
@@ -161,19 +188,12 @@ function addService(program: Command): void {
       const options: GlobalOptions = program.opts();
       requireRoot(options.root);
       const { servePeer } = await import('./commands/peer.ts');
-      const { profileOfServer } = await import('./profile/load.ts');
       const host = await hostOf(options.root, () => {});
       // A session outlives a lost terminal long enough to put back what it began.
       for (const signal of ['SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
       const [seen = ''] = (process.env['SSH_CONNECTION'] ?? process.env['CMSADM_SSH_CONNECTION'] ?? '').split(' ');
       const origin = { carriedIn: flags.firstContact, seenFrom: seen === '' ? undefined : seen };
-      await servePeer(
-        host,
-        profileOfServer(options.root, programRoot),
-        origin,
-        process.stdin,
-        process.stdout,
-      );
+      await servePeer(host, profileOfServer(options.root, programRoot), origin, process.stdin, process.stdout);
       process.exit(exitCodes.done);
     });
   program
@@ -183,7 +203,6 @@ function addService(program: Command): void {
       const options: GlobalOptions = program.opts();
       requireRoot(options.root);
       const { runAgent } = await import('./agent/agent.ts');
-      const { profileOfServer } = await import('./profile/load.ts');
       const host = await hostOf(options.root, () => {});
       const stop = new AbortController();
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());

@@ -12,7 +12,7 @@ export function pairLines(views: readonly PairView[], look: Look): string[] {
 function viewLines(view: PairView, { width, paint }: Look): string[] {
   const row = (label: string, text: string): string[] => wrap(text, width, `  ${label.padEnd(14)}`);
   const title = wrap(view.reachable ? `${view.seenBy} says` : `${view.seenBy} can't be reached`, width);
-  if (!view.reachable) return title.map(paint.bad);
+  if (!view.reachable) return [...title.map(paint.bad), ...view.alarms.flatMap(({ text }) => row('because', text))];
   const services = Object.entries(view.services).map(([unit, active]) => `${unit} ${active ? 'up' : 'DOWN'}`);
   return [
     ...title.map(paint.title),
@@ -30,6 +30,7 @@ function viewLines(view: PairView, { width, paint }: Look): string[] {
       : view.alarms
           .flatMap(({ at, text }, index) => row(index === 0 ? 'alarms' : '', `${at} ${text}`))
           .map(paint.warning)),
+    ...(view.alarms.length === 0 ? [] : row('', 'Read them, then run `cmsadm recover` there: it clears them.')),
   ];
 }
 

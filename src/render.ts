@@ -26,8 +26,8 @@ export type Renderer = Report & {
   stop(): void;
   /** The outcome as a value: in JSON mode the one object on standard output, else nothing. */
   result(value: unknown): void;
-  /** Tells an error: a `CmsadmError` with its remedy, anything else as a bug with its stack. */
-  failure(error: unknown): void;
+  /** Tells an error: a `CmsadmError` with its remedy, anything else as a bug with its stack; a program also gets `more`. */
+  failure(error: unknown, more?: Readonly<Record<string, unknown>>): void;
 };
 
 /** The one renderer: turns what commands report into a terminal's, plain or JSON lines. */
@@ -94,7 +94,7 @@ export function makeReport(options: RenderOptions): Renderer {
     result: (value) => {
       if (isJson) tellResult(value);
     },
-    failure: (error) => {
+    failure: (error, more = {}) => {
       stop();
       const isValue = isJson && !isResultTold;
       // The stack of a bug is for a person, also when a program reads the rest.
@@ -103,7 +103,7 @@ export function makeReport(options: RenderOptions): Renderer {
           'errors',
           failureLines(error, width).map((line, index) => (index === 0 ? errorPaint.bad(line) : line)),
         );
-      if (isValue) tellResult(failureValue(error));
+      if (isValue) tellResult({ ...more, ...failureValue(error) });
     },
   };
 }

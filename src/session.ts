@@ -92,7 +92,8 @@ export async function runLogged(
   try {
     const outcome = await work();
     context.log.outcome(outcome.summary);
-    report.result({ exitCode: outcome.exitCode, ...outcome.result });
+    if (outcome.error) report.failure(outcome.error, { exitCode: outcome.exitCode, ...outcome.result });
+    else report.result({ exitCode: outcome.exitCode, ...outcome.result });
     return outcome.exitCode;
   } catch (error) {
     report.failure(error);

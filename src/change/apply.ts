@@ -118,11 +118,11 @@ const hardLinkOnce = (host: Host, from: string, to: string): void => {
  * @throws CmsadmError confirmed-already, put-back-incomplete
  */
 export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'itself'): Promise<PutBack> {
+  const { manifest, states } = readJournal(host.root, id);
   if (decide(host.root, id, 'put-back') === 'confirmed')
     throw new CmsadmError('confirmed-already', `${id} is confirmed on this server; restore its tag instead.`, {
       remedy: 'cmsadm config_HA restore',
     });
-  const { manifest, states } = readJournal(host.root, id);
   const problems: string[] = [];
   const edited: string[] = [];
   const files: string[] = [];

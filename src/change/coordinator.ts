@@ -1,4 +1,4 @@
-import { CmsadmError, exitCodes } from '../errors.ts';
+import { afterTheDecision, CmsadmError, exitCodes } from '../errors.ts';
 import type { Link } from '../pair/state.ts';
 import { type TransactionId, transactionId } from '../pair/tag.ts';
 import { during, type Report } from '../report.ts';
@@ -73,7 +73,7 @@ async function bringAbout(
   await Promise.all(
     [peer, local].map((side) => side.server.arm({ id: idOf(side), seconds: side.change.confirmSeconds })),
   );
-  return [...onPeer.unjudged, ...here.unjudged];
+  return [peer, local].flatMap((side, i) => (i === 0 ? onPeer : here).unjudged.map((path) => `${side.name}: ${path}`));
 }
 
 const idOf = (side: Side): TransactionId => transactionId(side.change.tag, side.change.step);
@@ -158,7 +158,9 @@ async function settleAsked(sides: Sides, report: Report): Promise<void> {
       },
     );
   }
-  await local.server.confirm({ id: idOf(local) });
+  await afterTheDecision(`The change is confirmed, but ${local.name} could not finish`, () =>
+    local.server.confirm({ id: idOf(local) }),
+  );
 }
 
 /** Puts both servers back, tells both outcomes, and makes of the first cause the error that ends the run. */
@@ -201,7 +203,10 @@ async function putBothBack(sides: Sides, cause: unknown, report: Report): Promis
     ...(cause.server === undefined ? {} : { server: cause.server }),
     ...(cause.file === undefined ? {} : { file: cause.file }),
     remedy: whole
-      ? (cause.remedy ?? 'Remove the cause and run the command again.')
+      ? (cause.remedy ??
+        (cause.code === 'interrupted'
+          ? 'Run it again when you are ready.'
+          : 'Remove the cause and run the command again.'))
       : 'The other server could not be settled from here: it puts itself back when its time is over. Then run `cmsadm recover` on both.',
     cause,
   });

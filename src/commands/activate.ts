@@ -4,7 +4,15 @@ import { reviewServer } from '../ha/review.ts';
 import { planActivate } from '../ha/roles.ts';
 import { raiseAlarm } from '../pair/alarms.ts';
 import { linkedPeer } from './contact.ts';
-import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
+import {
+  type CommandContext,
+  type CommandOutcome,
+  confirmed,
+  declined,
+  type Given,
+  requireSomebody,
+  settleAnswers,
+} from './context.ts';
 import { type OwnStanding, ownStanding } from './pair-of-servers.ts';
 import { activateParameters } from './parameters.ts';
 import { lockPlace, refuseIfBusy, resultOf, runOf } from './run-plan.ts';
@@ -12,6 +20,7 @@ import { reviewFacts } from './setup.ts';
 
 /** Activate this server, the secondary, while the primary can't be reached: administration opens here under a new epoch. */
 export async function activate(context: CommandContext, given: Given): Promise<CommandOutcome> {
+  requireSomebody(context);
   const own = await ownStanding(context);
   if (own.role !== 'secondary')
     throw new CmsadmError('not-secondary', 'Only the secondary can be activated; this server is the primary already.', {
@@ -48,7 +57,8 @@ export async function activate(context: CommandContext, given: Given): Promise<C
       summary: 'activate: dry run',
       result: { outcome: 'pending', review: reviewFacts(review) },
     };
-  if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review })))) return declined('activate');
+  if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review }))))
+    return declined(context, 'activate');
   await withLocks(
     [lockPlace(name, own.local, facts)],
     { operation: 'activate this server', operator: context.operator, startedOn: name },
@@ -73,18 +83,19 @@ export async function activate(context: CommandContext, given: Given): Promise<C
   };
 }
 
+/** Whether the other server of the link can be logged in to now. */
+export async function otherAnswers(context: CommandContext, own: OwnStanding): Promise<boolean> {
+  try {
+    (await linkedPeer(context, own.link)).session.close();
+    return true;
+  } catch (error) {
+    if (error instanceof CmsadmError) return false;
+    throw error;
+  }
+}
+
 async function refuseIfPrimaryAnswers(context: CommandContext, own: OwnStanding): Promise<void> {
-  const answered = await linkedPeer(context, own.link).then(
-    (peer) => {
-      peer.session.close();
-      return true;
-    },
-    (error: unknown) => {
-      if (error instanceof CmsadmError) return false;
-      throw error;
-    },
-  );
-  if (answered)
+  if (await otherAnswers(context, own))
     throw new CmsadmError('primary-answers', `${own.other.fqdn} answers; two servers would administer.`, {
       server: own.other.fqdn,
       remedy: `Reverse the roles there instead: cmsadm config_HA reverse, on ${own.other.fqdn}.`,

@@ -5,7 +5,7 @@ import { remoteServer, type Server } from '../change/server.ts';
 import * as knownHosts from '../config-files/known-hosts.ts';
 import { CmsadmError } from '../errors.ts';
 import { probe, startPeer } from '../host/first-contact.ts';
-import { readText } from '../host/root.ts';
+import { type Root, readText } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
 import {
   type Connection,
@@ -149,6 +149,22 @@ async function startProgram(
   return asPeer(session, port, carry, false);
 }
 
+/** What a first contact will want, where nobody can be asked for it: one sentence each. */
+export function missingForContact(root: Root, given: Given): string[] {
+  const login = [contactParameters.peerKey, contactParameters.peerPasswordFile, contactParameters.peerPasswordFd];
+  const address = given['secondary-ip'] ?? '';
+  const known = knownHosts.findKeys(readText(root, paths.knownHosts) ?? '', address).keys.length > 0;
+  const hasLogin = login.some(({ name }) => given[name] !== undefined) || process.env['SSH_AUTH_SOCK'] !== undefined;
+  return [
+    ...(known || given[contactParameters.peerFingerprint.name] !== undefined
+      ? []
+      : [`--${contactParameters.peerFingerprint.name}: ${contactParameters.peerFingerprint.help}`]),
+    ...(hasLogin
+      ? []
+      : [`one of ${login.map(({ name }) => `--${name}`).join(', ')}: the first login on the secondary`]),
+  ];
+}
+
 /** The host keys that we accept: those of known_hosts, the one with the given fingerprint, or what the operator accepts. */
 async function acceptedKeys(
   context: CommandContext,
@@ -194,7 +210,7 @@ async function acceptedKeys(
       [`shown: ${key.type} ${fingerprint(key)}`],
     );
   context.report.line(`${where.address} shows the host key ${key.type} ${fingerprint(key)}`);
-  context.report.line('Compare it at its console: ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub');
+  context.report.line('Compare it at its console: cat /etc/ssh/ssh_host_*_key.pub | ssh-keygen -l -f -');
   const answer = await context.ask.choose('Accept this host key? (y/n):', ['y', 'n']);
   context.log.choice(`accept host key ${fingerprint(key)}=${answer}`);
   if (answer === 'y') return [key];

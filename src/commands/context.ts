@@ -25,6 +25,8 @@ export type CommandOutcome = {
   readonly exitCode: ExitCode;
   readonly summary: string;
   readonly result: Readonly<Record<string, unknown>>;
+  /** What is told to a person as an error, although the result holds more for a program. */
+  readonly error?: CmsadmError;
 };
 
 /** Values that came with flags or the answers file, by parameter name. */
@@ -54,15 +56,17 @@ export type Slot = {
 /**
  * Settles the answers in their order: what was given, else asked, else preset. Everything that is missing or wrong
  * without a terminal is told in one error.
+ * @param alsoMissing what later questions will want and nobody can be asked for
  * @throws CmsadmError usage
  */
 export async function settleAnswers(
   slots: readonly Slot[],
   given: Given,
   context: Pick<CommandContext, 'ask' | 'log'>,
+  alsoMissing: readonly string[] = [],
 ): Promise<Record<string, string>> {
   const settled: Record<string, string> = {};
-  const missing: string[] = [];
+  const missing: string[] = [...alsoMissing];
   const wrong: string[] = [];
   for (const { parameter, preset, check } of slots) {
     const value = given[parameter.name];
@@ -106,6 +110,12 @@ export async function settleAnswers(
   return settled;
 }
 
+/** Refuses at once what nobody could confirm later. @throws CmsadmError usage */
+export function requireSomebody(context: CommandContext): void {
+  if (!context.yes && !context.dryRun && !context.ask)
+    throw usage('Nobody is there to say yes.', 'Give --yes to carry the plan out, or --dry-run to only see it.');
+}
+
 /**
  * Asks for the final word on a reviewed plan: `y`, `n`, or `d` for the diffs.
  * @returns false on `n`
@@ -113,10 +123,11 @@ export async function settleAnswers(
  */
 export async function confirmed(context: CommandContext, showDiffs: () => void): Promise<boolean> {
   if (context.yes) return true;
-  if (!context.ask)
-    throw usage('Nobody is there to say yes.', 'Give --yes to carry the plan out, or --dry-run to only see it.');
+  requireSomebody(context);
+  const { ask } = context;
+  if (!ask) return false; // a dry run ends before it is asked
   for (;;) {
-    const key = await context.ask.choose('Proceed? (y/n, d shows the diffs):', ['y', 'n', 'd']);
+    const key = await ask.choose('Proceed? (y/n, d shows the diffs):', ['y', 'n', 'd']);
     if (key === 'd') showDiffs();
     else {
       context.log.choice(`proceed=${key}`);
@@ -126,8 +137,11 @@ export async function confirmed(context: CommandContext, showDiffs: () => void):
 }
 
 /** The operator said no: nothing was touched. */
-export const declined = (what: string): CommandOutcome => ({
-  exitCode: exitCodes.done,
-  summary: `${what}: declined, nothing was touched`,
-  result: { outcome: 'declined' },
-});
+export function declined(context: CommandContext, what: string): CommandOutcome {
+  context.report.line('Nothing was touched.');
+  return {
+    exitCode: exitCodes.done,
+    summary: `${what}: declined, nothing was touched`,
+    result: { outcome: 'declined' },
+  };
+}

@@ -1,12 +1,20 @@
 import { runAlone, runChange, withLocks } from '../change/coordinator.ts';
-import { exitCodes } from '../errors.ts';
+import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { planDisable } from '../ha/undo.ts';
 import { clearAlarms } from '../pair/alarms.ts';
 import { during } from '../report.ts';
-import { sameName } from './activate.ts';
+import { otherAnswers, sameName } from './activate.ts';
 import type { Peer } from './contact.ts';
-import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
+import {
+  type CommandContext,
+  type CommandOutcome,
+  confirmed,
+  declined,
+  type Given,
+  requireSomebody,
+  settleAnswers,
+} from './context.ts';
 import { factsOfBoth, linksOf, type OwnStanding, ownStanding, peerOrAdvice } from './pair-of-servers.ts';
 import { disableParameters } from './parameters.ts';
 import { lockPlace, refuseIfBusy, resultOf, runOf } from './run-plan.ts';
@@ -14,6 +22,7 @@ import { reviewFacts } from './setup.ts';
 
 /** Disable HA: both become single servers again; tagged backups stay. */
 export async function disable(context: CommandContext, given: Given): Promise<CommandOutcome> {
+  requireSomebody(context);
   const own = await ownStanding(context);
   const alone = given[disableParameters.alone.name] !== undefined;
   await settleAnswers(
@@ -21,7 +30,10 @@ export async function disable(context: CommandContext, given: Given): Promise<Co
     given,
     context,
   );
-  if (alone) return disableAlone(context, own);
+  if (alone) {
+    await refuseIfOtherAnswers(context, own);
+    return disableAlone(context, own);
+  }
   const peer = await peerOrAdvice(
     context,
     own,
@@ -32,6 +44,18 @@ export async function disable(context: CommandContext, given: Given): Promise<Co
   } finally {
     peer.session.close();
   }
+}
+
+async function refuseIfOtherAnswers(context: CommandContext, own: OwnStanding): Promise<void> {
+  if (await otherAnswers(context, own))
+    throw new CmsadmError(
+      'peer-answers',
+      `${own.other.fqdn} answers; ending the pair on one server only would leave it half.`,
+      {
+        server: own.other.fqdn,
+        remedy: 'End it on both: cmsadm config_HA disable.',
+      },
+    );
 }
 
 async function disableBoth(context: CommandContext, own: OwnStanding, peer: Peer): Promise<CommandOutcome> {
@@ -71,7 +95,8 @@ async function disableBoth(context: CommandContext, own: OwnStanding, peer: Peer
       summary: 'disable: dry run',
       result: { outcome: 'pending', review: reviewFacts(review) },
     };
-  if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review })))) return declined('disable');
+  if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review }))))
+    return declined(context, 'disable');
   const sides = {
     local: { name: names.local, server: own.local, change: plan.local },
     peer: { name: names.peer, server: peer.server, change: plan.peer },
@@ -139,7 +164,7 @@ async function disableAlone(context: CommandContext, own: OwnStanding): Promise<
       result: { outcome: 'pending', review: reviewFacts(review) },
     };
   if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review }))))
-    return declined('disable --alone');
+    return declined(context, 'disable --alone');
   await withLocks(
     [lockPlace(name, own.local, facts)],
     { operation: 'disable HA', operator: context.operator, startedOn: name },

@@ -4,8 +4,8 @@ import type { Parameter } from './context.ts';
 export const setupParameters = {
   ntpServer: {
     name: 'ntp-server',
-    question: 'NTP server IP address, if the servers are in different time zones',
-    help: 'IP address of the NTP server; empty for none',
+    question: 'NTP server IP address, if time zones differ',
+    help: 'IP address of the NTP server; none drops a saved one',
   },
   secondaryIp: {
     name: 'secondary-ip',
@@ -29,14 +29,14 @@ export const setupParameters = {
 export const contactParameters = {
   peerUser: {
     name: 'peer-user',
-    question: 'User to log in with on the secondary, root or one whom sudo makes root',
+    question: 'User for the first login on the secondary',
     help: 'root, or a sudo user, for the first contact',
   },
   sshPort: { name: 'ssh-port', question: 'SSH port of the secondary', help: 'SSH port of the secondary' },
   peerFingerprint: { name: 'peer-fingerprint', question: '', help: 'host key of the secondary, SHA256:…' },
   peerKey: {
     name: 'peer-key',
-    question: 'Full path of a private key for that login (empty: password or agent)',
+    question: 'Private key for that login, full path (empty: password or agent)',
     help: 'private key file for the first contact',
   },
   peerPasswordFile: { name: 'peer-password-file', question: '', help: 'file with the password of that user' },

@@ -127,7 +127,7 @@ async function restoreBoth(context: CommandContext, own: OwnStanding, peer: Peer
       result: { outcome: 'pending', ...told },
     };
   if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review }))))
-    return declined(`restore ${tag}`);
+    return declined(context, `restore ${tag}`);
   const places = [lockPlace(names.local, own.local, facts.local), lockPlace(names.peer, peer.server, facts.peer)];
   const sides = {
     local: { name: names.local, server: own.local, change: plan.local },
@@ -175,7 +175,7 @@ async function restoreAlone(context: CommandContext, own: OwnStanding, tag: Tag)
       result: { outcome: 'pending', review: reviewFacts(review) },
     };
   if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review }))))
-    return declined(`restore ${tag}`);
+    return declined(context, `restore ${tag}`);
   await withLocks(
     [lockPlace(name, own.local, facts)],
     { operation: `restore ${tag}`, operator: context.operator, startedOn: name },

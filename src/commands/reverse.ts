@@ -5,7 +5,7 @@ import { reviewServer } from '../ha/review.ts';
 import { planReverse } from '../ha/roles.ts';
 import { during } from '../report.ts';
 import type { Peer } from './contact.ts';
-import { type CommandContext, type CommandOutcome, confirmed, declined } from './context.ts';
+import { type CommandContext, type CommandOutcome, confirmed, declined, requireSomebody } from './context.ts';
 import { factsOfBoth, linksOf, ownStanding, peerOrAdvice, refuseIfNotInStep } from './pair-of-servers.ts';
 import { lockPlace, refuseIfBusy, resultOf, runOf } from './run-plan.ts';
 import { notPrimary, reviewFacts } from './setup.ts';
@@ -15,6 +15,7 @@ import { notPrimary, reviewFacts } from './setup.ts';
  * Source: seeds, "Reversing the primary and secondary server roles".
  */
 export async function reverse(context: CommandContext): Promise<CommandOutcome> {
+  requireSomebody(context);
   const own = await ownStanding(context);
   if (own.role === 'secondary' && own.pair) throw notPrimary('reverse the roles', own.pair.primary.fqdn);
   const peer = await peerOrAdvice(
@@ -57,7 +58,7 @@ export async function reverse(context: CommandContext): Promise<CommandOutcome> 
         result: { outcome: 'pending', ...told },
       };
     if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review }))))
-      return declined('reverse roles');
+      return declined(context, 'reverse roles');
 
     const places = [lockPlace(names.local, own.local, facts.local), lockPlace(names.peer, peer.server, facts.peer)];
     await withLocks(

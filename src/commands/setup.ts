@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { type Change, isEmpty } from '../change/change.ts';
 import { runChange, runLink, type Sides, withLocks } from '../change/coordinator.ts';
 import { localServer, type Server as ServerVerbs } from '../change/server.ts';
-import { CmsadmError, exitCodes } from '../errors.ts';
+import { afterTheDecision, CmsadmError, exitCodes } from '../errors.ts';
 import { type BothFacts, hostnameOf, type SetupAnswers, type UnitTexts } from '../ha/answers.ts';
 import { ownFqdn } from '../ha/own-name.ts';
-import { type Finding, failed, preflight, toConfirm } from '../ha/preflight.ts';
+import { type Check, type Finding, failed, preflight, toConfirm } from '../ha/preflight.ts';
 import { type Review, reviewServer } from '../ha/review.ts';
 import { planSetup, type SetupInputs, type SetupPlan } from '../ha/setup.ts';
 import { readText } from '../host/root.ts';
@@ -14,13 +14,14 @@ import { fileOf, readFacts } from '../pair/facts.ts';
 import { paths } from '../pair/state.ts';
 import { during } from '../report.ts';
 import { checkAddress, checkFqdn } from './checks.ts';
-import { linkedPeer, type Peer, reachPeer } from './contact.ts';
+import { linkedPeer, missingForContact, type Peer, reachPeer } from './contact.ts';
 import {
   type CommandContext,
   type CommandOutcome,
   confirmed,
   declined,
   type Given,
+  requireSomebody,
   settleAnswers,
   usage,
 } from './context.ts';
@@ -48,6 +49,7 @@ export async function setUp(context: CommandContext, given: Given): Promise<Comm
       'A jump host is refused.',
       'Let the two servers reach each other directly: admin-sync and the heartbeat go straight from one to the other.',
     );
+  requireSomebody(context);
   const opened: Opened = { package: undefined, licence: undefined };
   const local = await localContextServer(context);
   const answers = await askAnswers(context, given, opened);
@@ -102,13 +104,7 @@ async function withPeer(
   report.show({ kind: 'preflight', checks, toConfirm });
   const review = reviewOf(context, facts, plan, answers);
   const told = { preflight: checks, toConfirm, review: reviewFacts(review) };
-  if (failed(checks))
-    throw new CmsadmError('preflight-failed', 'Preflight found what must be put right first; nothing was touched.', {
-      details: checks
-        .filter(({ level }) => level === 'fail')
-        .map((check) => [`${check.server}: ${check.text}`, ...(check.details ?? [])].join(' ')),
-      remedy: 'Put these right and run set up again.',
-    });
+  if (failed(checks)) return refusedByPreflight(checks, told);
   if ([plan.link, plan.change].every((step) => isEmpty(step.local) && isEmpty(step.peer))) {
     report.line('The pair is set up as asked: nothing to do.');
     return {
@@ -124,8 +120,28 @@ async function withPeer(
       summary: 'set up roles: dry run, changes pending',
       result: { outcome: 'pending', ...told },
     };
-  if (!(await confirmed(context, () => report.show({ kind: 'diff', review })))) return declined('set up roles');
+  if (!(await confirmed(context, () => report.show({ kind: 'diff', review }))))
+    return declined(context, 'set up roles');
   return carryOut(context, { local, peer, facts, answers, inputs, plan }, told);
+}
+
+function refusedByPreflight(checks: readonly Check[], told: Record<string, unknown>): CommandOutcome {
+  const error = new CmsadmError(
+    'preflight-failed',
+    'Preflight found what must be put right first; nothing was touched.',
+    {
+      details: checks
+        .filter(({ level }) => level === 'fail')
+        .map((check) => [`${check.server}: ${check.text}`, ...(check.details ?? [])].join(' ')),
+      remedy: 'Put these right and run set up again.',
+    },
+  );
+  return {
+    exitCode: exitCodes.refused,
+    summary: 'set up roles: refused by preflight, nothing was touched',
+    result: { outcome: 'refused', ...told },
+    error,
+  };
 }
 
 /** The local server's verbs; needs the family first. */
@@ -154,6 +170,7 @@ async function askAnswers(context: CommandContext, given: Given, opened: Opened)
     setupSlots(profile, host.root, saved, own, new Date(host.system.clock()), opened),
     given,
     context,
+    facts.link || context.ask ? [] : missingForContact(host.root, given),
   );
   const secondary = settled[setupParameters.secondaryIp.name] ?? '';
   const peerFqdn = settled[setupParameters.secondaryFqdn.name] ?? '';
@@ -399,7 +416,9 @@ async function carryOut(
     const unjudged = await withLocks(places, claim, () =>
       runChange(sidesOf(linked, linked.plan.change), linked.plan.links, context.report, context.stop),
     );
-    return await finish(context, linked, plan.link, unjudged, told);
+    return await afterTheDecision('The change is confirmed, but could not be verified', () =>
+      finish(context, linked, plan.link, unjudged, told),
+    );
   } finally {
     if (linked !== prepared) linked.peer.session.close();
   }

@@ -58,14 +58,14 @@ export function reviewServer(
       label: 'admin-sync',
       unit,
       how: 'start',
-      because: ['the saved pair'],
+      because: ['the new role'],
       interruption: 0,
     })),
     ...work.stop.map((unit) => ({
       label: 'admin-sync',
       unit,
       how: 'stop',
-      because: ['the pair ends'],
+      because: ['the end of the pair'],
       interruption: 0,
     })),
   ]);

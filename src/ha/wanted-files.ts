@@ -60,7 +60,8 @@ export function wantedText(file: ManagedFact, wanted: Wanted): string | undefine
         entries: profile.ports.map(({ name, port, protocol, purpose }) => ({ name, port, protocol, comment: purpose })),
       });
     case 'chrony':
-      return wanted.ntpServer === null ? present : chrony.edit(text, { server: wanted.ntpServer });
+      if (present === undefined) return undefined;
+      return wanted.ntpServer === null ? chrony.undo(text) : chrony.edit(text, { server: wanted.ntpServer });
     case 'sqlhosts':
       return fact.state === 'file' ? sqlhosts.edit(text, { entries: databaseServers(profile, own, other) }) : undefined;
     case 'onconfig':

@@ -17,7 +17,7 @@ export type BuildRequest = {
   readonly out: string;
 };
 
-const programParts = ['LICENSE', 'bin', 'dist', 'package.json', 'profiles', 'templates'] as const;
+const programParts = ['LICENSE', 'bin', 'dist', 'docs', 'package.json', 'profiles', 'templates'] as const;
 
 /** Writes the package; `digest` is the SHA-256 of its manifest, `size` the zip's bytes. Throws 'program-incomplete'. */
 export async function buildHaPackage(request: BuildRequest): Promise<{ digest: string; size: number }> {
@@ -55,7 +55,8 @@ async function programFiles(root: string): Promise<ArchiveEntry[]> {
   const names: string[] = [];
   for (const part of programParts) {
     const found = await namesBelow(root, part);
-    if (found.length === 0) throw incomplete(`${join(root, part)} is missing or empty.`);
+    // The program runs without its documents.
+    if (found.length === 0 && part !== 'docs') throw incomplete(`${join(root, part)} is missing or empty.`);
     names.push(...found);
   }
   // Code unit order: locale order differs between machines.

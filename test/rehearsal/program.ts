@@ -7,7 +7,16 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Makes it in `folder`. */
 export function programFolder(folder: string): string {
-  for (const part of ['bin', 'profiles', 'templates', 'package.json', 'LICENSE', 'fixtures/rehearsal', 'fixtures/keys'])
+  for (const part of [
+    'bin',
+    'docs',
+    'profiles',
+    'templates',
+    'package.json',
+    'LICENSE',
+    'fixtures/rehearsal',
+    'fixtures/keys',
+  ])
     cpSync(join(repository, part), join(folder, part), { recursive: true });
   mkdirSync(join(folder, 'dist'));
   writeFileSync(join(folder, 'dist/cli.js'), 'not built\n');
