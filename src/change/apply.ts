@@ -84,9 +84,9 @@ export async function healthy(host: Host, units: readonly string[], seconds: num
  * @throws CmsadmError put-back-already
  */
 export async function confirm(host: Host, id: TransactionId): Promise<void> {
+  const { manifest, states } = readJournal(host.root, id);
   if (decide(host.root, id, 'confirmed') === 'put-back')
     throw new CmsadmError('put-back-already', `${id} was put back on this server before it could be confirmed.`);
-  const { manifest, states } = readJournal(host.root, id);
   await disarm(host, id);
   unstage(
     host,

@@ -286,6 +286,13 @@ describe('put back', () => {
   });
 });
 
+test.each(['putBack', 'confirm'] as const)('%s of a change that never began decides nothing', async (verb) => {
+  expect(await refusal(server[verb]({ id, by: 'operator' }))).toBe('transaction-unknown');
+  expect(await server.outcome({ id })).toBe('unknown');
+  await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
+  expect(await server.outcome({ id })).toBe('undecided');
+});
+
 describe('confirm', () => {
   test('ends the change: it can no longer be put back, its backups stay', async () => {
     await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
