@@ -1,0 +1,204 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { noServices } from '../../src/change/change.ts';
+import { decide, note, readJournal, unfinished } from '../../src/change/journal.ts';
+import { recover } from '../../src/change/recover.ts';
+import { localServer, type Server } from '../../src/change/server.ts';
+import { recoverCommand } from '../../src/commands/recover.ts';
+import { setUp } from '../../src/commands/setup.ts';
+import { planReverse } from '../../src/ha/roles.ts';
+import type { Host } from '../../src/host/system.ts';
+import { readAlarms } from '../../src/pair/alarms.ts';
+import { readFacts } from '../../src/pair/facts.ts';
+import { paths, readPair } from '../../src/pair/state.ts';
+import { tempFolder } from '../packages/temp-folder.ts';
+import { pairMaker, type RehearsalPair } from '../rehearsal/pair.ts';
+import { changeOf, changeId as id, serverOf, type TestHost, testHost, textAt, tree } from './test-host.ts';
+
+const folder = tempFolder();
+const newTexts = { '/etc/hosts': 'new\n', '/root/.rhosts': null, '/root/.bash_profile': 'made\n' };
+const services = { ...noServices, restart: ['cms.service'], affecting: ['cms.service'] };
+
+describe('without asking the other server', () => {
+  let host: TestHost;
+  let server: Server;
+  let before: unknown;
+  let number = 0;
+  beforeEach(() => {
+    number += 1;
+    host = testHost(join(folder, `alone-${number}`));
+    server = serverOf(host);
+    before = tree(host);
+  });
+  const reach = async (part: 'alone' | 'peer' | 'coordinator', state: 'staged' | 'committed'): Promise<void> => {
+    await server.stage({ change: changeOf(host, newTexts, { services }), part });
+    if (state === 'committed') await server.commit({ id });
+    host.did.length = 0;
+  };
+
+  test.each([
+    ['alone', 'staged'],
+    ['alone', 'committed'],
+    ['peer', 'staged'],
+    ['peer', 'committed'],
+    ['coordinator', 'staged'],
+    ['coordinator', 'committed'],
+  ] as const)('%s, %s and never confirmed: put back', async (part, state) => {
+    await reach(part, state);
+    expect(await recover(host, undefined, 'operator')).toMatchObject([{ id, did: 'put back' }]);
+    expect(tree(host)).toEqual(before);
+    expect(unfinished(host.root)).toEqual([]);
+    expect(await recover(host, undefined, 'operator'), 'there is nothing left').toEqual([]);
+  });
+
+  test('decided to put back, and died: it is finished', async () => {
+    await reach('peer', 'committed');
+    decide(host.root, id, 'put-back');
+    expect(await recover(host, undefined, 'operator')).toMatchObject([{ did: 'put back' }]);
+    expect(tree(host)).toEqual(before);
+  });
+
+  test('confirmed, and died: it is finished, not put back', async () => {
+    await reach('peer', 'committed');
+    decide(host.root, id, 'confirmed');
+    expect(await recover(host, undefined, 'itself')).toMatchObject([{ did: 'confirmed' }]);
+    expect(textAt(host, '/etc/hosts')).toBe('new\n');
+    expect(unfinished(host.root)).toEqual([]);
+  });
+
+  test('a coordinator that has asked and has no link any more waits', async () => {
+    await reach('coordinator', 'committed');
+    note(host.root, id, 'asked', 0);
+    expect(await recover(host, undefined, 'operator')).toMatchObject([{ id, did: 'waits' }]);
+    expect(textAt(host, '/etc/hosts')).toBe('new\n');
+    expect(unfinished(host.root)).toEqual([id]);
+  });
+
+  test('by itself: nothing that interrupts the service is restarted, an alarm names it', async () => {
+    await reach('peer', 'committed');
+    const [settled] = await recover(host, undefined, 'itself');
+    expect(settled?.why).toContain('cms.service');
+    expect(host.did.filter((line) => line.includes('cms.service'))).toEqual([]);
+    expect(readAlarms(host.root).map(({ text }) => text)).toEqual([expect.stringMatching(/put back.*cms\.service/)]);
+  });
+
+  test('by an operator: the service is restarted, and no alarm is raised', async () => {
+    await reach('peer', 'committed');
+    await recover(host, undefined, 'operator');
+    expect(host.did).toContain('try-restart cms.service');
+    expect(readAlarms(host.root)).toEqual([]);
+  });
+
+  test('an edit made meanwhile is kept and told', async () => {
+    await reach('peer', 'committed');
+    writeFileSync(join(host.root.prefix, 'etc/hosts'), 'edited\n');
+    const [settled] = await recover(host, undefined, 'operator');
+    expect(settled?.why).toContain('/etc/hosts.zdt_4711_1700000000.edited');
+    expect(textAt(host, '/etc/hosts.zdt_4711_1700000000.edited')).toBe('edited\n');
+  });
+
+  test('while another operation runs it is left alone; the timer of the way back settles it all the same', async () => {
+    await reach('peer', 'committed');
+    const owner = { operation: 'set up roles', operator: 'anna', startedOn: 'cms1.example.com' };
+    const busy = { ...host, system: { ...host.system, processStart: () => '100' } };
+    mkdirSync(join(host.root.prefix, 'run/cmsadm'), { recursive: true });
+    const lock = {
+      ...owner,
+      since: '2026-01-01T00:00:00Z',
+      pid: process.pid + 1,
+      processStart: '100',
+      bootId: 'boot-1',
+    };
+    writeFileSync(join(host.root.prefix, 'run/cmsadm/lock'), JSON.stringify(lock));
+    expect(await recover(busy, undefined, 'operator')).toMatchObject([
+      { did: 'left', why: expect.stringContaining('anna') },
+    ]);
+    expect(textAt(host, '/etc/hosts')).toBe('new\n');
+    expect(await recover(busy, 'zdt_9_1700000000.change', 'itself'), 'another timer').toEqual([]);
+    expect(await recover(busy, id, 'itself')).toMatchObject([{ did: 'put back' }]);
+    expect(tree(host)).toEqual(before);
+  });
+});
+
+describe('a coordinator that has asked', () => {
+  let pattern: (name: string) => Promise<{ pair: RehearsalPair; one: Host; two: Host }>;
+  beforeAll(async () => {
+    const newPair = await pairMaker(folder);
+    pattern = async (name) => {
+      const pair = newPair(name);
+      await setUp(pair.context(pair.cms1), pair.answers);
+      return { pair, one: pair.context(pair.cms1).host, two: pair.context(pair.cms2).host };
+    };
+  });
+
+  /** Both servers have reversed their roles, this one has asked; nobody has decided. */
+  async function asked(name: string): Promise<{ pair: RehearsalPair; one: Host; two: Host; peer: Server; id: string }> {
+    const { pair, one, two } = await pattern(name);
+    const { profile } = pair.context(pair.cms1);
+    const about = [
+      { address: '192.0.2.12', fqdn: 'cms2.example.com' },
+      { address: '192.0.2.11', fqdn: 'cms1.example.com' },
+    ] as const;
+    const facts = { local: await readFacts(one, profile, about[0]), peer: await readFacts(two, profile, about[1]) };
+    const plan = planReverse(facts, profile, { tag: 'zdt_77_1900000000', operator: 'ops' });
+    const [local, peer] = [one, two].map((host) =>
+      localServer({ host, profile, family: 'debian', carriedIn: undefined }),
+    );
+    if (!local || !peer) throw new Error('there are two');
+    const { id } = await peer.stage({ change: plan.peer, part: 'peer' });
+    await local.stage({ change: plan.local, part: 'coordinator' });
+    await peer.commit({ id });
+    await local.commit({ id });
+    await local.asked({ id });
+    return { pair, one, two, peer, id };
+  }
+  const primaries = (...hosts: Host[]): (string | undefined)[] =>
+    hosts.map(({ root }) => readPair(root)?.primary.hostname);
+
+  test('confirms when the peer has confirmed', async () => {
+    const { one, two, peer, id } = await asked('confirmed');
+    await peer.confirm({ id });
+    expect(await recover(one, undefined, 'operator')).toMatchObject([{ id, did: 'confirmed' }]);
+    expect(primaries(one, two)).toEqual(['cms2', 'cms2']);
+    expect(unfinished(one.root)).toEqual([]);
+  });
+
+  test('puts back when the peer has put back', async () => {
+    const { one, two, peer, id } = await asked('back');
+    await peer.putBack({ id, by: 'itself' });
+    expect(await recover(one, undefined, 'operator')).toMatchObject([{ id, did: 'put back' }]);
+    expect(primaries(one, two)).toEqual(['cms1', 'cms1']);
+  });
+
+  test('puts both back when the peer never heard the question', async () => {
+    const { one, two, id } = await asked('undecided');
+    expect(await recover(one, undefined, 'operator')).toMatchObject([{ id, did: 'put back' }]);
+    expect(primaries(one, two)).toEqual(['cms1', 'cms1']);
+    expect([one, two].map(({ root }) => readJournal(root, id).decision)).toEqual(['put-back', 'put-back']);
+  });
+
+  test('waits while the peer cannot be reached, says so, and settles when it is back', async () => {
+    const { pair, one, two, peer, id } = await asked('away');
+    await peer.confirm({ id });
+    const cable = one.system.connect;
+    const cut: Host = { ...one, system: { ...one.system, connect: () => Promise.reject(new Error('cut')) } };
+    expect(await recover(cut, undefined, 'itself')).toMatchObject([{ id, did: 'waits' }]);
+    expect(readAlarms(one.root).map(({ text }) => text)).toEqual([expect.stringContaining('waits')]);
+    expect(primaries(one), 'nothing was done').toEqual(['cms2']);
+    const said = await recoverCommand({ ...pair.context(pair.cms1), host: cut });
+    expect(said).toMatchObject({ exitCode: 5, result: { outcome: 'open' } });
+    expect(readAlarms(one.root), 'the alarm stays').not.toEqual([]);
+    const healed: Host = { ...one, system: { ...one.system, connect: cable } };
+    expect(await recoverCommand({ ...pair.context(pair.cms1), host: healed })).toMatchObject({ exitCode: 0 });
+    expect(primaries(one, two)).toEqual(['cms2', 'cms2']);
+    expect(readAlarms(one.root), 'a person has seen it').toEqual([]);
+  });
+
+  test('does not believe a server that is not the one of the link', async () => {
+    const { one, id } = await asked('other-key');
+    const link = join(one.root.prefix, paths.link);
+    writeFileSync(link, readFileSync(link, 'utf8').replace(/"base64": "[^"]*"/, '"base64": "AAAAC3NzaC1lZDI1NTE5"'));
+    expect(await recover(one, undefined, 'operator')).toMatchObject([{ id, did: 'waits' }]);
+  });
+});
