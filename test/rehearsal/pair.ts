@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { cpSync, lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CommandContext, Given } from '../../src/commands/context.ts';
+import type { CommandContext, CommandOutcome, Given } from '../../src/commands/context.ts';
 import { fingerprint } from '../../src/host/ssh-client.ts';
 import { parsePublicKey } from '../../src/pair/facts.ts';
 import { profileOfServer } from '../../src/profile/load.ts';
@@ -42,6 +42,13 @@ export const answering = (answers: Readonly<Record<string, string | readonly str
     choose: async (text) => next(text),
   };
 };
+
+/** What was told to the operator: thrown, or beside a result for programs. */
+export const refusalOf = (run: Promise<CommandOutcome>): Promise<unknown> =>
+  run.then(
+    ({ error, ...outcome }) => error ?? outcome,
+    (error: unknown) => error,
+  );
 
 export type RehearsalPair = {
   readonly cms1: string;
