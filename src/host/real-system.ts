@@ -17,7 +17,7 @@ const readOr = (file: string, other: string): string => {
 
 /** Reads os-release(5): name, version and the family by ID and ID_LIKE. */
 export function parseOsRelease(text: string): Pick<Identity, 'osName' | 'osVersion' | 'osFamily'> {
-  const field = (name: string): string => new RegExp(`^${name}="?([^"\n]*)"?$`, 'm').exec(text)?.[1] ?? '';
+  const field = (name: string): string => new RegExp(`^${name}=["']?([^"'\n]*)["']?$`, 'm').exec(text)?.[1] ?? '';
   const like = `${field('ID')} ${field('ID_LIKE')}`.split(' ');
   const osFamily = like.includes('debian')
     ? 'debian'
