@@ -1,0 +1,150 @@
+import { PassThrough } from 'node:stream';
+import { expect, test } from 'vitest';
+import { CmsadmError, exitCodes } from '../../src/errors.ts';
+import { openSession, PROTOCOL, type Session, serveSession } from '../../src/host/session.ts';
+
+type Verbs = Readonly<Record<string, (args: never) => Promise<unknown>>>;
+const greeting = (protocol: number): string => `${JSON.stringify({ cmsadm: 'peer', protocol, version: '1.2.3' })}\n`;
+
+/** A session with served verbs over two pipes. */
+async function session(verbs: Verbs): Promise<{ session: Session; toPeer: PassThrough; toUs: PassThrough }> {
+  const [toPeer, toUs] = [new PassThrough(), new PassThrough()];
+  void serveSession(toPeer, toUs, verbs, '1.2.3').then(() => toUs.end());
+  return { session: await openSession(toUs, toPeer, 'cms2.example.com', () => toPeer.end()), toPeer, toUs };
+}
+
+/** A session whose other end says these lines. */
+function against(said: string, close = false): Promise<Session> {
+  const [toPeer, toUs] = [new PassThrough(), new PassThrough()];
+  toUs.write(said);
+  if (close) toUs.end();
+  return openSession(toUs, toPeer, 'cms2.example.com', () => toPeer.end());
+}
+
+test('a call brings back what the verb returns; nothing comes back as null', async () => {
+  const { session: one } = await session({
+    add: async ({ a, b }: { a: number; b: number }) => a + b,
+    rest: async () => {},
+  });
+  expect(one.greeting).toEqual({ cmsadm: 'peer', protocol: PROTOCOL, version: '1.2.3' });
+  expect(await one.call('add', { a: 2, b: 3 })).toBe(5);
+  expect(await one.call('rest')).toBeNull();
+});
+
+test('answers find their question, and requests are served one after the other', async () => {
+  const order: string[] = [];
+  const { session: one } = await session({
+    slow: async () => {
+      order.push('slow begins');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      order.push('slow ends');
+      return 'slow';
+    },
+    fast: async () => {
+      order.push('fast');
+      return 'fast';
+    },
+  });
+  expect(await Promise.all([one.call('slow'), one.call('fast')])).toEqual(['slow', 'fast']);
+  expect(order).toEqual(['slow begins', 'slow ends', 'fast']);
+});
+
+test('text of any bytes comes through', async () => {
+  const { session: one } = await session({ echo: async (text: string) => text });
+  const text = `${Array.from({ length: 256 }, (_, code) => String.fromCharCode(code)).join('')}\u2028€`;
+  expect(await one.call('echo', text)).toBe(text);
+});
+
+test('noise of a log-in script before the greeting is skipped', async () => {
+  const noise = 'Welcome to cms2!\n\n{"id":1}\n{"cmsadm":"peer"}\n[1,2\n\u0007';
+  expect((await against(`${noise}\n${greeting(PROTOCOL)}`)).greeting.version).toBe('1.2.3');
+});
+
+test('a greeting that a log-in script left no line end for is still found on its own line only', async () => {
+  await expect(against(`Last login: today${greeting(PROTOCOL)}`, true)).rejects.toMatchObject({ code: 'no-greeting' });
+});
+
+test.each([PROTOCOL + 1, PROTOCOL - 2, 99])('protocol %i is refused', async (protocol) => {
+  await expect(against(greeting(protocol))).rejects.toMatchObject({
+    code: 'protocol-refused',
+    server: 'cms2.example.com',
+    remedy: expect.stringContaining('same version'),
+  });
+});
+
+test('the protocol before ours is accepted', async () => {
+  expect((await against(greeting(PROTOCOL - 1))).greeting.protocol).toBe(PROTOCOL - 1);
+});
+
+test('an end without a greeting tells the last lines that came instead', async () => {
+  await expect(against('bash: cmsadm: command not found\n', true)).rejects.toMatchObject({
+    code: 'no-greeting',
+    server: 'cms2.example.com',
+    details: ['bash: cmsadm: command not found'],
+  });
+});
+
+test('a lost session rejects every call that waits and every later one', async () => {
+  const { session: one, toUs } = await session({ never: () => new Promise(() => {}) });
+  const calls = [one.call('never'), one.call('never')].map((call) => call.catch((error: unknown) => error));
+  toUs.end();
+  await one.closed;
+  for (const error of await Promise.all(calls))
+    expect(error).toMatchObject({ code: 'session-lost', server: 'cms2.example.com' });
+  await expect(one.call('never')).rejects.toMatchObject({ code: 'session-lost' });
+});
+
+test('closing our end ends the other one', async () => {
+  const [toPeer, toUs] = [new PassThrough(), new PassThrough()];
+  const served = serveSession(toPeer, toUs, {}, '1.2.3').then(() => 'ended');
+  const one = await openSession(toUs, toPeer, 'cms2', () => toPeer.end());
+  one.close();
+  expect(await served).toBe('ended');
+});
+
+test.each(['facts', '__proto__', 'constructor', 'toString'])('there is no verb %s', async (verb) => {
+  const { session: one } = await session({ other: async () => 1 });
+  await expect(one.call(verb)).rejects.toMatchObject({ code: 'verb-unknown', message: expect.stringContaining(verb) });
+});
+
+test('a foreseen error comes back whole, with its server', async () => {
+  const { session: one } = await session({
+    named: async () => {
+      throw new CmsadmError('file-changed', 'It changed.', {
+        ...{ remedy: 'Run it again.', exitCode: exitCodes.needsPerson, server: 'cms9.example.com', file: '/etc/hosts' },
+        details: ['one', 'two'],
+      });
+    },
+    plain: async () => {
+      throw new CmsadmError('locked', 'Somebody is at it.');
+    },
+  });
+  const error = await one.call('named').catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(CmsadmError);
+  expect(error).toMatchObject({
+    ...{ code: 'file-changed', message: 'It changed.', remedy: 'Run it again.', exitCode: 5 },
+    ...{ server: 'cms9.example.com', file: '/etc/hosts', details: ['one', 'two'] },
+  });
+  await expect(one.call('plain')).rejects.toMatchObject({
+    code: 'locked',
+    server: 'cms2.example.com',
+    remedy: undefined,
+  });
+});
+
+test('a bug over there is a bug here: no foreseen error, its stack told', async () => {
+  const { session: one } = await session({
+    broken: async () => {
+      throw new TypeError('x is undefined');
+    },
+  });
+  const error = await one.call('broken').catch((e: unknown) => e);
+  expect(error).not.toBeInstanceOf(CmsadmError);
+  expect(String(error)).toMatch(/on cms2\.example\.com: TypeError: x is undefined\n\s+at /);
+});
+
+test('answers that nobody asked for are ignored', async () => {
+  const { session: one, toUs } = await session({ one: async () => 1 });
+  toUs.write('{"id":77,"result":"?"}\nnoise\n{"id":"x"}\n');
+  expect(await one.call('one')).toBe(1);
+});
