@@ -22,6 +22,10 @@ const failure = v.object({
 });
 const response = v.object({ id: v.number(), result: v.optional(v.unknown()), error: v.optional(failure) });
 
+// Node 24's readline ends lines at U+2028 and U+2029 too; JSON may hold them as they are.
+const messageLine = (message: unknown): string =>
+  `${JSON.stringify(message).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')}\n`;
+
 type Verb = (args: never) => Promise<unknown>;
 const isVerb = (value: unknown): value is (args: unknown) => Promise<unknown> => typeof value === 'function';
 
@@ -49,7 +53,7 @@ export async function serveSession(
   verbs: Readonly<Record<string, Verb>>,
   version: string,
 ): Promise<void> {
-  const say = (message: unknown): void => void output.write(`${JSON.stringify(message)}\n`);
+  const say = (message: unknown): void => void output.write(messageLine(message));
   output.on('error', () => input.destroy()); // the other end is gone; the loop below ends
   say({ cmsadm: 'peer', protocol: PROTOCOL, version });
   for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
@@ -163,7 +167,7 @@ export async function openSession(
         if (gone) return reject(sessionLost());
         const id = next++;
         waiting.set(id, { resolve, reject });
-        output.write(`${JSON.stringify({ id, verb, args })}\n`);
+        output.write(messageLine({ id, verb, args }));
       }),
   };
 }
