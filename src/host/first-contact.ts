@@ -62,7 +62,7 @@ const carriedPeerScript = (bytes: number): string => `
     dir=
   done
   if [ -z "$dir" ]; then echo "cmsadm-nowhere"; exit 3; fi
-  trap 'cd /; rm -rf "$dir"' EXIT
+  trap 'trap "" HUP INT TERM; cd /; rm -rf "$dir"' EXIT
   trap 'exit 129' HUP
   trap 'exit 143' TERM
   echo "cmsadm-folder $dir"
