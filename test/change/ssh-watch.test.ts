@@ -1,0 +1,142 @@
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Change } from '../../src/change/change.ts';
+import { assertSshd, watchSshd } from '../../src/change/ssh-watch.ts';
+import type { Host, SshConnection, Verdict } from '../../src/host/system.ts';
+import { tempFolder } from '../packages/temp-folder.ts';
+import { changeOf, testHost } from './test-host.ts';
+
+const folder = tempFolder();
+const watch: NonNullable<Change['sshWatch']> = {
+  peer: { address: '192.0.2.12', fqdn: 'cms2.example.com' },
+  own: '192.0.2.11',
+  port: 22,
+  mayEnter: true,
+};
+const shut = 'permitrootlogin no\nx11forwarding no\n';
+const open = 'permitrootlogin forced-commands-only\nx11forwarding no\n';
+const isPeerRoot = ({ user, addr }: SshConnection): boolean => user === 'root' && addr === '192.0.2.12';
+
+let asked: SshConnection[] = [];
+let number = 0;
+/** A server whose sshd decides by this function. */
+const serverWith = (decide: (c: SshConnection) => string | undefined, verdict: Verdict = { ran: false }): Host => {
+  number += 1;
+  return testHost(join(folder, String(number)), {
+    effectiveSshd: async (connection) => {
+      asked.push(connection);
+      return decide(connection);
+    },
+    judge: async () => verdict,
+  });
+};
+const assertAfter = async (
+  before: (c: SshConnection) => string | undefined,
+  after: (c: SshConnection) => string | undefined,
+  more: { verdict?: Verdict; mayEnter?: boolean } = {},
+): Promise<void> => {
+  const seen = await watchSshd(serverWith(before), watch);
+  const host = serverWith(after, more.verdict);
+  const change = changeOf(host, {}, { sshWatch: { ...watch, mayEnter: more.mayEnter ?? true } });
+  await assertSshd(host, change, seen ?? []);
+};
+
+beforeEach(() => {
+  asked = [];
+  vi.stubEnv('SSH_CONNECTION', '198.51.100.5 51000 192.0.2.11 22');
+});
+afterEach(() => vi.unstubAllEnvs());
+
+test('the operator’s own connection is watched beside strangers and the peer’s other users', async () => {
+  await watchSshd(
+    serverWith(() => shut),
+    watch,
+  );
+  expect(asked.map(({ user, addr }) => `${user} ${addr}`)).toEqual([
+    'root 192.0.2.77',
+    'nobody 192.0.2.77',
+    'nobody 192.0.2.12',
+    'root 198.51.100.5',
+  ]);
+  for (const { laddr, lport } of asked) expect([laddr, lport]).toEqual(['192.0.2.11', 22]);
+});
+
+test('an sshd that cannot be asked is not watched', async () => {
+  expect(
+    await watchSshd(
+      serverWith(() => undefined),
+      watch,
+    ),
+  ).toBeUndefined();
+});
+
+describe('the new configuration is accepted when', () => {
+  test('only root from the peer is treated otherwise, and may come in', async () => {
+    await assertAfter(
+      () => shut,
+      (connection) => (isPeerRoot(connection) ? open : shut),
+    );
+  });
+
+  test('root is let in by a pattern with the peer’s address', async () => {
+    const listed = `${shut}allowusers root@192.0.2.12\n`;
+    await assertAfter(
+      () => listed,
+      (connection) => (isPeerRoot(connection) ? `${open}allowusers root@192.0.2.12\n` : listed),
+    );
+  });
+
+  test('disable takes root’s way in away', async () => {
+    await assertAfter(
+      (connection) => (isPeerRoot(connection) ? open : shut),
+      () => shut,
+      { mayEnter: false },
+    );
+  });
+});
+
+describe('the new configuration is refused when', () => {
+  test('sshd itself refuses it', async () => {
+    const verdict = { ran: true, problem: 'line 3: Bad configuration option' } as const;
+    await expect(
+      assertAfter(
+        () => shut,
+        () => open,
+        { verdict },
+      ),
+    ).rejects.toMatchObject({
+      code: 'sshd-judged-bad',
+      server: 'cms1.example.com',
+      message: expect.stringContaining('line 3: Bad configuration option'),
+    });
+  });
+
+  test.each([
+    { name: 'strangers', who: ({ addr }: SshConnection) => addr === '192.0.2.77', says: 'root from 192.0.2.77' },
+    { name: 'the operator', who: ({ addr }: SshConnection) => addr === '198.51.100.5', says: 'root from 198.51.100.5' },
+    {
+      name: 'other users from the peer',
+      who: ({ user, addr }: SshConnection) => user === 'nobody' && addr === '192.0.2.12',
+      says: 'nobody from 192.0.2.12',
+    },
+  ])('$name would be treated otherwise', async ({ who, says }) => {
+    const after = (connection: SshConnection): string =>
+      isPeerRoot(connection) ? open : who(connection) ? `${shut}allowusers root\n` : shut;
+    await expect(assertAfter(() => shut, after)).rejects.toMatchObject({
+      code: 'sshd-judged-bad',
+      message: expect.stringMatching(new RegExp(`${says} .*allowusers`)),
+    });
+  });
+
+  test('root from the peer still may not come in', async () => {
+    await expect(
+      assertAfter(
+        () => shut,
+        () => shut,
+      ),
+    ).rejects.toMatchObject({
+      code: 'sshd-judged-bad',
+      message: expect.stringContaining('PermitRootLogin is no'),
+    });
+  });
+});
