@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { at, makeFolders, type Root } from '../host/root.ts';
+import { printable } from '../screen/printable.ts';
 import { paths } from './state.ts';
 
 /** One run of menu or command, as the administration log tells it. */
@@ -9,11 +10,12 @@ export type AdminLog = {
   outcome(text: string): void;
 };
 
-// A control character or a line break in an answer must not forge another line.
+// Control and format characters (an escape, a direction mark) and line breaks must not forge or hide a line.
 const oneLine = (text: string): string =>
-  [...text]
-    .map((c) => (c < ' ' || c === '\u007f' ? `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}` : c))
-    .join('');
+  text.replace(
+    /[\p{C}\u2028\u2029]/gu,
+    (character) => `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`,
+  );
 
 /**
  * Opens the log of this run: its start, its choices (never a secret), and its outcome as the last line.
@@ -28,7 +30,7 @@ export function openAdminLog(
   const write = (kind: string, text: string): void =>
     fs.appendFileSync(
       at(root, paths.adminLog),
-      `${new Date(clock()).toISOString()} [${run.pid}] ${oneLine(run.operator)} ${kind}: ${oneLine(text)}\n`,
+      `${new Date(clock()).toISOString()} [${run.pid}] ${oneLine(`${run.operator} ${kind}: ${text}`)}\n`,
       { mode: 0o640 },
     );
   write('start', run.what);
