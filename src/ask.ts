@@ -2,9 +2,9 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { quoted } from './choice.ts';
 import { CmsadmError, exitCodes } from './errors.ts';
-import { isDumb, makePaint, wantsColour } from './paint.ts';
-import { printable } from './printable.ts';
+import { printable, wrap } from './printable.ts';
 import type { Asker, Question } from './report.ts';
+import { isDumb, makePaint, wantsColour } from './screen/paint.ts';
 
 /** `question (default: v):`, or `question:`; a question's own `:` or `?` is not doubled. */
 function grammar(text: string, preset?: string): string {
@@ -101,7 +101,9 @@ export function terminalAsker(
       transformer: (typed: string, { isFinal }: { isFinal: boolean }): string =>
         isFinal ? paint.place(printable(typed === '' ? (question.preset ?? '') : typed)) : typed,
     };
-    const tell = (why: string): void => void streams.output.write(`${paint.bad(why)}\n`);
+    const tell = (why: string): void => {
+      for (const line of wrap(why, widthOf(streams.output), '', '  ')) streams.output.write(`${paint.bad(line)}\n`);
+    };
     return untilAccepted(question, () => prompt(question.text, details), tell);
   };
 
@@ -110,6 +112,12 @@ export function terminalAsker(
     choose: (text, keys) => ask(choiceOf(text, keys)),
     secret: (text) => prompt(text, { type: 'password', message: grammar(text), mask: '*', toggleMask: false }),
   };
+}
+
+/** As wide as the renderer's lines; a terminal that does not know its size says 0. */
+function widthOf(output: Writable): number {
+  const told = 'columns' in output && typeof output.columns === 'number' ? output.columns : 0;
+  return told >= 20 ? Math.min(told, 100) : 80;
 }
 
 type PromptDetails =

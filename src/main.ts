@@ -9,8 +9,8 @@ import { runMenu } from './menu.ts';
 import { type Operation, operations } from './operations.ts';
 import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
-import { makeReport } from './render.ts';
 import type { Asker } from './report.ts';
+import { makeReport } from './screen/render.ts';
 import { type GlobalOptions, hostOf, openContext, requireRoot, runLogged } from './session.ts';
 
 type Renderer = ReturnType<typeof makeReport>;

@@ -2,7 +2,7 @@ import { numberedChoice } from './choice.ts';
 import type { CommandContext } from './commands/context.ts';
 import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
 import { operations } from './operations.ts';
-import type { makeReport } from './render.ts';
+import type { makeReport } from './screen/render.ts';
 import { runLogged } from './session.ts';
 
 /** A numbered list as the original draws it: right-aligned number, bracket, name in a column, description. */

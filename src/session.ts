@@ -6,8 +6,8 @@ import type { Host } from './host/system.ts';
 import { openAdminLog } from './pair/admin-log.ts';
 import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
-import type { makeReport } from './render.ts';
 import type { Asker } from './report.ts';
+import type { makeReport } from './screen/render.ts';
 
 type Renderer = ReturnType<typeof makeReport>;
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
-import { makeReport, type RenderOptions } from '../../src/render.ts';
+import { makeReport, type RenderOptions } from '../../src/screen/render.ts';
 import { sampleScreens } from './sample-screens.ts';
 import { textSink } from './text-sink.ts';
 

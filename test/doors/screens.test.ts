@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { makePaint } from '../../src/paint.ts';
-import { screenLines } from '../../src/screens.ts';
+import { makePaint } from '../../src/screen/paint.ts';
+import { screenLines } from '../../src/screen/screens.ts';
 import { sampleScreens, withTexts } from './sample-screens.ts';
 
 const plain = makePaint(false);

@@ -1,5 +1,5 @@
-import { CmsadmError, exitCodes } from './errors.ts';
-import { printable, wrap } from './printable.ts';
+import { CmsadmError, exitCodes } from '../errors.ts';
+import { printable, wrap } from '../printable.ts';
 
 /** An error for a person: what happened, where, every problem, and the next thing to do. Of a bug, the stack too. */
 export function failureLines(error: unknown, width: number): string[] {

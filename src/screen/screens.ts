@@ -1,10 +1,10 @@
+import type { Check, Level } from '../ha/preflight.ts';
+import type { Review, ReviewFile, ReviewServer, ReviewService } from '../ha/review.ts';
+import { wrap } from '../printable.ts';
+import type { Screen, ServerResult, TagLine } from '../report.ts';
 import { diffLines } from './diff-screen.ts';
-import type { Check, Level } from './ha/preflight.ts';
-import type { Review, ReviewFile, ReviewServer, ReviewService } from './ha/review.ts';
 import type { Look } from './paint.ts';
 import { pairLines } from './pair-screen.ts';
-import { wrap } from './printable.ts';
-import type { Screen, ServerResult, TagLine } from './report.ts';
 
 /** A screen as lines of at most `width` columns, without anything in them that a terminal would obey but our colours. */
 export function screenLines(screen: Screen, look: Look): string[] {

@@ -1,7 +1,7 @@
 import { structuredPatch } from 'diff';
-import type { Review, ReviewFile } from './ha/review.ts';
+import type { Review, ReviewFile } from '../ha/review.ts';
+import { columns, cut, printableBytes, wrap } from '../printable.ts';
 import type { Look, Paint } from './paint.ts';
-import { columns, cut, printableBytes, wrap } from './printable.ts';
 
 /** A review as unified diffs, three lines of context; of a secret file only its name. */
 export function diffLines(review: Review, look: Look): string[] {

@@ -1,10 +1,10 @@
 import type { Writable } from 'node:stream';
-import { CmsadmError } from './errors.ts';
+import { CmsadmError } from '../errors.ts';
+import { cut, printable, wrap } from '../printable.ts';
+import type { Report } from '../report.ts';
 import { failureLines, failureValue } from './failure.ts';
 import { makeOutlet } from './outlet.ts';
 import { isDumb, makePaint, type Paint, wantsColour } from './paint.ts';
-import { cut, printable, wrap } from './printable.ts';
-import type { Report } from './report.ts';
 import { screenLines } from './screens.ts';
 import { makeSpinner } from './spinner.ts';
 

@@ -1,6 +1,6 @@
+import { wrap } from '../printable.ts';
+import type { PairView } from '../report.ts';
 import type { Look } from './paint.ts';
-import { wrap } from './printable.ts';
-import type { PairView } from './report.ts';
 
 /** The pair as each of its servers sees it, and whether the two views agree. */
 export function pairLines(views: readonly PairView[], look: Look): string[] {
