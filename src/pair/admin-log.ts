@@ -1,7 +1,6 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { at, makeFolders, type Root } from '../host/root.ts';
-import { printable } from '../printable.ts';
 import { paths } from './state.ts';
 
 /** One run of menu or command, as the administration log tells it. */
