@@ -2,7 +2,6 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type AgentOptions, runAgent } from '../../src/agent/agent.ts';
-import { readStatus } from '../../src/pair/sync-status.ts';
 import { beginJournal, decide, note } from '../../src/change/journal.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import { writeState } from '../../src/host/root.ts';
@@ -10,6 +9,7 @@ import type { Session } from '../../src/host/session.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths, readEpoch, readPair } from '../../src/pair/state.ts';
+import { readStatus } from '../../src/pair/sync-status.ts';
 import { cms2, kept, pairAt, placeOf, profile, savePair, sessionWith, tree, twoServers, write } from './two-servers.ts';
 
 const fast = { retry: 50, settle: 20, heartbeat: 100, compare: 60_000, coalesce: 5 };
