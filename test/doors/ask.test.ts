@@ -266,6 +266,24 @@ describe('terminalAsker', () => {
     expect(counts).toEqual([expect.toSatisfy((count: number) => count > 0), 0]);
   });
 
+  it('breaks a long reason at the width of the terminal', async () => {
+    const { input, output, text } = typist(['x\r', '10.0.0.1\r']);
+    const reason = 'the servers must reach each other directly, '.repeat(4).trimEnd();
+    const check = async (answer: string): Promise<string> => {
+      if (answer === 'x') throw new CmsadmError('not-an-address', reason);
+      return answer;
+    };
+    await terminalAsker({ input, output: Object.assign(output, { columns: 60 }) }, terminal).text({
+      text: 'IP',
+      check,
+    });
+    const reasonLines = stripVTControlCharacters(text())
+      .split('\n')
+      .filter((line) => line.includes('reach') || line.includes('directly'));
+    expect(reasonLines.length).toBeGreaterThan(1);
+    for (const line of reasonLines) expect(line.length).toBeLessThanOrEqual(60);
+  });
+
   it('writes plain lines on a dumb terminal', async () => {
     const { input, output, text } = typist(['10.0.0.1\n']);
     expect(await terminalAsker({ input, output }, { TERM: 'dumb' }).text(address)).toBe('<10.0.0.1>');
