@@ -15,8 +15,7 @@ import {
 } from './context.ts';
 import { type OwnStanding, ownStanding } from './pair-of-servers.ts';
 import { activateParameters } from './parameters.ts';
-import { lockPlace, refuseIfBusy, resultOf, runOf } from './run-plan.ts';
-import { reviewFacts } from './setup.ts';
+import { lockPlace, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
 
 /** Activate this server, the secondary, while the primary can't be reached: administration opens here under a new epoch. */
 export async function activate(context: CommandContext, given: Given): Promise<CommandOutcome> {

@@ -17,8 +17,7 @@ import {
 } from './context.ts';
 import { factsOfBoth, linksOf, type OwnStanding, ownStanding, peerOrAdvice } from './pair-of-servers.ts';
 import { disableParameters } from './parameters.ts';
-import { lockPlace, refuseIfBusy, resultOf, runOf } from './run-plan.ts';
-import { reviewFacts } from './setup.ts';
+import { lockPlace, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
 
 /** Disable HA: both become single servers again; tagged backups stay. */
 export async function disable(context: CommandContext, given: Given): Promise<CommandOutcome> {

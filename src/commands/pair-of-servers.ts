@@ -7,7 +7,7 @@ import type { Facts } from '../pair/facts.ts';
 import { type Link, type Pair, readLink, readPair, roleOf } from '../pair/state.ts';
 import { linkedPeer, type Peer } from './contact.ts';
 import type { CommandContext } from './context.ts';
-import { localContextServer } from './setup.ts';
+import { localContextServer } from './run-plan.ts';
 
 /** This server, its link and its saved pair. */
 export type OwnStanding = {

@@ -10,8 +10,7 @@ import { linkedPeer, type Peer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
 import { factsOfBoth, linksOf, type OwnStanding, ownStanding } from './pair-of-servers.ts';
 import { tagParameter } from './parameters.ts';
-import { lockPlace, refuseIfBusy, resultOf, runOf } from './run-plan.ts';
-import { notPrimary, reviewFacts } from './setup.ts';
+import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
 
 /** The tags that can be restored, newest first. */
 export async function listTags(server: Verbs): Promise<TagLine[]> {

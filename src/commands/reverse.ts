@@ -7,8 +7,7 @@ import { during } from '../report.ts';
 import type { Peer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, requireSomebody } from './context.ts';
 import { factsOfBoth, linksOf, ownStanding, peerOrAdvice, refuseIfNotInStep } from './pair-of-servers.ts';
-import { lockPlace, refuseIfBusy, resultOf, runOf } from './run-plan.ts';
-import { notPrimary, reviewFacts } from './setup.ts';
+import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
 
 /**
  * Reverse the roles, on the primary: a last sync, then both servers change their role in one transaction.

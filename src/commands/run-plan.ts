@@ -1,9 +1,10 @@
 import type { Change } from '../change/change.ts';
 import { transactions } from '../change/journal.ts';
-import type { Server } from '../change/server.ts';
+import { localServer, type Server } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
 import type { Run } from '../ha/answers.ts';
 import { fingerprintOrder } from '../ha/order.ts';
+import type { Review } from '../ha/review.ts';
 import { fingerprint } from '../host/ssh-client.ts';
 import type { Facts } from '../pair/facts.ts';
 import { makeTag, tagOf } from '../pair/tag.ts';
@@ -64,4 +65,29 @@ export const resultOf = (
     ),
   ],
   verified,
+});
+
+/** The local server's verbs; needs the family first. */
+export async function localContextServer(context: CommandContext): Promise<Server> {
+  const { osFamily } = await context.host.system.identity();
+  return localServer({
+    host: context.host,
+    profile: context.profile,
+    family: osFamily === 'other' ? 'debian' : osFamily,
+    carriedIn: undefined,
+  });
+}
+
+export const notPrimary = (what: string, primary: string): CmsadmError =>
+  new CmsadmError('not-primary', `This server is the secondary; only the primary may ${what}.`, {
+    remedy: `Log in to ${primary} and run it there.`,
+  });
+
+// JSON tells what happens to which file; contents are for the screen only.
+export const reviewFacts = (review: Review): unknown => ({
+  ...review,
+  servers: review.servers.map((server) => ({
+    ...server,
+    files: server.files.map(({ path, what }) => ({ path, what })),
+  })),
 });

@@ -7,7 +7,7 @@ import type { SyncStatus } from '../pair/sync-status.ts';
 import type { PairView } from '../report.ts';
 import { linkedPeer } from './contact.ts';
 import type { CommandContext, CommandOutcome } from './context.ts';
-import { localContextServer } from './setup.ts';
+import { localContextServer } from './run-plan.ts';
 
 /** Show the pair as each of the two servers sees it. */
 export async function show(context: CommandContext): Promise<CommandOutcome> {

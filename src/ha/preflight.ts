@@ -244,14 +244,7 @@ function pairChecks({ facts: { local, peer }, answers, clockOffset, profile }: P
       'Bring both to the same version.',
       'warn',
     ),
-    check(
-      'same-release',
-      both,
-      local.release === peer.release && local.load === peer.load,
-      'Same release and base load.',
-      `Release ${local.release} load ${local.load} here, ${peer.release} load ${peer.load} on the peer.`,
-      'Upgrade the older server first.',
-    ),
+    ...releaseCheck(local, peer),
     check(
       'capacity',
       both,
@@ -298,6 +291,21 @@ function pairChecks({ facts: { local, peer }, answers, clockOffset, profile }: P
       `Same profile ${local.profile}.`,
       `Profiles ${local.profile} and ${peer.profile}.`,
       'Name the same profile in /etc/cmsadm/settings.yaml on both.',
+    ),
+  ];
+}
+
+// Where a server does not tell its release, its own check says so.
+function releaseCheck(local: Facts, peer: Facts): Check[] {
+  if ([local, peer].some(({ release, load }) => release === undefined || load === undefined)) return [];
+  return [
+    check(
+      'same-release',
+      'both',
+      local.release === peer.release && local.load === peer.load,
+      'Same release and base load.',
+      `Release ${local.release} load ${local.load} here, ${peer.release} load ${peer.load} on the peer.`,
+      'Upgrade the older server first.',
     ),
   ];
 }

@@ -1,0 +1,143 @@
+import type { Server as ServerVerbs } from '../change/server.ts';
+import { CmsadmError, exitCodes } from '../errors.ts';
+import type { BothFacts, SetupAnswers } from '../ha/answers.ts';
+import type { Check, Finding } from '../ha/preflight.ts';
+import type { Peer } from './contact.ts';
+import type { CommandContext, CommandOutcome } from './context.ts';
+import type { Opened } from './setup-questions.ts';
+
+/** Facts of both, and how far the peer's clock is ahead: its reading against the middle of our waiting. */
+export async function bothFacts(
+  context: CommandContext,
+  local: ServerVerbs,
+  peer: Peer,
+  answers: SetupAnswers,
+): Promise<{ facts: BothFacts; clockOffset: number }> {
+  const asked = context.host.system.clock();
+  let answered = asked;
+  const theirs = peer.server.facts({ address: answers.self.address, fqdn: answers.self.fqdn }).then((facts) => {
+    answered = context.host.system.clock();
+    return facts;
+  });
+  const [peerFacts, localFacts] = await Promise.all([
+    theirs,
+    local.facts({ address: answers.peer.address, fqdn: answers.peer.fqdn }),
+  ]);
+  const middle = (asked + answered) / 2;
+  const doubt = (answered - asked) / 2;
+  const difference = peerFacts.clock - middle;
+  return {
+    facts: { local: localFacts, peer: peerFacts },
+    clockOffset: Math.sign(difference) * Math.max(0, Math.abs(difference) - doubt),
+  };
+}
+
+/** Neither server may be linked with a third one. @throws CmsadmError third-server */
+export function refuseOtherPairs(facts: BothFacts, answers: SetupAnswers): void {
+  const isOf = (keys: readonly { base64: string }[], others: readonly { base64: string }[]): boolean =>
+    keys.some((key) => others.some((other) => other.base64 === key.base64));
+  const { link } = facts.local;
+  if (link && !isOf(link.peer.hostKeys, facts.peer.hostKeys))
+    throw new CmsadmError(
+      'third-server',
+      `${answers.peer.address} is a third server: this one is linked with ${link.peer.fqdn}.`,
+      {
+        server: answers.peer.address,
+        remedy: 'A pair has two servers. To pair with another one, disable HA first: cmsadm config_HA disable.',
+      },
+    );
+  const theirs = facts.peer.link;
+  if (theirs && !isOf(theirs.peer.hostKeys, facts.local.hostKeys))
+    throw new CmsadmError('third-server', `${answers.peer.fqdn} is linked with ${theirs.peer.fqdn} already.`, {
+      server: answers.peer.fqdn,
+      remedy: `Disable HA there first: cmsadm config_HA disable.`,
+    });
+}
+
+/** What was looked at besides the facts: names, packages, who else is at it. */
+export async function findings(
+  opened: Opened,
+  local: ServerVerbs,
+  peer: Peer,
+  facts: BothFacts,
+  answers: SetupAnswers,
+): Promise<Finding[]> {
+  const standing = async (name: string, server: ServerVerbs): Promise<Finding> => {
+    const { lock, unfinished } = await server.standing();
+    if (lock)
+      return {
+        id: 'busy',
+        server: name,
+        ok: undefined,
+        problem: `${lock.operator} is changing this pair (${lock.operation}, since ${lock.since}).`,
+        remedy: 'Wait until that has ended.',
+      };
+    if (unfinished.length > 0)
+      return {
+        id: 'busy',
+        server: name,
+        ok: undefined,
+        problem: `An earlier change is not settled: ${unfinished.join(', ')}.`,
+        remedy: `Run \`cmsadm recover\` on ${name}.`,
+      };
+    return { id: 'busy', server: name, ok: 'Nobody else is changing this pair.' };
+  };
+  const named = facts.peer.identity.hostname.toLowerCase().split('.')[0] === answers.peer.hostname;
+  const { package: haPackage } = opened;
+  return [
+    named
+      ? {
+          id: 'name',
+          server: answers.peer.fqdn,
+          ok: `The server at ${answers.peer.address} calls itself ${facts.peer.identity.hostname}.`,
+        }
+      : {
+          id: 'name',
+          server: answers.peer.fqdn,
+          ok: undefined,
+          problem: `The server at ${answers.peer.address} calls itself ${facts.peer.identity.hostname}, not ${answers.peer.hostname}.`,
+          remedy: 'Correct the address or the FQDN.',
+        },
+    packageFinding(opened, facts, answers),
+    {
+      id: 'ha-package',
+      server: answers.self.fqdn,
+      ok: `HA package ${haPackage?.version} is whole, signed by ${haPackage?.signer}.`,
+    },
+    { id: 'licence', server: answers.self.fqdn, ok: opened.licence ?? '' },
+    ...(await Promise.all([standing(answers.self.fqdn, local), standing(answers.peer.fqdn, peer.server)])),
+  ];
+}
+
+// The program that plans and the program that is carried to the peer must be the same.
+function packageFinding({ package: haPackage }: Opened, facts: BothFacts, answers: SetupAnswers): Finding {
+  const same = { id: 'program', server: answers.self.fqdn };
+  return facts.local.programDigest === haPackage?.digest
+    ? { ...same, ok: `This server runs the program of that package.` }
+    : {
+        ...same,
+        ok: undefined,
+        problem: `This server does not run the program of HA package ${haPackage?.version}.`,
+        remedy: 'Install that package here first: unzip it and run ./install. Or give the package that is installed.',
+      };
+}
+
+/** The outcome of a preflight with failures: every check for a program, the failures for a person. */
+export function refusedByPreflight(checks: readonly Check[], told: Record<string, unknown>): CommandOutcome {
+  const error = new CmsadmError(
+    'preflight-failed',
+    'Preflight found what must be put right first; nothing was touched.',
+    {
+      details: checks
+        .filter(({ level }) => level === 'fail')
+        .map((check) => [`${check.server}: ${check.text}`, ...(check.details ?? [])].join(' ')),
+      remedy: 'Put these right and run set up again.',
+    },
+  );
+  return {
+    exitCode: exitCodes.refused,
+    summary: 'set up roles: refused by preflight, nothing was touched',
+    result: { outcome: 'refused', ...told },
+    error,
+  };
+}
