@@ -1,13 +1,13 @@
 import * as fs from 'node:fs';
 import * as v from 'valibot';
+import { parse } from 'yaml';
 import { type Given, type Parameter, usage } from './commands/context.ts';
 
 /**
  * Reads an answers file: YAML with the parameters' names as keys.
  * @throws CmsadmError usage, with every unknown key and every value that is no plain value
  */
-export async function readAnswers(file: string, parameters: readonly Parameter[]): Promise<Given> {
-  const { parse } = await import('yaml');
+export function readAnswers(file: string, parameters: readonly Parameter[]): Given {
   if (!fs.existsSync(file)) throw usage(`There is no answers file ${file}.`, 'Check the path.');
   let value: unknown;
   try {

@@ -143,7 +143,7 @@ function addOperation(program: Command, ha: Command, operation: Operation): void
   sub.action(async () => {
     const options: GlobalOptions & Record<string, unknown> = { ...program.opts(), ...withoutUndefined(sub.opts()) };
     const file = sub.getOptionValue('answers');
-    const fromFile = typeof file === 'string' ? await readAnswers(file, operation.parameters) : {};
+    const fromFile = typeof file === 'string' ? readAnswers(file, operation.parameters) : {};
     const given: Given = { ...fromFile, ...flagValues(sub, operation.parameters) };
     finish(await command(options, `config_HA ${operation.name}`, (context) => operation.run(context, given)));
   });
