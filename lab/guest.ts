@@ -94,6 +94,9 @@ export async function killGuest(name: ServerName, recorded: readonly ProcessId[]
   await end(recorded);
   await removeGroups(name);
   const cable = cableOf(name);
+  // The kernel keeps the network of a dead server while a connection there still has something unsent. It may also be
+  // taking the cable away at this very moment.
+  await run(['ip', 'link', 'delete', cable], { reject: false });
   await waitUntil(
     () => !linkExists(cable),
     10_000,
