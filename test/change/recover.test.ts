@@ -13,7 +13,7 @@ import { readAlarms } from '../../src/pair/alarms.ts';
 import { readFacts } from '../../src/pair/facts.ts';
 import { paths, readPair } from '../../src/pair/state.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
-import { pairMaker, type RehearsalPair } from '../rehearsal/pair.ts';
+import { type NewPair, pairMaker, type RehearsalPair } from '../rehearsal/pair.ts';
 import { changeOf, changeId as id, serverOf, type TestHost, testHost, textAt, tree } from './test-host.ts';
 
 const folder = tempFolder();
@@ -122,19 +122,18 @@ describe('without asking the other server', () => {
 });
 
 describe('a coordinator that has asked', () => {
-  let pattern: (name: string) => Promise<{ pair: RehearsalPair; one: Host; two: Host }>;
+  let newPair: NewPair;
+  let pattern: RehearsalPair;
   beforeAll(async () => {
-    const newPair = await pairMaker(folder);
-    pattern = async (name) => {
-      const pair = newPair(name);
-      await setUp(pair.context(pair.cms1), pair.answers);
-      return { pair, one: pair.context(pair.cms1).host, two: pair.context(pair.cms2).host };
-    };
+    newPair = await pairMaker(folder);
+    pattern = newPair('set-up');
+    await setUp(pattern.context(pattern.cms1), pattern.answers);
   });
 
   /** Both servers have reversed their roles, this one has asked; nobody has decided. */
   async function asked(name: string): Promise<{ pair: RehearsalPair; one: Host; two: Host; peer: Server; id: string }> {
-    const { pair, one, two } = await pattern(name);
+    const pair = newPair(name, pattern);
+    const [one, two] = [pair.context(pair.cms1).host, pair.context(pair.cms2).host];
     const { profile } = pair.context(pair.cms1);
     const about = [
       { address: '192.0.2.12', fqdn: 'cms2.example.com' },

@@ -1,7 +1,7 @@
 // A rehearsal pair for tests of commands: made once, copied for each test, and what stands in it as one hash.
 import { createHash } from 'node:crypto';
 import { cpSync, lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { CommandContext, CommandOutcome, Given } from '../../src/commands/context.ts';
 import { fingerprint } from '../../src/host/ssh-client.ts';
 import { parsePublicKey } from '../../src/pair/facts.ts';
@@ -61,15 +61,18 @@ export type RehearsalPair = {
   readonly logged: string[];
 };
 
+/** Makes a pair by this name: a new one, or a copy of `like` as it stands now. */
+export type NewPair = (name: string, like?: RehearsalPair) => RehearsalPair;
+
 /** Makes pairs quickly: one is built, the others are copies. */
-export async function pairMaker(folder: string): Promise<(name: string) => RehearsalPair> {
+export async function pairMaker(folder: string): Promise<NewPair> {
   const program = programFolder(join(folder, 'program'));
   const pattern = join(folder, 'pattern');
   await makePairFolder(pattern, program);
   writeFileSync(join(pattern, 'cms1/root/peer-password'), `${rehearsalLogin.password}\n`, { mode: 0o600 });
-  return (name) => {
+  return (name, like) => {
     const place = join(folder, name);
-    cpSync(pattern, place, { recursive: true });
+    cpSync(like ? dirname(like.cms1) : pattern, place, { recursive: true });
     const [cms1, cms2] = [join(place, 'cms1'), join(place, 'cms2')];
     const { report, lines } = collected();
     const logged: string[] = [];
