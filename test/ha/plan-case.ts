@@ -30,7 +30,7 @@ const answersSchema = v.strictObject({
 });
 
 /** Public halves of pair keys, the same in every case. */
-export const fixedKeys = {
+const fixedKeys = {
   local: { type: 'ssh-ed25519', base64: 'AAAAC3NzaC1lZDI1NTE5AAAAIL0pGHrR4DJvlgEbZuFdXgu82nc47jW81ENhqQFOOqrx' },
   peer: { type: 'ssh-ed25519', base64: 'AAAAC3NzaC1lZDI1NTE5AAAAIF9UGl2o1NXjfVsVpnSZ1JxL4i5OMaY0pPgHFV3iM1gi' },
 };
