@@ -154,7 +154,11 @@ export function readJournal(
       decision: readDecision(root, id),
     };
   } catch (cause) {
-    throw new CmsadmError('journal-damaged', `The journal of ${id} is damaged.`, { file: journalOf(id), cause });
+    throw new CmsadmError('journal-damaged', `The journal of ${id} is damaged.`, {
+      file: journalOf(id),
+      cause,
+      remedy: `Compare both servers by hand, then move ${journalOf(id)} away.`,
+    });
   }
 }
 

@@ -1,3 +1,4 @@
+import { CmsadmError } from '../errors.ts';
 import { makeKeyPair } from '../host/pair-key.ts';
 import { readFact, readText } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
@@ -116,7 +117,12 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
     },
     asked: async ({ id }) => note(host.root, id, 'asked', host.system.clock()),
     confirm: ({ id }) => confirm(host, id),
-    putBack: ({ id, by }) => putBack(host, id, by),
+    putBack: async ({ id, by }) => {
+      // A run puts back what it staged itself, never an earlier change of the same name.
+      if (by === 'operator' && !staged.has(id))
+        throw new CmsadmError('transaction-unknown', `${id} was not staged in this session.`);
+      return putBack(host, id, by);
+    },
     outcome: async ({ id }) =>
       transactions(host.root).includes(id) ? (readDecision(host.root, id) ?? 'undecided') : 'unknown',
     proveLogin: async ({ link }) => {

@@ -48,7 +48,7 @@ export function planSetup(facts: BothFacts, answers: SetupAnswers, inputs: Setup
       answers.self,
       { ...answers.peer, port: answers.peerPort },
       inputs.run.tag,
-      false,
+      { program: false, files: [] },
     ),
     peer: plannedLink(
       facts.peer,
@@ -56,7 +56,7 @@ export function planSetup(facts: BothFacts, answers: SetupAnswers, inputs: Setup
       answers.peer,
       { ...answers.self, port: answers.selfPort },
       inputs.run.tag,
-      inputs.bringsProgram,
+      { program: inputs.bringsProgram, files: inputs.settings ? absentSettings(facts.peer) : [] },
     ),
   };
   const local: Side = {
@@ -197,19 +197,26 @@ function plannedPair(facts: BothFacts, answers: SetupAnswers, profile: Profile):
   return { epoch: unchanged ? saved.epoch : Math.max(facts.local.epoch, facts.peer.epoch) + 1, ...wanted };
 }
 
+// What the link brings is taken away by disable; what the administrator had stays.
+const absentSettings = (facts: Facts): string[] =>
+  facts.files.flatMap(({ row, fact }) =>
+    (row.kind === 'settings' || row.kind === 'profile') && fact.state === 'absent' ? [row.path] : [],
+  );
+
 function plannedLink(
   facts: Facts,
   otherFacts: Facts,
   self: Server,
   other: Server & { port: number },
   tag: string,
-  brings: boolean,
+  brings: { readonly program: boolean; readonly files: readonly string[] },
 ): Link {
   const { address, fqdn, hostname, port } = other;
   return {
     self: { address: self.address, fqdn: self.fqdn, hostname: self.hostname },
     peer: { address, fqdn, hostname, port, hostKeys: fingerprintOrder(otherFacts.hostKeys) },
     tag: facts.link?.tag ?? tag,
-    broughtProgram: facts.link?.broughtProgram ?? brings,
+    broughtProgram: facts.link?.broughtProgram ?? brings.program,
+    broughtFiles: facts.link?.broughtFiles ?? [...brings.files],
   };
 }

@@ -85,8 +85,7 @@ export function planDisable(facts: Facts, server: string, link: Link, profile: P
   const files = facts.files
     .filter(({ row }) => !lastToGo.includes(row.path))
     .flatMap((file): FileChange[] => {
-      const brought = link.broughtProgram && (file.row.kind === 'settings' || file.row.kind === 'profile');
-      const text = brought ? undefined : undoneText(file);
+      const text = link.broughtFiles.includes(file.row.path) ? undefined : undoneText(file);
       // A file that held nothing but our lines was ours.
       const change = fileChange(file, text === '' ? undefined : text);
       return change && !(file.fact.state === 'file' && file.fact.content === text) ? [change] : [];

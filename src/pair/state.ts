@@ -36,6 +36,8 @@ const linkSchema = v.strictObject({
   tag: v.string(),
   /** True where the link brought the program; disable then takes it away. */
   broughtProgram: v.boolean(),
+  /** Settings files that the link brought; disable takes them away again. */
+  broughtFiles: v.array(v.string()),
 });
 /** What a server knows of the other one, from the link until disable. */
 export type Link = v.InferOutput<typeof linkSchema>;

@@ -51,7 +51,13 @@ function server(folder: string, self: typeof cms1, peer: typeof cms1): Host {
     programRoot: folder,
   };
   fs.mkdirSync(join(folder, 'admin'), { recursive: true });
-  const link = { self, peer: { ...peer, port: 22, hostKeys: [] }, tag: 'zdt_1_1700000000', broughtProgram: false };
+  const link = {
+    self,
+    peer: { ...peer, port: 22, hostKeys: [] },
+    tag: 'zdt_1_1700000000',
+    broughtProgram: false,
+    broughtFiles: [],
+  };
   writeState(host.root, paths.link, printLink(link));
   return host;
 }

@@ -13,7 +13,13 @@ import { changeOf, changeId as id, serverOf, type TestHost, tag, testHost, textA
 const folder = tempFolder();
 const newTexts = { '/etc/hosts': 'new\n', '/root/.rhosts': null, '/root/.bash_profile': 'made\n' };
 const server = { address: '192.0.2.11', fqdn: 'cms1.example.com', hostname: 'cms1' };
-const link: Link = { self: server, peer: { ...server, port: 22, hostKeys: [] }, tag, broughtProgram: false };
+const link: Link = {
+  self: server,
+  peer: { ...server, port: 22, hostKeys: [] },
+  tag,
+  broughtProgram: false,
+  broughtFiles: [],
+};
 const links = { local: link, peer: link };
 
 type Verb = 'stage' | 'arm' | 'commit' | 'asked' | 'confirm' | 'putBack' | 'proveLogin';

@@ -238,7 +238,7 @@ export const badInputs: readonly BadInput[] = [
       const peer = { address: '192.0.2.33', fqdn: 'cms9.example.com', hostname: 'cms9', port: 22 };
       const self = { address: '192.0.2.12', fqdn: 'cms2.example.com', hostname: 'cms2' };
       const link = { self, peer: { ...peer, hostKeys: [{ type, base64 }] }, tag: 'zdt_1_1700000000' };
-      put(join(cms2, 'var/lib/cmsadm/link.json'), JSON.stringify({ ...link, broughtProgram: false }));
+      put(join(cms2, 'var/lib/cmsadm/link.json'), JSON.stringify({ ...link, broughtProgram: false, broughtFiles: [] }));
     },
     code: 'third-server',
     says: ['cms2.example.com is linked with cms9.example.com'],
