@@ -56,7 +56,7 @@ export function planSetup(facts: BothFacts, answers: SetupAnswers, inputs: Setup
       answers.peer,
       { ...answers.self, port: answers.selfPort },
       inputs.run.tag,
-      { program: inputs.bringsProgram, files: inputs.settings ? absentSettings(facts.peer) : [] },
+      { program: inputs.bringsProgram, files: broughtSettings(facts.peer, inputs.settings) },
     ),
   };
   const local: Side = {
@@ -198,10 +198,11 @@ function plannedPair(facts: BothFacts, answers: SetupAnswers, profile: Profile):
 }
 
 // What the link brings is taken away by disable; what the administrator had stays.
-const absentSettings = (facts: Facts): string[] =>
-  facts.files.flatMap(({ row, fact }) =>
-    (row.kind === 'settings' || row.kind === 'profile') && fact.state === 'absent' ? [row.path] : [],
-  );
+const broughtSettings = (facts: Facts, settings: SetupInputs['settings']): string[] =>
+  facts.files.flatMap(({ row, fact }) => {
+    const text = row.kind === 'settings' ? settings?.settings : row.kind === 'profile' ? settings?.profile : undefined;
+    return text !== undefined && fact.state === 'absent' ? [row.path] : [];
+  });
 
 function plannedLink(
   facts: Facts,
