@@ -26,6 +26,9 @@ const response = v.object({ id: v.number(), result: v.optional(v.unknown()), err
 const messageLine = (message: unknown): string =>
   `${JSON.stringify(message).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')}\n`;
 
+/** The calling end is heard at least this often, and given up after this long without a word (milliseconds). */
+const usualSilence = { ping: 5_000, most: 30_000 };
+
 type Verb = (args: never) => Promise<unknown>;
 const isVerb = (value: unknown): value is (args: unknown) => Promise<unknown> => typeof value === 'function';
 
@@ -44,20 +47,30 @@ function failureOf(error: unknown): v.InferOutput<typeof failure> {
 }
 
 /**
- * Serves fixed verbs as JSON lines, one request at a time, until the other end closes.
- * @param server its FQDN, which every error carries back
+ * Serves fixed verbs as JSON lines, one request at a time, until the other end closes or falls silent: the connection to
+ * a server that lost its power stays open for hours.
+ * @param most milliseconds without a word after which the other end counts as gone
  */
 export async function serveSession(
   input: Readable,
   output: Writable,
   verbs: Readonly<Record<string, Verb>>,
   version: string,
+  most = usualSilence.most,
 ): Promise<void> {
   const say = (message: unknown): void => void output.write(messageLine(message));
   output.on('error', () => input.destroy()); // the other end is gone; the loop below ends
   say({ cmsadm: 'peer', protocol: PROTOCOL, version });
-  for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-    if (line.trim() === '') continue;
+  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  const giveUp = (): NodeJS.Timeout => setTimeout(() => lines.close(), most);
+  let silence = giveUp();
+  for await (const line of lines) {
+    // What comes while a verb is at work waits unread; that is no silence.
+    clearTimeout(silence);
+    if (line.trim() === '') {
+      silence = giveUp();
+      continue;
+    }
     const asked = v.parse(request, JSON.parse(line));
     const verb = Object.hasOwn(verbs, asked.verb) ? verbs[asked.verb] : undefined;
     try {
@@ -66,7 +79,9 @@ export async function serveSession(
     } catch (error) {
       say({ id: asked.id, error: failureOf(error) });
     }
+    silence = giveUp();
   }
+  clearTimeout(silence);
 }
 
 /** The calling end of a session. */
@@ -96,6 +111,7 @@ export async function openSession(
   let greet: ((value: Greeting) => void) | undefined;
   let lost: (() => void) | undefined;
   let gone = false;
+  let pings: NodeJS.Timeout | undefined;
   let next = 1;
 
   const closed = new Promise<void>((resolve) => {
@@ -125,6 +141,7 @@ export async function openSession(
   });
   lines.on('close', () => {
     gone = true;
+    clearInterval(pings);
     for (const { reject } of waiting.values()) reject(sessionLost());
     waiting.clear();
     lost?.();
@@ -158,17 +175,23 @@ export async function openSession(
       remedy: 'Install the same version of cmsadm on both servers.',
     });
   }
+  const call = (verb: string, args?: unknown): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      if (gone) return reject(sessionLost());
+      const id = next++;
+      waiting.set(id, { resolve, reject });
+      output.write(messageLine({ id, verb, args }));
+    });
+  // Only a sign of life: that the session is lost, the calls tell.
+  if (!gone) pings = setInterval(() => void call('ping').catch(() => undefined), usualSilence.ping).unref();
   return {
     greeting: first,
     closed,
-    close: end,
-    call: (verb, args) =>
-      new Promise((resolve, reject) => {
-        if (gone) return reject(sessionLost());
-        const id = next++;
-        waiting.set(id, { resolve, reject });
-        output.write(messageLine({ id, verb, args }));
-      }),
+    close: () => {
+      clearInterval(pings);
+      end();
+    },
+    call,
   };
 }
 

@@ -151,3 +151,17 @@ test('answers that nobody asked for are ignored', async () => {
   toUs.write('{"id":77,"result":"?"}\nnoise\n{"id":"x"}\n');
   expect(await one.call('one')).toBe(1);
 });
+
+test('an end that says nothing for too long counts as gone; what it was saying before is done', async () => {
+  const [toPeer, toUs] = [new PassThrough(), new PassThrough()];
+  const done: string[] = [];
+  const slow = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    done.push('slow');
+  };
+  const served = serveSession(toPeer, toUs, { slow }, '1.2.3', 50).then(() => 'ended');
+  toPeer.write('{"id":1,"verb":"slow"}\n');
+  expect(await served).toBe('ended');
+  // Longer than the silence: time at work is no silence.
+  expect(done).toEqual(['slow']);
+});
