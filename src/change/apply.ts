@@ -27,7 +27,9 @@ export type PutBack = {
 export async function commit(host: Host, change: Change): Promise<void> {
   const id = transactionId(change.tag, change.step);
   const watched = change.sshWatch && host.system.real ? await watchSshd(host, change.sshWatch) : undefined;
-  note(host.root, id, 'committing', host.system.clock());
+  const touched = await host.system.units([...change.services.reload, ...change.services.restart]);
+  const running = Object.keys(touched).filter((unit) => touched[unit]?.active);
+  note(host.root, id, 'committing', host.system.clock(), { running });
   if (change.epoch !== null) raiseEpoch(host.root, change.epoch);
   await retire(host, change.services.stop);
   for (const file of change.files) {
@@ -118,7 +120,7 @@ const hardLinkOnce = (host: Host, from: string, to: string): void => {
  * @throws CmsadmError confirmed-already, put-back-incomplete
  */
 export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'itself'): Promise<PutBack> {
-  const { manifest, states } = readJournal(host.root, id);
+  const { manifest, states, running } = readJournal(host.root, id);
   if (decide(host.root, id, 'put-back') === 'confirmed')
     throw new CmsadmError('confirmed-already', `${id} is confirmed on this server; restore its tag instead.`, {
       remedy: 'cmsadm config_HA restore',
@@ -138,7 +140,7 @@ export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'i
     }
   }
   for (const folder of [...manifest.madeFolders].reverse()) removeEmptyFolder(host.root, folder);
-  const leftToDo = live ? await servicesBack(host, manifest, by, problems) : [];
+  const leftToDo = live ? await servicesBack(host, manifest, running, by, problems) : [];
   await disarm(host, id);
   if (problems.length > 0)
     throw new CmsadmError('put-back-incomplete', `Not everything of ${id} could be put back.`, {
@@ -184,6 +186,7 @@ async function attempt(problems: string[], work: () => Promise<void>): Promise<v
 async function servicesBack(
   host: Host,
   manifest: Manifest,
+  running: readonly string[],
   by: 'operator' | 'itself',
   problems: string[],
 ): Promise<string[]> {
@@ -191,7 +194,15 @@ async function servicesBack(
   const mayRestart = services.restart.filter((unit) => by === 'operator' || !services.affecting.includes(unit));
   await attempt(problems, () => host.system.reloadUnitFiles());
   await attempt(problems, () => host.system.control('try-reload-or-restart', services.reload));
-  await attempt(problems, () => host.system.control('try-restart', mayRestart));
+  // A unit that failed on the new configuration, and those that went down with it, would not be tried again.
+  const again = by === 'operator' ? mayRestart.filter((unit) => running.includes(unit)) : [];
+  await attempt(problems, () => host.system.control('restart', again));
+  await attempt(problems, () =>
+    host.system.control(
+      'try-restart',
+      mayRestart.filter((unit) => !again.includes(unit)),
+    ),
+  );
   await attempt(problems, () => host.system.control('enable', services.stop));
   await attempt(problems, () => host.system.control('start', services.stop));
   return services.restart.filter((unit) => !mayRestart.includes(unit));

@@ -120,13 +120,20 @@ export function beginJournal(root: Root, manifest: Manifest): TransactionId {
   return id;
 }
 
+/** What a state may tell besides its time: the units that ran before the change was made. */
+export type StateFacts = { readonly running?: readonly string[] };
+const stateFactsSchema = v.object({ running: v.optional(v.array(v.string()), []) });
+
 /** Appends a state; durable when it returns. */
-export function note(root: Root, id: TransactionId, state: State, now: number): void {
+export function note(root: Root, id: TransactionId, state: State, now: number, more: StateFacts = {}): void {
   // A crash may have torn the last line; the new one must not hang on it.
   const torn = !readText(root, journalOf(id))?.endsWith('\n');
   const handle = fs.openSync(at(root, journalOf(id)), fs.constants.O_APPEND | fs.constants.O_WRONLY);
   try {
-    fs.writeFileSync(handle, `${torn ? '\n' : ''}${JSON.stringify({ state, at: new Date(now).toISOString() })}\n`);
+    fs.writeFileSync(
+      handle,
+      `${torn ? '\n' : ''}${JSON.stringify({ state, at: new Date(now).toISOString(), ...more })}\n`,
+    );
     fs.fsyncSync(handle);
   } finally {
     fs.closeSync(handle);
@@ -137,7 +144,7 @@ export function note(root: Root, id: TransactionId, state: State, now: number): 
 export function readJournal(
   root: Root,
   id: TransactionId,
-): { manifest: Manifest; states: State[]; decision: Decision | undefined } {
+): { manifest: Manifest; states: State[]; running: string[]; decision: Decision | undefined } {
   const text = readText(root, journalOf(id));
   if (text === undefined)
     throw new CmsadmError('transaction-unknown', `There is no journal of ${id}.`, {
@@ -150,6 +157,11 @@ export function readJournal(
       // A torn last line is a state that was never reached.
       states: rest.flatMap((line) =>
         states.filter((state) => line.startsWith(`{"state":"${state}"`) && line.endsWith('}')),
+      ),
+      running: rest.flatMap((line) =>
+        line.startsWith('{"state":"committing"') && line.endsWith('}')
+          ? v.parse(stateFactsSchema, JSON.parse(line)).running
+          : [],
       ),
       decision: readDecision(root, id),
     };

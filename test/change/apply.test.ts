@@ -146,7 +146,7 @@ describe('put back', () => {
       'disable agent.service',
       'stop agent.service',
       'daemon-reload',
-      'try-restart cms.service',
+      'restart cms.service',
       'disarm',
     ]);
   });

@@ -86,7 +86,7 @@ describe('without asking the other server', () => {
   test('by an operator: the service is restarted, and no alarm is raised', async () => {
     await reach('peer', 'committed');
     await recover(host, undefined, 'operator');
-    expect(host.did).toContain('try-restart cms.service');
+    expect(host.did).toContain('restart cms.service');
     expect(readAlarms(host.root)).toEqual([]);
   });
 
