@@ -84,7 +84,11 @@ export async function settleAnswers(
       if (!(error instanceof CmsadmError) || error.exitCode === exitCodes.interrupted || error.code === 'input-ended')
         throw error;
       wrong.push(
-        [`--${parameter.name}: ${error.message}`, ...error.details, error.remedy ?? '']
+        [
+          `--${parameter.name}${error.file === undefined ? '' : ` ${value}`}: ${error.message}`,
+          ...error.details,
+          error.remedy ?? '',
+        ]
           .filter((part) => part !== '')
           .join(' '),
       );

@@ -198,6 +198,12 @@ export const realSystem = (): System => ({
   connect,
   bootId: () => readOr('/proc/sys/kernel/random/boot_id', 'unknown').trim(),
   processStart,
-  runInstaller: async (folder, options) =>
-    void (await runOrFail(['sh', `${folder}/install`, ...options], { timeout: 120_000 })),
+  runInstaller: async (folder, options) => {
+    const outcome = await run(['sh', `${folder}/install`, ...options], { timeout: 120_000 });
+    if (outcome.exitCode === 0) return;
+    throw new CmsadmError('install-failed', 'The program could not be installed or removed.', {
+      details: lastLines(outcome.stderr || outcome.stdout),
+      remedy: 'Put right what these lines name (free space, permissions), then run the command again.',
+    });
+  },
 });
