@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { exec } from '../../lab/lab.ts';
 import { pair, type Server, sh } from './kit.ts';
 
-/** What stands on a server: path → type, mode, owner, link target, SHA-256; unit → process and start time. */
+/** What stands on a server: path → type, mode, owner, link target, SHA-256 (of a large file size and time); unit → process, start. */
 export type Standing = ReadonlyMap<string, string>;
 
 /** All that set up could touch. */
@@ -31,7 +31,8 @@ export async function filesOf(server: Server, places: readonly string[]): Promis
     for place; do shift; if [ -e "$place" ] || [ -L "$place" ]; then set -- "$@" "$place"; fi; done
     [ $# -gt 0 ] || exit 0
     find "$@" -xdev -printf '%p\\t%y %m %U:%G %l\\n'
-    find "$@" -xdev -type f -exec sha256sum {} + | sed 's/^\\([0-9a-f]*\\)  \\(.*\\)$/\\2\\t\\1/'`;
+    find "$@" -xdev -type f -size +5M -printf '%p\\t%s %T@\\n'
+    find "$@" -xdev -type f ! -size +5M -exec sha256sum {} + | sed 's/^\\([0-9a-f]*\\)  \\(.*\\)$/\\2\\t\\1/'`;
   const { stdout } = await exec(server, ['sh', '-c', script, 'sh', ...places]);
   const found = new Map<string, string>();
   for (const line of stdout.split('\n').filter((one) => one !== '')) {
