@@ -39,13 +39,13 @@ export async function commit(host: Host, change: Change): Promise<void> {
     syncFolder(host.root, dirname(file.path));
   }
   if (watched) await assertSshd(host, change, watched);
-  await workServices(
-    host,
-    change.services,
-    change.files.some((file) => file.kind === 'unit'),
-  );
+  await workServices(host, change.services, mustBeReread(change));
   note(host.root, id, 'committed', host.system.clock());
 }
+
+// A unit file that systemd has never read, and that nothing starts now, is read by the boot it is for.
+const mustBeReread = ({ files, services }: Change): boolean =>
+  files.some(({ kind, before }) => kind === 'unit' && (before !== null || services.start.length > 0));
 
 // While its unit file is still there: systemd disables nothing that it can't read.
 async function retire(host: Host, units: readonly string[]): Promise<void> {

@@ -107,8 +107,13 @@ async function proveLogins(
   report: Report,
 ): Promise<void> {
   await during(report, 'Proving a fresh login in both directions', async () => {
-    await sides.local.server.proveLogin({ link: links.local });
-    await sides.peer.server.proveLogin({ link: links.peer });
+    // Both are waited for: nothing is put back while a proof is still on its way.
+    const [there, back] = await Promise.allSettled([
+      sides.local.server.proveLogin({ link: links.local }),
+      sides.peer.server.proveLogin({ link: links.peer }),
+    ]);
+    if (there.status === 'rejected') throw there.reason;
+    if (back.status === 'rejected') throw back.reason;
   });
 }
 

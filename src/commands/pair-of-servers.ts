@@ -28,7 +28,7 @@ export async function ownStanding(context: CommandContext): Promise<OwnStanding>
     });
   const pair = readPair(context.host.root);
   const role = pair ? roleOf(pair, link.self.address) : undefined;
-  return { local: await localContextServer(context), link, pair, role, other: link.peer };
+  return { local: localContextServer(context), link, pair, role, other: link.peer };
 }
 
 /** Facts of both servers over an open session. */

@@ -11,6 +11,7 @@ import { CmsadmError } from '../errors.ts';
 import { readText } from '../host/root.ts';
 import { serveSession } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
+import { familyOf } from '../pair/facts.ts';
 import { paths } from '../pair/state.ts';
 import { type Profile, profileSchema } from '../profile/schema.ts';
 
@@ -39,8 +40,7 @@ export async function servePeer(
   input: Readable,
   output: Writable,
 ): Promise<void> {
-  const { osFamily } = await host.system.identity();
-  const family = osFamily === 'other' ? 'debian' : osFamily;
+  const family = familyOf(host);
   const known = {
     carriedIn: origin.carriedIn,
     ...(origin.seenFrom === undefined ? {} : { seenFrom: origin.seenFrom }),

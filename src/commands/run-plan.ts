@@ -6,7 +6,7 @@ import type { Run } from '../ha/answers.ts';
 import { fingerprintOrder } from '../ha/order.ts';
 import type { Review } from '../ha/review.ts';
 import { fingerprint } from '../host/ssh-client.ts';
-import type { Facts } from '../pair/facts.ts';
+import { type Facts, familyOf } from '../pair/facts.ts';
 import { makeTag, tagOf } from '../pair/tag.ts';
 import type { ServerResult } from '../report.ts';
 import type { CommandContext } from './context.ts';
@@ -68,15 +68,8 @@ export const resultOf = (
 });
 
 /** The local server's verbs; needs the family first. */
-export async function localContextServer(context: CommandContext): Promise<Server> {
-  const { osFamily } = await context.host.system.identity();
-  return localServer({
-    host: context.host,
-    profile: context.profile,
-    family: osFamily === 'other' ? 'debian' : osFamily,
-    carriedIn: undefined,
-  });
-}
+export const localContextServer = ({ host, profile }: CommandContext): Server =>
+  localServer({ host, profile, family: familyOf(host), carriedIn: undefined });
 
 export const notPrimary = (what: string, primary: string): CmsadmError =>
   new CmsadmError('not-primary', `This server is the secondary; only the primary may ${what}.`, {

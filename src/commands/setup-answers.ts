@@ -2,7 +2,7 @@ import { CmsadmError } from '../errors.ts';
 import { type BothFacts, hostnameOf, type SetupAnswers } from '../ha/answers.ts';
 import { ownFqdn } from '../ha/own-name.ts';
 import { readText } from '../host/root.ts';
-import { readFacts } from '../pair/facts.ts';
+import { readLink, readPair } from '../pair/state.ts';
 import { checkAddress, checkFqdn } from './checks.ts';
 import { missingForContact } from './contact.ts';
 import { type CommandContext, type Given, settleAnswers } from './context.ts';
@@ -10,31 +10,33 @@ import { overrideParameters, setupParameters } from './parameters.ts';
 import { notPrimary } from './run-plan.ts';
 import { type Opened, setupSlots } from './setup-questions.ts';
 
+/** The answers before the SSH ports are known, which the two servers tell themselves. */
+export type Asked = Omit<SetupAnswers, 'selfPort' | 'peerPort'>;
+
 /** Asks the five questions and settles what this server is called. @throws CmsadmError not-primary, no-route, no-fqdn, usage */
-export async function askAnswers(context: CommandContext, given: Given, opened: Opened): Promise<SetupAnswers> {
+export async function askAnswers(context: CommandContext, given: Given, opened: Opened): Promise<Asked> {
   const { host, profile } = context;
-  const facts = await readFacts(host, profile, { address: '192.0.2.1', fqdn: '' });
-  const saved = facts.pair;
-  if (saved && facts.link && saved.primary.address !== facts.link.self.address)
+  const [saved, link] = [readPair(host.root), readLink(host.root)];
+  if (saved && link && saved.primary.address !== link.self.address)
     throw notPrimary('set up the roles', saved.primary.fqdn);
+  const [{ hostname }, addresses, source] = await Promise.all([
+    host.system.identity(),
+    host.system.addresses(),
+    host.system.routeSource('192.0.2.1'),
+  ]);
   const hosts = readText(host.root, '/etc/hosts') ?? '';
-  const own = {
-    addresses: facts.addresses.map(({ address }) => address),
-    fqdn: ownFqdn(hosts, facts.routeSource, facts.identity.hostname),
-  };
+  const own = { addresses: addresses.map(({ address }) => address), fqdn: ownFqdn(hosts, source, hostname) };
   const settled = await settleAnswers(
     setupSlots(profile, host.root, saved, own, new Date(host.system.clock()), opened),
     given,
     context,
-    facts.link || context.ask ? [] : missingForContact(host.root, given),
+    link || context.ask ? [] : missingForContact(host.root, given),
   );
   const secondary = settled[setupParameters.secondaryIp.name] ?? '';
   const peerFqdn = settled[setupParameters.secondaryFqdn.name] ?? '';
   const givenIp = given[overrideParameters.primaryIp.name];
   const selfIp =
-    givenIp === undefined
-      ? (facts.link?.self.address ?? (await host.system.routeSource(secondary)))
-      : checkAddress(givenIp);
+    givenIp === undefined ? (link?.self.address ?? (await host.system.routeSource(secondary))) : checkAddress(givenIp);
   if (selfIp === undefined)
     throw new CmsadmError('no-route', `This server has no route to ${secondary}.`, {
       server: secondary,
@@ -42,9 +44,7 @@ export async function askAnswers(context: CommandContext, given: Given, opened: 
     });
   const givenFqdn = given[overrideParameters.primaryFqdn.name];
   const selfFqdn =
-    givenFqdn === undefined
-      ? (facts.link?.self.fqdn ?? ownFqdn(hosts, selfIp, facts.identity.hostname))
-      : checkFqdn(givenFqdn);
+    givenFqdn === undefined ? (link?.self.fqdn ?? ownFqdn(hosts, selfIp, hostname)) : checkFqdn(givenFqdn);
   if (selfFqdn === undefined)
     throw new CmsadmError('no-fqdn', 'This server’s /etc/hosts tells no FQDN for it.', {
       file: '/etc/hosts',
@@ -54,9 +54,7 @@ export async function askAnswers(context: CommandContext, given: Given, opened: 
   return {
     ntpServer: ntp === '' ? null : ntp,
     self: { address: selfIp, fqdn: selfFqdn, hostname: hostnameOf(selfFqdn) },
-    selfPort: facts.sshPort,
     peer: { address: secondary, fqdn: peerFqdn, hostname: hostnameOf(peerFqdn) },
-    peerPort: facts.link?.peer.port ?? 22,
     rhosts: given[overrideParameters.noRhosts.name] === undefined && profile.rhostsUser !== undefined,
     licencePackage: settled[setupParameters.licencePackage.name] ?? '',
     haPackage: settled[setupParameters.haPackage.name] ?? '',

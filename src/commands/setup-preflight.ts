@@ -4,6 +4,7 @@ import type { BothFacts, SetupAnswers } from '../ha/answers.ts';
 import type { Check, Finding } from '../ha/preflight.ts';
 import type { Peer } from './contact.ts';
 import type { CommandContext, CommandOutcome } from './context.ts';
+import type { Asked } from './setup-answers.ts';
 import type { Opened } from './setup-questions.ts';
 
 /** Facts of both, and how far the peer's clock is ahead: its reading against the middle of our waiting. */
@@ -11,7 +12,7 @@ export async function bothFacts(
   context: CommandContext,
   local: ServerVerbs,
   peer: Peer,
-  answers: SetupAnswers,
+  answers: Asked,
 ): Promise<{ facts: BothFacts; clockOffset: number }> {
   const asked = context.host.system.clock();
   let answered = asked;
@@ -83,7 +84,6 @@ export async function findings(
     return { id: 'busy', server: name, ok: 'Nobody else is changing this pair.' };
   };
   const named = facts.peer.identity.hostname.toLowerCase().split('.')[0] === answers.peer.hostname;
-  const { package: haPackage } = opened;
   return [
     named
       ? {
@@ -98,28 +98,39 @@ export async function findings(
           problem: `The server at ${answers.peer.address} calls itself ${facts.peer.identity.hostname}, not ${answers.peer.hostname}.`,
           remedy: 'Correct the address or the FQDN.',
         },
-    packageFinding(opened, facts, answers),
-    {
-      id: 'ha-package',
-      server: answers.self.fqdn,
-      ok: `HA package ${haPackage?.version} is whole, signed by ${haPackage?.signer}.`,
-    },
+    ...packageFindings(opened, facts, answers),
     { id: 'licence', server: answers.self.fqdn, ok: opened.licence ?? '' },
     ...(await Promise.all([standing(answers.self.fqdn, local), standing(answers.peer.fqdn, peer.server)])),
   ];
 }
 
 // The program that plans and the program that is carried to the peer must be the same.
-function packageFinding({ package: haPackage }: Opened, facts: BothFacts, answers: SetupAnswers): Finding {
-  const same = { id: 'program', server: answers.self.fqdn };
-  return facts.local.programDigest === haPackage?.digest
-    ? { ...same, ok: `This server runs the program of that package.` }
-    : {
-        ...same,
-        ok: undefined,
-        problem: `This server does not run the program of HA package ${haPackage?.version}.`,
-        remedy: 'Install that package here first: unzip it and run ./install. Or give the package that is installed.',
-      };
+function packageFindings({ package: haPackage }: Opened, facts: BothFacts, answers: SetupAnswers): Finding[] {
+  if (!haPackage) throw new Error('the HA package was not opened');
+  const { version, signer, digest } = haPackage;
+  const server = answers.self.fqdn;
+  const [here, there] = [facts.local.programDigest === digest, facts.peer.programDigest === digest];
+  // Its 50 MB are hashed where they are for use; the signed manifest tells what is installed.
+  if (!here || !there) haPackage.verify();
+  return [
+    here
+      ? { id: 'program', server, ok: `This server runs the program of that package.` }
+      : {
+          id: 'program',
+          server,
+          ok: undefined,
+          problem: `This server does not run the program of HA package ${version}.`,
+          remedy: 'Install that package here first: unzip it and run ./install. Or give the package that is installed.',
+        },
+    {
+      id: 'ha-package',
+      server,
+      ok:
+        here && there
+          ? `HA package ${version} is signed by ${signer}; both servers run it already.`
+          : `HA package ${version} is whole, signed by ${signer}.`,
+    },
+  ];
 }
 
 /** The outcome of a preflight with failures: every check for a program, the failures for a person. */

@@ -10,7 +10,7 @@ import { type Review, reviewServer } from '../ha/review.ts';
 import { planSetup, type SetupInputs, type SetupPlan } from '../ha/setup.ts';
 import { readText } from '../host/root.ts';
 import { fileOf } from '../pair/facts.ts';
-import { paths } from '../pair/state.ts';
+import { paths, readLink } from '../pair/state.ts';
 import { during } from '../report.ts';
 import { linkedPeer, type Peer, reachPeer } from './contact.ts';
 import {
@@ -24,7 +24,7 @@ import {
 } from './context.ts';
 import { overrideParameters } from './parameters.ts';
 import { localContextServer, lockPlace, resultOf, reviewFacts, runOf } from './run-plan.ts';
-import { askAnswers, withTimeZones } from './setup-answers.ts';
+import { type Asked, askAnswers, withTimeZones } from './setup-answers.ts';
 import { bothFacts, findings, refusedByPreflight, refuseOtherPairs } from './setup-preflight.ts';
 import type { Opened } from './setup-questions.ts';
 
@@ -50,12 +50,11 @@ export async function setUp(context: CommandContext, given: Given): Promise<Comm
     );
   requireSomebody(context);
   const opened: Opened = { package: undefined, licence: undefined };
-  const local = await localContextServer(context);
+  const local = localContextServer(context);
   const answers = await askAnswers(context, given, opened);
   const haPackage = opened.package;
   if (!haPackage) throw new Error('the HA package was not opened');
-  const ownLink = (await local.facts({ address: answers.peer.address, fqdn: answers.peer.fqdn })).link;
-  const peer = await reachPeer(context, given, answers.peer, ownLink, haPackage);
+  const peer = await reachPeer(context, given, answers.peer, readLink(context.host.root), haPackage);
   try {
     return await withPeer(context, given, opened, local, peer, answers);
   } finally {
@@ -69,16 +68,15 @@ async function withPeer(
   opened: Opened,
   local: ServerVerbs,
   peer: Peer,
-  first: SetupAnswers,
+  asked: Asked,
 ): Promise<CommandOutcome> {
   const { report, profile } = context;
   if (!peer.linked) await offerSettings(context, peer);
-  let answers = first;
   const { facts, clockOffset } = await during(report, 'Reading the facts of both servers', () =>
-    bothFacts(context, local, peer, answers),
+    bothFacts(context, local, peer, asked),
   );
-  answers = await withTimeZones(context, given, facts, {
-    ...answers,
+  const answers = await withTimeZones(context, given, facts, {
+    ...asked,
     peerPort: peer.port,
     selfPort: facts.local.sshPort,
   });
@@ -204,15 +202,28 @@ async function makeLink(context: CommandContext, prepared: Prepared): Promise<Pr
     lockPlace(answers.peer.fqdn, peer.server, facts.peer),
   ];
   const claim = { operation: 'set up roles: link', operator: context.operator, startedOn: answers.self.fqdn };
-  const links = await withLocks(places, claim, async () => {
-    const keys = { local: await local.key(), peer: await peer.server.key() };
-    const plan = planSetup(facts, answers, { ...inputs, keys });
-    await during(context.report, `Installing the program on ${answers.peer.fqdn}`, () => peer.server.installProgram());
-    await runLink(sidesOf(prepared, plan.link), plan.links, context.report, context.stop);
-    return plan.links;
-  });
+  // The session that proves the login goes on as the one over which the change is made.
+  const proven: Peer[] = [];
+  const proving: ServerVerbs = {
+    ...local,
+    proveLogin: async ({ link }) => void proven.push(await linkedPeer(context, link)),
+  };
+  try {
+    await withLocks(places, claim, async () => {
+      const keys = { local: await local.key(), peer: await peer.server.key() };
+      const plan = planSetup(facts, answers, { ...inputs, keys });
+      await during(context.report, `Installing the program on ${answers.peer.fqdn}`, () =>
+        peer.server.installProgram(),
+      );
+      await runLink(sidesOf({ ...prepared, local: proving }, plan.link), plan.links, context.report, context.stop);
+    });
+  } catch (error) {
+    for (const { session } of proven) session.close();
+    throw error;
+  }
   peer.session.close();
-  const again = await linkedPeer(context, links.local);
+  const [again] = proven;
+  if (!again) throw new Error('the link was confirmed without a login');
   const { facts: now } = await bothFacts(context, local, again, answers);
   const keys = { local: now.local.pairKey, peer: now.peer.pairKey };
   return {

@@ -12,7 +12,7 @@ import { localContextServer } from './run-plan.ts';
 /** Show the pair as each of the two servers sees it. */
 export async function show(context: CommandContext): Promise<CommandOutcome> {
   const link = readLink(context.host.root);
-  const local = await localContextServer(context);
+  const local = localContextServer(context);
   const views: PairView[] = [];
   const self = link?.self ?? { address: '', fqdn: (await context.host.system.identity()).hostname, hostname: '' };
   views.push(await viewOf(local, self, link?.peer ?? { address: '192.0.2.1', fqdn: '' }));

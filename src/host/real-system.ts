@@ -41,17 +41,33 @@ function timeZone(): string {
   return ['UTC', 'Etc/UTC', 'Etc/UCT', 'Etc/Zulu', 'UCT', 'Zulu'].includes(zone) ? 'UTC' : zone;
 }
 
+const osRelease = (): Pick<Identity, 'osName' | 'osVersion' | 'osFamily'> =>
+  parseOsRelease(readOr('/etc/os-release', ''));
+
+type Links = ReturnType<typeof parseAddresses>;
+let askedForLinks: Promise<Links> | undefined;
+
+/** One answer of ip(8) serves everybody who asks while it is on its way. */
+function links(): Promise<Links> {
+  askedForLinks ??= run(['ip', '-j', '-d', 'addr'])
+    .then(({ stdout }) => parseAddresses(stdout))
+    .finally(() => {
+      askedForLinks = undefined;
+    });
+  return askedForLinks;
+}
+
 async function identity(): Promise<Identity> {
-  const links = parseAddresses((await run(['ip', '-j', '-d', 'addr'])).stdout);
+  const { ethernetPorts } = await links();
   return {
     hostname: os.hostname(),
-    ...parseOsRelease(readOr('/etc/os-release', '')),
+    ...osRelease(),
     arch: os.machine(),
     root: process.getuid?.() === 0,
     cpus: os.cpus().length,
     memoryMb: Math.round(os.totalmem() / 1048576),
     timeZone: timeZone(),
-    ethernetPorts: links.ethernetPorts,
+    ethernetPorts,
   };
 }
 
@@ -79,11 +95,16 @@ async function units(names: readonly string[]): Promise<Record<string, UnitState
   );
 }
 
+const flags: Partial<Record<ServiceVerb, readonly string[]>> = {
+  // Only comes when a change is put back, perhaps at boot: a unit ordered after us must not block us.
+  start: ['--no-block'],
+  // Who changed unit files has systemd read them, once: reloadUnitFiles.
+  enable: ['--no-reload'],
+};
+
 async function control(verb: ServiceVerb, names: readonly string[]): Promise<void> {
   if (names.length === 0) return;
-  // `start` only comes when a change is put back, perhaps at boot: a unit ordered after us must not block us.
-  const noBlock = verb === 'start' ? ['--no-block'] : [];
-  const outcome = await run(['systemctl', verb, ...noBlock, '--', ...names], { timeout: 600_000 });
+  const outcome = await run(['systemctl', verb, ...(flags[verb] ?? []), '--', ...names], { timeout: 600_000 });
   if (outcome.exitCode === 0) return;
   const journal = await run([
     'journalctl',
@@ -142,9 +163,10 @@ const processStart = (pid: number): string | undefined =>
 /** The system of the server that the program runs on. */
 export const realSystem = (): System => ({
   real: true,
+  osFamily: () => osRelease().osFamily,
   identity,
   clock: () => Date.now(),
-  addresses: async () => parseAddresses((await run(['ip', '-j', '-d', 'addr'])).stdout).addresses,
+  addresses: async () => (await links()).addresses,
   routeSource: async (address) => parseRouteSource((await run(['ip', '-j', 'route', 'get', address])).stdout),
   disk: async (path) => {
     const stat = await fs.promises.statfs(path);

@@ -58,6 +58,8 @@ export type ServiceVerb = 'try-restart' | 'try-reload-or-restart' | 'enable' | '
 export type System = {
   /** True where services are really controlled and judges really run. */
   readonly real: boolean;
+  /** By os-release(5) alone: asks no program. */
+  osFamily(): Identity['osFamily'];
   identity(): Promise<Identity>;
   /** Milliseconds since 1970. */
   clock(): number;

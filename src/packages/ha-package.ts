@@ -19,12 +19,15 @@ export type HaPackage = {
   readonly node: string;
   /** Bytes of all entries together. */
   readonly size: number;
-  /** All entries as one tar stream, for `tar -xf -` on the peer. */
+  /** Compares the contents of every file with the signed manifest, once. Throws 'ha-package-damaged'. */
+  readonly verify: () => void;
+  /** All entries as one tar stream, for `tar -xf -` on the peer; verified first. */
   readonly upload: () => Promise<Readable>;
 };
 
 /**
- * Opens an HA package: signature first, then every file against the signed manifest.
+ * Opens an HA package: signature first, then the names and sizes of its files against the signed manifest. Their
+ * contents are for `verify`.
  * Throws 'ha-package-unreadable', 'ha-package-foreign', 'ha-package-damaged', 'signature-invalid', 'signer-unknown'.
  */
 export async function openHaPackage(path: string, keys: readonly TrustedKey[]): Promise<HaPackage> {
@@ -43,12 +46,19 @@ export async function openHaPackage(path: string, keys: readonly TrustedKey[]): 
   const { version, protocol, node, files } = manifest;
   const own = ['manifest.json', 'manifest.sig'].map((name) => ({ name, data: zip.read(name), mode: 0o644 }));
   const size = [...own.map(({ data }) => data.length), ...files.map((file) => file.size)].reduce((a, b) => a + b);
-  const upload = () =>
-    packTar([
+  let verified = false;
+  const verify = (): void => {
+    if (!verified) checkContents(zip, manifest, path);
+    verified = true;
+  };
+  const upload = async (): Promise<Readable> => {
+    verify();
+    return packTar([
       ...own,
       ...files.map((file) => ({ name: file.path, data: zip.read(file.path), mode: Number.parseInt(file.mode, 8) })),
     ]);
-  return { path, version, protocol, digest: sha256(main), signer: signer.name, node, size, upload };
+  };
+  return { path, version, protocol, digest: sha256(main), signer: signer.name, node, size, verify, upload };
 }
 
 function checkSignature(zip: ZipFile, main: Buffer, keys: readonly TrustedKey[], file: string): TrustedKey {
@@ -72,12 +82,18 @@ function checkFiles(zip: ZipFile, manifest: Manifest, path: string): void {
   for (const needed of ['install', 'program.tar', 'SHA256SUMS'])
     if (!listed.has(needed)) throw damaged(path, `"${needed}" is missing.`);
   for (const file of manifest.files) {
-    if (!zip.names.includes(file.path)) throw damaged(path, `"${file.path}" is missing.`);
-    const data = zip.read(file.path);
-    if (data.length !== file.size || sha256(data) !== file.sha256)
-      throw damaged(path, `"${file.path}" is not what its manifest says.`);
+    const size = zip.size(file.path);
+    if (size === undefined) throw damaged(path, `"${file.path}" is missing.`);
+    if (size !== file.size) throw damaged(path, unlike(file.path));
   }
 }
+
+function checkContents(zip: ZipFile, manifest: Manifest, path: string): void {
+  for (const file of manifest.files)
+    if (sha256(zip.read(file.path)) !== file.sha256) throw damaged(path, unlike(file.path));
+}
+
+const unlike = (name: string): string => `"${name}" is not what its manifest says.`;
 
 function damaged(file: string, what: string): CmsadmError {
   return new CmsadmError('ha-package-damaged', `The HA package is damaged. ${what}`, {

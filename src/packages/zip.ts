@@ -12,6 +12,8 @@ export type ZipLimits = {
 export type ZipFile = {
   /** The files in it, folders left out, in the archive's order. */
   readonly names: readonly string[];
+  /** How long the table of contents says that a file is; undefined for one that is not there. */
+  readonly size: (name: string) => number | undefined;
   /** The content of one file; at most `maxSize` bytes are accepted. Throws 'zip-entry-missing', 'zip-damaged', 'zip-too-large'. */
   readonly read: (name: string, maxSize?: number) => Buffer;
 };
@@ -40,6 +42,7 @@ export async function readZip(path: string, limits: ZipLimits = defaultLimits): 
 
   return {
     names: [...files.keys()],
+    size: (name) => files.get(name)?.size,
     read(name, maxSize = limits.maxTotal) {
       const header = files.get(name);
       const entry = zip.getEntry(name);

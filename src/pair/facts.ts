@@ -73,20 +73,27 @@ function hostKeys(host: Host): PublicKey[] {
     .flatMap((name) => parsePublicKey(readText(host.root, `/etc/ssh/${name}`) ?? '') ?? []);
 }
 
+/** Whose paths and unit names hold here; what is unknown is taken for the nearest we know. */
+export function familyOf({ system }: Host): OsFamily {
+  const family = system.osFamily();
+  return family === 'other' ? 'debian' : family;
+}
+
 /** Reads the facts of one server; nothing is changed. @param about the other server, as far as it is known yet */
 export async function readFacts(host: Host, profile: Profile, about: About): Promise<Facts> {
   const { system, root } = host;
-  const identity = await system.identity();
-  const family = identity.osFamily === 'other' ? 'debian' : identity.osFamily;
-  const [addresses, routeSource, disk, listeners, firewall, units] = await Promise.all([
+  const family = familyOf(host);
+  const route = system.routeSource(about.address);
+  const [identity, addresses, routeSource, sshd, disk, listeners, firewall, units] = await Promise.all([
+    system.identity(),
     system.addresses(),
-    system.routeSource(about.address),
+    route,
+    route.then((source) => problemOr(() => system.effectiveSshd(rootFrom(about, source ?? '0.0.0.0', 22)))),
     system.disk('/'),
     system.listeners(),
     system.firewall(),
     problemOr(() => system.units(unitsOf(profile, family))),
   ]);
-  const sshd = await problemOr(() => system.effectiveSshd(rootFrom(about, routeSource ?? '0.0.0.0', 22)));
   const storage = profile.storage ? parseKeyValues(readText(root, profile.storage.path) ?? '') : {};
   const release = parseKeyValues(readText(root, profile.release.path) ?? '');
   const manifest = readText(root, `${paths.program}/manifest.json`);

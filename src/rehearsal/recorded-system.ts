@@ -74,6 +74,7 @@ export function recordedSystem(
   const { hostname } = recorded.identity;
   return {
     real: false,
+    osFamily: () => recorded.identity.osFamily,
     identity: async () => recorded.identity,
     clock: () => Date.now(),
     addresses: async () => recorded.addresses,

@@ -46,6 +46,7 @@ export function testHost(prefix: string, system: Partial<System> = {}): TestHost
     units,
     system: {
       real: false,
+      osFamily: () => 'debian',
       identity: () => Promise.reject(new Error('not asked in these tests')),
       clock: () => {
         now += 10;

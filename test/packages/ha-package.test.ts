@@ -122,6 +122,21 @@ describe('openHaPackage', () => {
     expect(opened.size).toBe(sizes.reduce((a, b) => a + b));
   });
 
+  it('carries nothing of a package with a changed file', async () => {
+    const zip = await readZip(path);
+    const file = join(folder, 'changed-installer.zip');
+    await writeZip(
+      file,
+      zip.names.map((name) => ({
+        name,
+        data: name === 'install' ? Buffer.alloc(zip.size(name) ?? 0, '#') : zip.read(name),
+        mode: 0o644,
+      })),
+    );
+    const opened = await openHaPackage(file, trust);
+    await expect(opened.upload()).rejects.toMatchObject({ code: 'ha-package-damaged', file });
+  });
+
   it('opens a package for rehearsals, which has no runtime', async () => {
     const out = join(folder, 'rehearsal.zip');
     await buildHaPackage({ programRoot, nodeArchive: undefined, privateKeyPem: privateKey, out });
@@ -192,7 +207,8 @@ describe('openHaPackage', () => {
       file,
       [...entries].map(([entry, data]) => ({ name: entry, data, mode: 0o644 })),
     );
-    await expect(openHaPackage(file, trust)).rejects.toMatchObject({
+    const verified = async (): Promise<void> => (await openHaPackage(file, trust)).verify();
+    await expect(verified()).rejects.toMatchObject({
       code,
       file,
       message: expect.stringMatching(message),
