@@ -2,17 +2,22 @@ import type { Server as ServerVerbs } from '../change/server.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import type { BothFacts, SetupAnswers } from '../ha/answers.ts';
 import type { Check, Finding } from '../ha/preflight.ts';
+import type { Facts } from '../pair/facts.ts';
 import type { Peer } from './contact.ts';
 import type { CommandContext, CommandOutcome } from './context.ts';
 import type { Asked } from './setup-answers.ts';
 import type { Opened } from './setup-questions.ts';
 
-/** Facts of both, and how far the peer's clock is ahead: its reading against the middle of our waiting. */
+/**
+ * Facts of both, and how far the peer's clock is ahead: its reading against the middle of our waiting.
+ * @param early this server's, if they were read while the peer was reached
+ */
 export async function bothFacts(
   context: CommandContext,
   local: ServerVerbs,
   peer: Peer,
   answers: Asked,
+  early?: Facts | undefined,
 ): Promise<{ facts: BothFacts; clockOffset: number }> {
   const asked = context.host.system.clock();
   let answered = asked;
@@ -22,7 +27,7 @@ export async function bothFacts(
   });
   const [peerFacts, localFacts] = await Promise.all([
     theirs,
-    local.facts({ address: answers.peer.address, fqdn: answers.peer.fqdn }),
+    early ?? local.facts({ address: answers.peer.address, fqdn: answers.peer.fqdn }),
   ]);
   const middle = (asked + answered) / 2;
   const doubt = (answered - asked) / 2;

@@ -9,7 +9,7 @@ import { failed, preflight, toConfirm } from '../ha/preflight.ts';
 import { type Review, reviewServer } from '../ha/review.ts';
 import { planSetup, type SetupInputs, type SetupPlan } from '../ha/setup.ts';
 import { readText } from '../host/root.ts';
-import { fileOf } from '../pair/facts.ts';
+import { type Facts, fileOf } from '../pair/facts.ts';
 import { paths, readLink } from '../pair/state.ts';
 import { during } from '../report.ts';
 import { linkedPeer, type Peer, reachPeer } from './contact.ts';
@@ -54,9 +54,17 @@ export async function setUp(context: CommandContext, given: Given): Promise<Comm
   const answers = await askAnswers(context, given, opened);
   const haPackage = opened.package;
   if (!haPackage) throw new Error('the HA package was not opened');
-  const peer = await reachPeer(context, given, answers.peer, readLink(context.host.root), haPackage);
+  const link = readLink(context.host.root);
+  const [reached, facts] = await Promise.allSettled([
+    reachPeer(context, given, answers.peer, link, haPackage),
+    // Nothing waits for a person meanwhile: they will not be old when they are used.
+    context.ask ? undefined : local.facts({ address: answers.peer.address, fqdn: answers.peer.fqdn }),
+  ]);
+  if (reached.status === 'rejected') throw reached.reason;
+  const peer = reached.value;
   try {
-    return await withPeer(context, given, opened, local, peer, answers);
+    if (facts.status === 'rejected') throw facts.reason;
+    return await withPeer(context, given, opened, local, peer, answers, facts.value);
   } finally {
     peer.session.close();
   }
@@ -69,11 +77,12 @@ async function withPeer(
   local: ServerVerbs,
   peer: Peer,
   asked: Asked,
+  early: Facts | undefined,
 ): Promise<CommandOutcome> {
   const { report, profile } = context;
   if (!peer.linked) await offerSettings(context, peer);
   const { facts, clockOffset } = await during(report, 'Reading the facts of both servers', () =>
-    bothFacts(context, local, peer, asked),
+    bothFacts(context, local, peer, asked, early),
   );
   const answers = await withTimeZones(context, given, facts, {
     ...asked,

@@ -4,7 +4,7 @@ import * as os from 'node:os';
 import type { Duplex } from 'node:stream';
 import { CmsadmError } from '../errors.ts';
 import { parseAddresses, parseListeners, parseRouteSource } from './network.ts';
-import { lastLines, run, runOrFail } from './processes.ts';
+import { ask, lastLines, run, runOrFail } from './processes.ts';
 import type { Identity, ServiceVerb, System, UnitState, Verdict } from './system.ts';
 
 const readOr = (file: string, other: string): string => {
@@ -49,7 +49,7 @@ let askedForLinks: Promise<Links> | undefined;
 
 /** One answer of ip(8) serves everybody who asks while it is on its way. */
 function links(): Promise<Links> {
-  askedForLinks ??= run(['ip', '-j', '-d', 'addr'])
+  askedForLinks ??= ask(['ip', '-j', '-d', 'addr'])
     .then(({ stdout }) => parseAddresses(stdout))
     .finally(() => {
       askedForLinks = undefined;
@@ -73,7 +73,7 @@ async function identity(): Promise<Identity> {
 
 async function units(names: readonly string[]): Promise<Record<string, UnitState>> {
   if (names.length === 0) return {};
-  const shown = await run(['systemctl', 'show', '--property=Id,LoadState,ActiveState,UnitFileState', ...names]);
+  const shown = await ask(['systemctl', 'show', '--property=Id,LoadState,ActiveState,UnitFileState', ...names]);
   if (shown.exitCode !== 0)
     throw new CmsadmError('service-manager-unreachable', 'systemd does not answer.', {
       details: lastLines(shown.stderr),
@@ -167,7 +167,7 @@ export const realSystem = (): System => ({
   identity,
   clock: () => Date.now(),
   addresses: async () => (await links()).addresses,
-  routeSource: async (address) => parseRouteSource((await run(['ip', '-j', 'route', 'get', address])).stdout),
+  routeSource: async (address) => parseRouteSource((await ask(['ip', '-j', 'route', 'get', address])).stdout),
   disk: async (path) => {
     const stat = await fs.promises.statfs(path);
     const mb = (blocks: number): number => Math.floor((blocks * stat.bsize) / 1048576);
@@ -178,7 +178,7 @@ export const realSystem = (): System => ({
   reloadUnitFiles: async () => void (await runOrFail(['systemctl', 'daemon-reload'])),
   effectiveSshd: async (c) => {
     const spec = `user=${c.user},host=${c.host},addr=${c.addr},laddr=${c.laddr},lport=${c.lport}`;
-    const outcome = await run(['sshd', '-T', '-C', spec]);
+    const outcome = await ask(['sshd', '-T', '-C', spec]);
     if (outcome.exitCode === 0) return outcome.stdout;
     throw new CmsadmError('sshd-config-broken', 'sshd does not accept its own configuration.', {
       details: lastLines(outcome.stderr),
@@ -192,9 +192,9 @@ export const realSystem = (): System => ({
     ),
   firewall: async () => {
     const [firewalld, nft, iptables] = await Promise.all([
-      run(['systemctl', 'is-active', 'firewalld']),
-      run(['nft', 'list', 'ruleset']),
-      run(['iptables-save', '-t', 'filter']),
+      ask(['systemctl', 'is-active', 'firewalld']),
+      ask(['nft', 'list', 'ruleset']),
+      ask(['iptables-save', '-t', 'filter']),
     ]);
     return {
       firewalldActive: firewalld.stdout.trim() === 'active',
