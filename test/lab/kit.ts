@@ -119,6 +119,10 @@ export function start(server: Server, argv: readonly string[]) {
     timeout: 200_000,
   });
   let said = '';
+  let isEnded = false;
+  void running.then(() => {
+    isEnded = true;
+  });
   running.all.on('data', (data: Buffer) => {
     said += data.toString();
   });
@@ -126,7 +130,11 @@ export function start(server: Server, argv: readonly string[]) {
     said: () => said,
     /** Waits until it has said this, looking every few milliseconds. */
     says: async (text: string) => {
-      await expect.poll(() => said, { timeout: 60_000, interval: 10 }).toContain(text);
+      const end = Date.now() + 60_000;
+      while (!said.includes(text)) {
+        if (isEnded || Date.now() > end) throw new Error(`It did not say "${text}", but: ${said}`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
     },
     ended: async (): Promise<RunResult> => {
       const { exitCode } = await running;

@@ -144,6 +144,10 @@ describe.skipIf(!ok)(`the way back${ok ? '' : ` (skipped: ${why})`}`, () => {
     expect(await sh('cms1', 'journalctl --boot --unit=cmsadm-recover --output=cat')).toMatch(
       /put back: it was never confirmed/,
     );
+    // The session of the dead server holds its lock on the other one until it has been silent for half a minute.
+    await expect
+      .poll(async () => (await attempt('cms2', 'test', '-e', '/run/cmsadm/lock')).exitCode, { timeout: 40_000 })
+      .toBe(1);
     for (const server of pair) {
       expect(await alarmsOf(server), server).toMatch(/put back: it was never confirmed/);
       await recovers(server);
