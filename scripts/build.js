@@ -1,6 +1,8 @@
 // Bundles src/ into dist/: one small entry and chunks that are loaded when a command needs them.
-import { rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
+import { parse } from 'yaml';
 
 rmSync('dist', { recursive: true, force: true });
 await build({
@@ -39,3 +41,11 @@ await build({
     },
   ],
 });
+
+// The shipped profiles, parsed: by the hash of their text, so that an edited one is parsed anew (src/profile/load.ts).
+mkdirSync('dist/parsed');
+for (const name of readdirSync('profiles')) {
+  const text = readFileSync(`profiles/${name}`);
+  const hash = createHash('sha256').update(text).digest('hex');
+  writeFileSync(`dist/parsed/${hash}.json`, JSON.stringify(parse(String(text))));
+}

@@ -21,7 +21,9 @@ export function printableBytes(bytes: string): string {
   }
 }
 
-const columnsOf = (character: string): number => (/\p{Mark}/u.test(character) ? 0 : wide.test(character) ? 2 : 1);
+// Most of what is shown is ASCII, and the first look at a class of characters costs milliseconds.
+const columnsOf = (character: string): number =>
+  character <= '\x7f' ? 1 : /\p{Mark}/u.test(character) ? 0 : wide.test(character) ? 2 : 1;
 
 /** How many columns of a terminal a printable text takes. */
 export const columns = (text: string): number => [...text].reduce((sum, character) => sum + columnsOf(character), 0);

@@ -33,17 +33,21 @@ export type Recorded = v.InferOutput<typeof recordedSchema>;
 
 /** Reads `<folder>.yaml` beside a server's folder. @throws CmsadmError rehearsal-missing */
 export function readRecorded(folder: string): Recorded {
-  const file = `${folder}.yaml`;
   try {
-    return v.parse(recordedSchema, parse(fs.readFileSync(file, 'utf8')));
+    return v.parse(recordedSchema, parse(fs.readFileSync(recordOf(folder), 'utf8')));
   } catch (cause) {
-    throw new CmsadmError('rehearsal-missing', `${file} does not tell the facts of this root.`, {
-      file,
-      cause,
-      remedy: 'A root other than / is for rehearsals; make one with: npm start',
-    });
+    throw missing(folder, cause);
   }
 }
+
+const recordOf = (folder: string): string => `${folder}.yaml`;
+
+const missing = (folder: string, cause?: unknown): CmsadmError =>
+  new CmsadmError('rehearsal-missing', `${recordOf(folder)} does not tell the facts of this root.`, {
+    file: recordOf(folder),
+    cause,
+    remedy: 'A root other than / is for rehearsals; make one with: npm start',
+  });
 
 /**
  * A system made of recorded facts: services are not controlled but written down, no program of this machine judges
@@ -56,10 +60,16 @@ export function recordedSystem(
   tell: (text: string) => void,
   portOf: (folder: string) => Promise<number>,
 ): System {
-  const recorded = readRecorded(folder);
+  if (!fs.existsSync(recordOf(folder))) throw missing(folder);
+  let known: Recorded | undefined;
+  // The menu is there before anything of it is needed.
+  const recorded = (): Recorded => {
+    known ??= readRecorded(folder);
+    return known;
+  };
   const unitsFile = `${folder}.units.json`;
   const read = (): Record<string, UnitState> =>
-    fs.existsSync(unitsFile) ? JSON.parse(fs.readFileSync(unitsFile, 'utf8')) : recorded.units;
+    fs.existsSync(unitsFile) ? JSON.parse(fs.readFileSync(unitsFile, 'utf8')) : recorded().units;
   const unknown: UnitState = { exists: false, active: false, enabled: false };
   const record = (verb: ServiceVerb, units: readonly string[]): void => {
     const states = { ...read() };
@@ -71,15 +81,15 @@ export function recordedSystem(
     }
     fs.writeFileSync(unitsFile, JSON.stringify(states));
   };
-  const { hostname } = recorded.identity;
+  const hostname = (): string => recorded().identity.hostname;
   return {
     real: false,
-    osFamily: () => recorded.identity.osFamily,
-    identity: async () => recorded.identity,
+    osFamily: () => recorded().identity.osFamily,
+    identity: async () => recorded().identity,
     clock: () => Date.now(),
-    addresses: async () => recorded.addresses,
-    routeSource: async () => recorded.addresses[0]?.address,
-    disk: async () => recorded.disk,
+    addresses: async () => recorded().addresses,
+    routeSource: async () => recorded().addresses[0]?.address,
+    disk: async () => recorded().disk,
     units: async (names) => {
       const states = read();
       return Object.fromEntries(names.map((name) => [name, states[name] ?? unknown]));
@@ -87,26 +97,26 @@ export function recordedSystem(
     control: async (verb, units) => {
       if (units.length === 0) return;
       record(verb, units);
-      tell(`recorded on ${hostname}: systemctl ${verb} ${units.join(' ')}`);
+      tell(`recorded on ${hostname()}: systemctl ${verb} ${units.join(' ')}`);
     },
-    reloadUnitFiles: async () => tell(`recorded on ${hostname}: systemctl daemon-reload`),
-    effectiveSshd: async () => recorded.sshd,
+    reloadUnitFiles: async () => tell(`recorded on ${hostname()}: systemctl daemon-reload`),
+    effectiveSshd: async () => recorded().sshd,
     judge: async () => ({ ran: false }),
-    listeners: async () => recorded.listeners,
-    firewall: async () => recorded.firewall,
-    arm: async (unit, seconds) => tell(`recorded on ${hostname}: way back armed, ${unit} in ${seconds} s`),
-    disarm: async (unit) => tell(`recorded on ${hostname}: way back disarmed, ${unit}`),
+    listeners: async () => recorded().listeners,
+    firewall: async () => recorded().firewall,
+    arm: async (unit, seconds) => tell(`recorded on ${hostname()}: way back armed, ${unit} in ${seconds} s`),
+    disarm: async (unit) => tell(`recorded on ${hostname()}: way back disarmed, ${unit}`),
     connect: async (address) => {
-      if (address !== recorded.other.address)
+      if (address !== recorded().other.address)
         throw new CmsadmError(
           'unreachable',
-          `No connection to ${address}: in this rehearsal only ${recorded.other.address} is there.`,
+          `No connection to ${address}: in this rehearsal only ${recorded().other.address} is there.`,
           {
             server: address,
-            remedy: `Give ${recorded.other.address}.`,
+            remedy: `Give ${recorded().other.address}.`,
           },
         );
-      const port = await portOf(recorded.other.folder);
+      const port = await portOf(recorded().other.folder);
       return new Promise((resolve, reject) => {
         const socket = net.connect({ host: '127.0.0.1', port });
         socket.once('error', reject);
@@ -115,6 +125,6 @@ export function recordedSystem(
     },
     bootId: () => 'rehearsal',
     processStart: (pid) => (pid === process.pid ? 'rehearsal' : undefined),
-    runInstaller: async (_folder, options) => tell(`recorded on ${hostname}: install ${options.join(' ')}`),
+    runInstaller: async (_folder, options) => tell(`recorded on ${hostname()}: install ${options.join(' ')}`),
   };
 }
