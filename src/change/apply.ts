@@ -39,7 +39,7 @@ export async function commit(host: Host, change: Change): Promise<void> {
     syncFolder(host.root, dirname(file.path));
   }
   if (watched) await assertSshd(host, change, watched);
-  await workServices(host, change.services, mustBeReread(change));
+  await workServices(host, change.services, mustBeReread(change), running);
   note(host.root, id, 'committed', host.system.clock());
 }
 
@@ -55,21 +55,24 @@ async function retire(host: Host, units: readonly string[]): Promise<void> {
   await host.system.control('stop', present);
 }
 
-async function workServices(host: Host, work: ServiceWork, unitsChanged: boolean): Promise<void> {
-  const touched = [...work.reload, ...work.restart];
-  const before = await host.system.units(touched);
+async function workServices(
+  host: Host,
+  work: ServiceWork,
+  unitsChanged: boolean,
+  running: readonly string[],
+): Promise<void> {
   if (unitsChanged) await host.system.reloadUnitFiles();
   await host.system.control('try-reload-or-restart', work.reload);
   await host.system.control('try-restart', work.restart);
   await host.system.control('enable', [...work.enable, ...work.start]);
   await host.system.control('restart', work.start);
-  await healthy(host, [...touched.filter((unit) => before[unit]?.active), ...work.start], work.seconds);
+  await healthy(host, [...running, ...work.start], work.seconds);
 }
 
 /** Waits until all units are active. @throws CmsadmError service-unhealthy */
 export async function healthy(host: Host, units: readonly string[], seconds: number): Promise<void> {
   const deadline = host.system.clock() + seconds * 1000;
-  for (;;) {
+  for (let pause = 20; ; pause = Math.min(2 * pause, 320)) {
     const states = await host.system.units(units);
     const down = units.filter((unit) => !states[unit]?.active);
     if (down.length === 0) return;
@@ -77,7 +80,7 @@ export async function healthy(host: Host, units: readonly string[], seconds: num
       throw new CmsadmError('service-unhealthy', `${down.join(', ')} did not become active within ${seconds} s.`, {
         remedy: `See \`journalctl -u ${down[0]}\` there.`,
       });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
 
