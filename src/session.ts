@@ -1,3 +1,4 @@
+import { transactions } from './change/journal.ts';
 import { lockOwner } from './change/lock.ts';
 import type { CommandContext, CommandOutcome } from './commands/context.ts';
 import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
@@ -77,7 +78,10 @@ function onSignals(context: CommandContext & { stop: { requested: boolean } }, r
       return;
     }
     report.stop();
-    context.log.outcome('interrupted, nothing was touched');
+    const changed = transactions(context.host.root).some((id) => id.startsWith(`zdt_${process.pid}_`));
+    context.log.outcome(
+      changed ? 'interrupted after a change: see config_HA show' : 'interrupted, nothing was touched',
+    );
     process.exit(exitCodes.interrupted);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.removeAllListeners(signal).on(signal, leave);
@@ -85,11 +89,12 @@ function onSignals(context: CommandContext & { stop: { requested: boolean } }, r
 
 /** Runs one command; its outcome, good or bad, is the admin log's last line. */
 export async function runLogged(
-  context: CommandContext,
+  context: CommandContext & { readonly stop: { requested: boolean } },
   report: Renderer,
   work: () => Promise<CommandOutcome>,
 ): Promise<ExitCode> {
   try {
+    context.stop.requested = false; // an earlier operation of the same menu may have been interrupted
     const outcome = await work();
     context.log.outcome(outcome.summary);
     if (outcome.error) report.failure(outcome.error, { exitCode: outcome.exitCode, ...outcome.result });

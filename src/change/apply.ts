@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { CmsadmError } from '../errors.ts';
+import { CmsadmError, exitCodes } from '../errors.ts';
 import { hardLink, readFact, readText, removeEmptyFolder, removeIfThere, rename, syncFolder } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { paths, raiseEpoch } from '../pair/state.ts';
@@ -7,7 +7,7 @@ import { backupOf, type TransactionId, transactionId } from '../pair/tag.ts';
 import type { Change, ServiceWork } from './change.ts';
 import { decide, type Manifest, note, readJournal } from './journal.ts';
 import { assertSshd, watchSshd } from './ssh-watch.ts';
-import { stagedName, unstage } from './stage.ts';
+import { refuseIfChanged, stagedName, unstage } from './stage.ts';
 import { disarm } from './way-back.ts';
 
 /** What a way back did, and what it left to a person. */
@@ -15,6 +15,8 @@ export type PutBack = {
   readonly files: readonly string[];
   /** Files that somebody edited meanwhile, and where that edit is kept. */
   readonly edited: readonly string[];
+  /** Files that were never replaced and that somebody edited meanwhile: left as he made them. */
+  readonly left: readonly string[];
   /** Units that a person must restart. */
   readonly leftToDo: readonly string[];
 };
@@ -27,15 +29,23 @@ export type PutBack = {
 export async function commit(host: Host, change: Change): Promise<void> {
   const id = transactionId(change.tag, change.step);
   const watched = change.sshWatch && host.system.real ? await watchSshd(host, change.sshWatch) : undefined;
-  const touched = await host.system.units([...change.services.reload, ...change.services.restart]);
-  const running = Object.keys(touched).filter((unit) => touched[unit]?.active);
-  note(host.root, id, 'committing', host.system.clock(), { running });
+  for (const file of change.files) refuseIfChanged(host, file, change); // minutes may lie between stage and now
+  const { reload, restart, enable, start } = change.services;
+  const units = await host.system.units([...reload, ...restart, ...enable, ...start]);
+  const running = Object.keys(units).filter((unit) => units[unit]?.active);
+  const enabled = Object.keys(units).filter((unit) => units[unit]?.enabled);
+  note(host.root, id, 'committing', host.system.clock(), { running, enabled });
   if (change.epoch !== null) raiseEpoch(host.root, change.epoch);
   await retire(host, change.services.stop);
   for (const file of change.files) {
     if (file.before !== null) hardLink(host.root, file.path, backupOf(file.path, change.tag));
-    if (file.after) rename(host.root, stagedName(file.path, change.tag), file.path);
-    else removeIfThere(host.root, file.path);
+    if (!file.after) removeIfThere(host.root, file.path);
+    else if (file.before !== null) rename(host.root, stagedName(file.path, change.tag), file.path);
+    else {
+      // A new file: link(2) fails where somebody made one meanwhile, rename(2) would swallow it.
+      hardLink(host.root, stagedName(file.path, change.tag), file.path);
+      removeIfThere(host.root, stagedName(file.path, change.tag));
+    }
     syncFolder(host.root, dirname(file.path));
   }
   if (watched) await assertSshd(host, change, watched);
@@ -123,59 +133,99 @@ const hardLinkOnce = (host: Host, from: string, to: string): void => {
  * @throws CmsadmError confirmed-already, put-back-incomplete
  */
 export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'itself'): Promise<PutBack> {
-  const { manifest, states, running } = readJournal(host.root, id);
+  const { manifest, states, running, enabled } = readJournal(host.root, id);
   if (decide(host.root, id, 'put-back') === 'confirmed')
     throw new CmsadmError('confirmed-already', `${id} is confirmed on this server; restore its tag instead.`, {
       remedy: 'cmsadm config_HA restore',
     });
+  // What was put back belongs to the administrator again.
+  if (states.includes('put-back')) return { files: [], edited: [], left: [], leftToDo: [] };
   const problems: string[] = [];
   const edited: string[] = [];
+  const left: string[] = [];
   const files: string[] = [];
   const live = states.includes('committing');
-  if (live) await attempt(problems, () => retire(host, [...manifest.services.enable, ...manifest.services.start]));
+  const own = [...manifest.services.enable, ...manifest.services.start];
+  const isNew = (unit: string): boolean => !running.includes(unit) && !enabled.includes(unit);
+  if (live) await attempt(problems, () => retire(host, own.filter(isNew)));
   for (const file of [...manifest.files].reverse()) {
     try {
-      const outcome = putBackFile(host, file, manifest);
-      if (outcome !== 'untouched') files.push(file.path);
-      if (outcome === 'edited') edited.push(`${file.path}.${manifest.tag}.edited`);
+      const { outcome, kept } = putBackFile(host, file, manifest, live);
+      if (outcome === 'restored') files.push(file.path);
+      if (outcome === 'left') left.push(file.path);
+      if (kept !== undefined) edited.push(kept);
     } catch (error) {
       problems.push(`${file.path}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  for (const folder of [...manifest.madeFolders].reverse()) removeEmptyFolder(host.root, folder);
   const leftToDo = live ? await servicesBack(host, manifest, running, by, problems) : [];
+  if (live)
+    await attempt(problems, () =>
+      host.system.control(
+        'enable',
+        own.filter((unit) => enabled.includes(unit)),
+      ),
+    );
+  if (live)
+    await attempt(problems, () =>
+      host.system.control(
+        'restart',
+        own.filter((unit) => running.includes(unit)),
+      ),
+    );
   await disarm(host, id);
   if (problems.length > 0)
     throw new CmsadmError('put-back-incomplete', `Not everything of ${id} could be put back.`, {
       details: problems,
+      exitCode: exitCodes.needsPerson,
       remedy: 'Remove the cause (disk, permissions), then run `cmsadm recover`.',
     });
-  if (!states.includes('put-back')) note(host.root, id, 'put-back', host.system.clock());
-  return { files, edited, leftToDo };
+  unstage(
+    host,
+    manifest.files.map((file) => file.path),
+    manifest.tag,
+  );
+  for (const folder of [...manifest.madeFolders].reverse()) removeEmptyFolder(host.root, folder);
+  note(host.root, id, 'put-back', host.system.clock());
+  return { files, edited, left, leftToDo };
 }
 
+/** @returns what was done, and where an edit that had to give way is kept */
 function putBackFile(
   host: Host,
   file: Manifest['files'][number],
   manifest: Manifest,
-): 'untouched' | 'restored' | 'edited' {
+  live: boolean,
+): { outcome: 'untouched' | 'restored' | 'left'; kept?: string } {
   const backup = backupOf(file.path, manifest.tag);
   const now = readFact(host.root, file.path);
   const found = now.state === 'file' ? now.sha256 : null;
-  removeIfThere(host.root, stagedName(file.path, manifest.tag));
+  // What is still staged was never put in place.
+  const isStaged = readFact(host.root, stagedName(file.path, manifest.tag)).state === 'file';
   const hasBackup = readFact(host.root, backup).state === 'file';
   if (found === file.before) {
     // Not yet replaced; a backup is then only a second name of the file itself.
     if (hasBackup) removeIfThere(host.root, backup);
-    return 'untouched';
+    return { outcome: 'untouched' };
   }
-  if (file.before !== null && !hasBackup) throw new Error(`its backup ${backup} is gone`);
-  const wasEdited = found !== null && found !== file.after;
-  if (wasEdited) hardLinkOnce(host, file.path, `${backup}.edited`);
+  const replaced = live && !isStaged && (file.before === null || hasBackup || found === file.after);
+  if (replaced && file.before !== null && !hasBackup) throw new Error(`its backup ${backup} is gone`);
+  if (!replaced) return { outcome: 'left' }; // never ours: the edit is the administrator's
+  const kept = found !== null && found !== file.after ? keepEdited(host, file.path, backup) : undefined;
   if (file.before === null) removeIfThere(host.root, file.path);
   else rename(host.root, backup, file.path);
   syncFolder(host.root, dirname(file.path));
-  return wasEdited ? 'edited' : 'restored';
+  return { outcome: 'restored', ...(kept === undefined ? {} : { kept }) };
+}
+
+/** A name that is free, however often somebody edited between two attempts. */
+function keepEdited(host: Host, path: string, backup: string): string {
+  for (let number = 1; ; number += 1) {
+    const name = number === 1 ? `${backup}.edited` : `${backup}.edited-${number}`;
+    if (readFact(host.root, name).state !== 'absent') continue;
+    hardLink(host.root, path, name);
+    return name;
+  }
 }
 
 async function attempt(problems: string[], work: () => Promise<void>): Promise<void> {

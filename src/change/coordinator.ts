@@ -48,9 +48,7 @@ async function bringAbout(
   stop: Interruption,
 ): Promise<string[]> {
   const { local, peer } = sides;
-  const checkpoint = (): void => {
-    if (stop.requested) throw new CmsadmError('interrupted', 'Interrupted.', { exitCode: exitCodes.interrupted });
-  };
+  const checkpoint = (): void => refuseIfStopped(stop);
   checkpoint();
   const [onPeer, here] = await during(report, 'Preparing the new files on both servers', async () => {
     const [theirs, ours] = await Promise.allSettled([
@@ -74,6 +72,10 @@ async function bringAbout(
     [peer, local].map((side) => side.server.arm({ id: idOf(side), seconds: side.change.confirmSeconds })),
   );
   return [peer, local].flatMap((side, i) => (i === 0 ? onPeer : here).unjudged.map((path) => `${side.name}: ${path}`));
+}
+
+function refuseIfStopped(stop: Interruption): void {
+  if (stop.requested) throw new CmsadmError('interrupted', 'Interrupted.', { exitCode: exitCodes.interrupted });
 }
 
 const idOf = (side: Side): TransactionId => transactionId(side.change.tag, side.change.step);
@@ -135,7 +137,7 @@ export async function runChange(
   try {
     unjudged = await bringAbout(sides, ['coordinator', 'peer'], report, stop);
     if (links) await proveLogins(sides, links, report);
-    if (stop.requested) throw new CmsadmError('interrupted', 'Interrupted.', { exitCode: exitCodes.interrupted });
+    refuseIfStopped(stop);
     await local.server.asked({ id: idOf(local) });
   } catch (error) {
     throw await putBothBack(sides, error, report);
@@ -178,6 +180,7 @@ async function putBothBack(sides: Sides, cause: unknown, report: Report): Promis
       const back = await side.server.putBack({ id: idOf(side), by: 'operator' });
       end('done');
       told.push(`${side.name}: as before.`);
+      for (const path of back.left) told.push(`${side.name}: ${path} was edited meanwhile and is left as it is.`);
       for (const kept of back.edited) told.push(`${side.name}: an edit made meanwhile is kept in ${kept}.`);
     } catch (error) {
       if (error instanceof CmsadmError && error.code === 'transaction-unknown') {
@@ -221,12 +224,16 @@ async function putBothBack(sides: Sides, cause: unknown, report: Report): Promis
  * A change on this server alone: activate, disable --alone.
  * @throws CmsadmError after it was put back
  */
-export async function runAlone(side: Side, report: Report): Promise<void> {
+export async function runAlone(side: Side, report: Report, stop: Interruption): Promise<void> {
   const id = idOf(side);
+  const checkpoint = (): void => refuseIfStopped(stop);
   try {
+    checkpoint();
     await side.server.stage({ change: side.change, part: 'alone' });
     await side.server.arm({ id, seconds: side.change.services.seconds + side.change.confirmSeconds + SLACK_SECONDS });
+    checkpoint();
     await during(report, `Changing ${side.name}`, () => side.server.commit({ id }));
+    checkpoint();
     await side.server.confirm({ id });
   } catch (error) {
     const end = report.step(`Putting ${side.name} back`);
@@ -237,7 +244,11 @@ export async function runAlone(side: Side, report: Report): Promise<void> {
     end(back ? 'done' : 'failed');
     if (!(error instanceof CmsadmError)) throw error;
     throw new CmsadmError(error.code, error.message, {
-      exitCode: back ? exitCodes.putBack : exitCodes.needsPerson,
+      exitCode: !back
+        ? exitCodes.needsPerson
+        : error.code === 'interrupted'
+          ? exitCodes.interrupted
+          : exitCodes.putBack,
       details: error.details,
       remedy: error.remedy ?? 'Remove the cause and run the command again.',
       cause: error,

@@ -120,9 +120,12 @@ export function beginJournal(root: Root, manifest: Manifest): TransactionId {
   return id;
 }
 
-/** What a state may tell besides its time: the units that ran before the change was made. */
-export type StateFacts = { readonly running?: readonly string[] };
-const stateFactsSchema = v.object({ running: v.optional(v.array(v.string()), []) });
+/** What a state may tell besides its time: the units that ran, and that were enabled, before the change was made. */
+type StateFacts = { readonly running?: readonly string[]; readonly enabled?: readonly string[] };
+const stateFactsSchema = v.object({
+  running: v.optional(v.array(v.string()), []),
+  enabled: v.optional(v.array(v.string()), []),
+});
 
 /** Appends a state; durable when it returns. */
 export function note(root: Root, id: TransactionId, state: State, now: number, more: StateFacts = {}): void {
@@ -144,7 +147,7 @@ export function note(root: Root, id: TransactionId, state: State, now: number, m
 export function readJournal(
   root: Root,
   id: TransactionId,
-): { manifest: Manifest; states: State[]; running: string[]; decision: Decision | undefined } {
+): { manifest: Manifest; states: State[]; running: string[]; enabled: string[]; decision: Decision | undefined } {
   const text = readText(root, journalOf(id));
   if (text === undefined)
     throw new CmsadmError('transaction-unknown', `There is no journal of ${id}.`, {
@@ -158,11 +161,7 @@ export function readJournal(
       states: rest.flatMap((line) =>
         states.filter((state) => line.startsWith(`{"state":"${state}"`) && line.endsWith('}')),
       ),
-      running: rest.flatMap((line) =>
-        line.startsWith('{"state":"committing"') && line.endsWith('}')
-          ? v.parse(stateFactsSchema, JSON.parse(line)).running
-          : [],
-      ),
+      ...unitsBefore(rest),
       decision: readDecision(root, id),
     };
   } catch (cause) {
@@ -172,6 +171,11 @@ export function readJournal(
       remedy: `Compare both servers by hand, then move ${journalOf(id)} away.`,
     });
   }
+}
+
+function unitsBefore(lines: readonly string[]): { running: string[]; enabled: string[] } {
+  const line = lines.find((one) => one.startsWith('{"state":"committing"') && one.endsWith('}'));
+  return line === undefined ? { running: [], enabled: [] } : v.parse(stateFactsSchema, JSON.parse(line));
 }
 
 export function readDecision(root: Root, id: TransactionId): Decision | undefined {

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { makeFolders, readText, removeIfThere, writeNew } from '../host/root.ts';
+import { hardLink, isMissing, makeFolders, readText, removeIfThere, rename, writeNew } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { paths } from '../pair/state.ts';
 
@@ -18,8 +18,10 @@ export type LockOwner = v.InferOutput<typeof ownerSchema>;
 export type Claim = Pick<LockOwner, 'operation' | 'operator' | 'startedOn'>;
 
 /** Who holds the lock of this server; undefined if nobody does or its owner is dead. Time alone breaks nothing. */
-export function lockOwner(host: Host): LockOwner | undefined {
-  const text = readText(host.root, paths.lock);
+export const lockOwner = (host: Host): LockOwner | undefined => ownerIn(host, paths.lock);
+
+function ownerIn(host: Host, path: string): LockOwner | undefined {
+  const text = readText(host.root, path);
   if (text === undefined) return undefined;
   const owner = v.safeParse(ownerSchema, parse(text));
   if (!owner.success) return undefined;
@@ -38,13 +40,11 @@ function parse(text: string): unknown {
 }
 
 /**
- * Takes the lock of this server for one operation.
+ * Takes the lock of this server for one operation: the lock appears whole, by link(2), and a dead owner's is moved
+ * aside and looked at before it counts as gone.
  * @throws CmsadmError locked, with who, what and since when
  */
 export function takeLock(host: Host, claim: Claim): void {
-  const owner = lockOwner(host);
-  if (owner) throw locked(owner);
-  removeIfThere(host.root, paths.lock);
   makeFolders(host.root, '/run/cmsadm', 0o700);
   const own: LockOwner = {
     ...claim,
@@ -53,12 +53,47 @@ export function takeLock(host: Host, claim: Claim): void {
     processStart: host.system.processStart(process.pid) ?? '',
     bootId: host.system.bootId(),
   };
+  const mine = `${paths.lock}.${process.pid}`;
+  removeIfThere(host.root, mine);
+  writeNew(host.root, mine, JSON.stringify(own), { mode: 0o600, owner: 'root', group: 'root' });
   try {
-    writeNew(host.root, paths.lock, JSON.stringify(own), { mode: 0o600, owner: 'root', group: 'root' });
-  } catch (error) {
-    const faster = lockOwner(host); // somebody took it between our look and our write
-    throw faster ? locked(faster) : error;
+    while (!linked(host, mine)) {
+      const owner = lockOwner(host);
+      if (owner) throw locked(owner);
+      moveDeadAside(host, `${mine}.dead`);
+    }
+  } finally {
+    removeIfThere(host.root, mine);
   }
+}
+
+const linked = (host: Host, mine: string): boolean => {
+  try {
+    hardLink(host.root, mine, paths.lock);
+    return true;
+  } catch (error) {
+    if (readText(host.root, paths.lock) === undefined && !isTaken(error)) throw error;
+    return false;
+  }
+};
+
+const isTaken = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'EEXIST';
+
+/** Moves the lock of a dead owner away; one that somebody took since our look is put back. */
+function moveDeadAside(host: Host, aside: string): void {
+  try {
+    rename(host.root, paths.lock, aside);
+  } catch (error) {
+    if (isMissing(error)) return; // somebody else was faster
+    throw error;
+  }
+  const alive = ownerIn(host, aside);
+  if (alive) {
+    linked(host, aside);
+    removeIfThere(host.root, aside);
+    throw locked(alive);
+  }
+  removeIfThere(host.root, aside);
 }
 
 const locked = (owner: LockOwner): CmsadmError =>

@@ -45,8 +45,9 @@ export async function recover(
 async function settle(host: Host, id: TransactionId, by: 'operator' | 'itself'): Promise<Settled> {
   const { manifest, states, decision } = readJournal(host.root, id);
   const back = async (why: string): Promise<Settled> => {
-    const { edited, leftToDo } = await putBack(host, id, by);
+    const { edited, left, leftToDo } = await putBack(host, id, by);
     const more = [
+      ...left.map((file) => `${file} was edited meanwhile and is left as it is`),
       ...edited.map((file) => `an edit made meanwhile is kept in ${file}`),
       ...leftToDo.map((unit) => `${unit} still runs with the other configuration: restart it`),
     ];
@@ -59,6 +60,11 @@ async function settle(host: Host, id: TransactionId, by: 'operator' | 'itself'):
   if (decision === 'put-back') return back('it was decided to put it back, and not finished');
   if (decision === 'confirmed') return forward('it was confirmed, and not finished');
   if (manifest.part !== 'coordinator' || !states.includes('asked')) return back('it was never confirmed');
+  // Only disable ends its own link before the decision: there is nobody left to ask, and both wanted it.
+  if (!readLink(host.root))
+    return forward(
+      'this server ended the pair; if the other one still shows it, run `cmsadm config_HA disable --alone` there',
+    );
   const theirs = await askPeer(host, id);
   if (theirs === 'confirmed') return forward('the other server confirmed');
   if (theirs === 'put-back' || theirs === 'unknown') return back('the other server put it back');

@@ -8,7 +8,7 @@ import { readAlarms } from '../pair/alarms.ts';
 import { type About, type Facts, readFacts } from '../pair/facts.ts';
 import { type Link, paths } from '../pair/state.ts';
 import { readStatus, type SyncStatus } from '../pair/sync-status.ts';
-import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
+import { backupOf, isTag, isTransactionId, type Tag, type TransactionId } from '../pair/tag.ts';
 import type { OsFamily, Profile } from '../profile/schema.ts';
 import { commit, confirm, type PutBack, putBack } from './apply.ts';
 import type { Change } from './change.ts';
@@ -57,6 +57,8 @@ export type Server = {
   key(): Promise<PublicKey>;
   /** Installs the carried program for good. */
   installProgram(): Promise<void>;
+  /** Takes the installed program away again, if this session brought it. */
+  removeProgram(): Promise<void>;
   stage(args: { change: Change; part: Part }): Promise<{ id: TransactionId; unjudged: string[] }>;
   arm(args: { id: TransactionId; seconds: number }): Promise<void>;
   commit(args: { id: TransactionId }): Promise<void>;
@@ -79,6 +81,30 @@ export type Context = {
   /** Where the caller of this session is seen to come from (sshd's SSH_CONNECTION). */
   readonly seenFrom?: string;
 };
+
+const noTransaction = (text: string): CmsadmError =>
+  new CmsadmError('transaction-unknown', `${JSON.stringify(text)} names no transaction.`);
+
+// Names come from the other server and become parts of paths.
+const known = (id: TransactionId): TransactionId => {
+  if (!isTransactionId(id)) throw noTransaction(id);
+  return id;
+};
+
+/** Turns what the system refuses (full disk, read-only, no permission) into an error that names the file. */
+async function writing<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Error) || error instanceof CmsadmError || !('syscall' in error)) throw error;
+    const file = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
+    throw new CmsadmError('write-failed', `A file could not be written: ${error.message}`, {
+      ...(file === undefined ? {} : { file }),
+      remedy: 'Make room or put the permissions right there, then run the command again.',
+      cause: error,
+    });
+  }
+}
 
 /** The functions of this very server. */
 export function localServer({ host, profile, family, carriedIn, seenFrom }: Context): Server {
@@ -104,24 +130,28 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
     installProgram: async () => {
       if (carriedIn !== undefined) await host.system.runInstaller(carriedIn, []);
     },
+    removeProgram: async () => {
+      if (carriedIn !== undefined) await host.system.runInstaller(carriedIn, ['--remove']);
+    },
     stage: async ({ change, part }) => {
-      const done = await stage(host, profile, family, change, part, (path) => keyFiles.get(path) ?? '');
+      if (!isTag(change.tag) || !['link', 'change'].includes(change.step)) throw noTransaction(change.tag);
+      const done = await writing(() => stage(host, profile, family, change, part, (path) => keyFiles.get(path) ?? ''));
       staged.set(done.id, change);
       return done;
     },
-    arm: ({ id, seconds }) => arm(host, id, seconds),
+    arm: ({ id, seconds }) => arm(host, known(id), Math.trunc(seconds)),
     commit: async ({ id }) => {
       const change = staged.get(id);
       if (!change) throw new Error(`${id} was not staged in this session`);
-      await commit(host, change);
+      await writing(() => commit(host, change));
     },
-    asked: async ({ id }) => note(host.root, id, 'asked', host.system.clock()),
-    confirm: ({ id }) => confirm(host, id),
+    asked: async ({ id }) => note(host.root, known(id), 'asked', host.system.clock()),
+    confirm: ({ id }) => writing(() => confirm(host, known(id))),
     putBack: async ({ id, by }) => {
       // A run puts back what it staged itself, never an earlier change of the same name.
       if (by === 'operator' && !staged.has(id))
         throw new CmsadmError('transaction-unknown', `${id} was not staged in this session.`);
-      return putBack(host, id, by);
+      return writing(() => putBack(host, known(id), by));
     },
     outcome: async ({ id }) =>
       transactions(host.root).includes(id) ? (readDecision(host.root, id) ?? 'undecided') : 'unknown',
@@ -179,6 +209,7 @@ export function remoteServer(session: Session): Server {
     unlock: call('unlock'),
     key: call('key'),
     installProgram: call('installProgram'),
+    removeProgram: call('removeProgram'),
     stage: call('stage'),
     arm: call('arm'),
     commit: call('commit'),

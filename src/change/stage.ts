@@ -89,7 +89,8 @@ function refuseForeignPaths(change: Change, profile: Profile, family: OsFamily):
     );
 }
 
-function refuseIfChanged(host: Host, file: FileChange, change: Change): void {
+/** @throws CmsadmError file-changed, file-refused, tag-taken */
+export function refuseIfChanged(host: Host, file: FileChange, change: Change): void {
   const now = readFact(host.root, file.path);
   if (now.state === 'refused')
     throw new CmsadmError('file-refused', `${file.path} on ${change.server} ${now.why}.`, {

@@ -25,7 +25,7 @@ export async function activate(context: CommandContext, given: Given): Promise<C
     throw new CmsadmError('not-secondary', 'Only the secondary can be activated; this server is the primary already.', {
       remedy: 'cmsadm config_HA show tells the pair.',
     });
-  await refuseIfPrimaryAnswers(context, own);
+  await refuseUnlessPrimaryAway(context, own);
   const answers = await settleAnswers(
     [
       { parameter: activateParameters.peer, check: (text) => sameName(text, own.other.fqdn) },
@@ -61,7 +61,10 @@ export async function activate(context: CommandContext, given: Given): Promise<C
   await withLocks(
     [lockPlace(name, own.local, facts)],
     { operation: 'activate this server', operator: context.operator, startedOn: name },
-    () => runAlone({ name, server: own.local, change }, context.report),
+    async () => {
+      await refuseUnlessPrimaryAway(context, own); // it may have come back while the plan was read
+      await runAlone({ name, server: own.local, change }, context.report, context.stop);
+    },
   );
   raiseAlarm(
     context.host.root,
@@ -82,23 +85,36 @@ export async function activate(context: CommandContext, given: Given): Promise<C
   };
 }
 
-/** Whether the other server of the link can be logged in to now. */
-export async function otherAnswers(context: CommandContext, own: OwnStanding): Promise<boolean> {
+/** What a login on the other server of the link says now. */
+export async function lookForOther(
+  context: CommandContext,
+  own: OwnStanding,
+): Promise<'answers' | 'away' | CmsadmError> {
   try {
     (await linkedPeer(context, own.link)).session.close();
-    return true;
+    return 'answers';
   } catch (error) {
-    if (error instanceof CmsadmError) return false;
-    throw error;
+    if (!(error instanceof CmsadmError)) throw error;
+    // Only silence means away; a server that refuses us is alive.
+    return ['unreachable', 'session-lost', 'ssh-failed'].includes(error.code) ? 'away' : error;
   }
 }
 
-async function refuseIfPrimaryAnswers(context: CommandContext, own: OwnStanding): Promise<void> {
-  if (await otherAnswers(context, own))
+/** @throws CmsadmError primary-answers, primary-uncertain */
+async function refuseUnlessPrimaryAway(context: CommandContext, own: OwnStanding): Promise<void> {
+  const found = await lookForOther(context, own);
+  if (found === 'away') return;
+  if (found === 'answers')
     throw new CmsadmError('primary-answers', `${own.other.fqdn} answers; two servers would administer.`, {
       server: own.other.fqdn,
       remedy: `Reverse the roles there instead: cmsadm config_HA reverse, on ${own.other.fqdn}.`,
     });
+  throw new CmsadmError('primary-uncertain', `${own.other.fqdn} is not away: ${found.message}`, {
+    server: own.other.fqdn,
+    details: found.details,
+    remedy: 'Put the link right, or make sure that it is really down (power it off), then activate.',
+    cause: found,
+  });
 }
 
 /** A destructive step wants the name of what it acts against. */

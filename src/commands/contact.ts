@@ -177,6 +177,7 @@ async function acceptedKeys(
   const text = readText(context.host.root, paths.knownHosts) ?? '';
   const names = port === 22 ? [where.address, where.fqdn] : [`[${where.address}]:${port}`, `[${where.fqdn}]:${port}`];
   const known = names.flatMap((name) => knownHosts.findKeys(text, name).keys);
+  const revoked = names.flatMap((name) => knownHosts.findKeys(text, name).revoked);
   const wanted = given[contactParameters.peerFingerprint.name];
   if (known.length > 0 && wanted === undefined) return known;
   const expected = wanted === undefined ? undefined : checkFingerprint(wanted);
@@ -187,6 +188,12 @@ async function acceptedKeys(
     (key) => expected === undefined || fingerprint(key) === expected,
   );
   const key = expected === undefined ? seen[0] : seen.find((one) => fingerprint(one) === expected);
+  if (key && revoked.some((one) => one.base64 === key.base64))
+    throw new CmsadmError('host-key-revoked', `${where.address} showed a host key that known_hosts marks as revoked.`, {
+      server: where.address,
+      file: paths.knownHosts,
+      remedy: 'Find out why it was revoked before you go on. Nothing was sent.',
+    });
   const contradicted =
     known.length > 0 &&
     key &&

@@ -4,7 +4,7 @@ import { reviewServer } from '../ha/review.ts';
 import { planDisable } from '../ha/undo.ts';
 import { clearAlarms } from '../pair/alarms.ts';
 import { during } from '../report.ts';
-import { otherAnswers, sameName } from './activate.ts';
+import { lookForOther, sameName } from './activate.ts';
 import type { Peer } from './contact.ts';
 import {
   type CommandContext,
@@ -46,7 +46,7 @@ export async function disable(context: CommandContext, given: Given): Promise<Co
 }
 
 async function refuseIfOtherAnswers(context: CommandContext, own: OwnStanding): Promise<void> {
-  if (await otherAnswers(context, own))
+  if ((await lookForOther(context, own)) === 'answers')
     throw new CmsadmError(
       'peer-answers',
       `${own.other.fqdn} answers; ending the pair on one server only would leave it half.`,
@@ -167,7 +167,7 @@ async function disableAlone(context: CommandContext, own: OwnStanding): Promise<
   await withLocks(
     [lockPlace(name, own.local, facts)],
     { operation: 'disable HA', operator: context.operator, startedOn: name },
-    () => runAlone({ name, server: own.local, change }, context.report),
+    () => runAlone({ name, server: own.local, change }, context.report, context.stop),
   );
   clearAlarms(context.host.root);
   const servers = [resultOf(name, 'single', [change], ['our lines are gone'])];

@@ -16,7 +16,20 @@ import { paths } from '../pair/state.ts';
 import { type Profile, profileSchema } from '../profile/schema.ts';
 
 const verbNames = [
-  ...['facts', 'standing', 'lock', 'unlock', 'key', 'installProgram', 'stage', 'arm', 'commit', 'asked', 'confirm'],
+  ...[
+    'facts',
+    'standing',
+    'lock',
+    'unlock',
+    'key',
+    'installProgram',
+    'removeProgram',
+    'stage',
+    'arm',
+    'commit',
+    'asked',
+    'confirm',
+  ],
   ...['putBack', 'outcome', 'proveLogin', 'tags', 'tag'],
 ] as const satisfies readonly (keyof Server)[] | readonly string[];
 

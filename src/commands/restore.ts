@@ -1,15 +1,17 @@
-import { isEmpty } from '../change/change.ts';
+import { type Change, isEmpty } from '../change/change.ts';
 import { runAlone, runChange, withLocks } from '../change/coordinator.ts';
 import type { TagFacts, Server as Verbs } from '../change/server.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { planRestore } from '../ha/undo.ts';
+import { type Pair, parsePair, paths } from '../pair/state.ts';
 import { backupOf, isTag, type Tag } from '../pair/tag.ts';
 import { during, type TagLine } from '../report.ts';
 import { linkedPeer, type Peer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
 import { factsOfBoth, linksOf, type OwnStanding, ownStanding } from './pair-of-servers.ts';
 import { tagParameter } from './parameters.ts';
+import { lastSync } from './reverse.ts';
 import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
 
 /** The tags that can be restored, newest first. */
@@ -132,8 +134,16 @@ async function restoreBoth(context: CommandContext, own: OwnStanding, peer: Peer
     local: { name: names.local, server: own.local, change: plan.local },
     peer: { name: names.peer, server: peer.server, change: plan.peer },
   };
-  await withLocks(places, { operation: `restore ${tag}`, operator: context.operator, startedOn: names.local }, () =>
-    runChange(sides, linksOf(facts), context.report, context.stop),
+  await withLocks(
+    places,
+    { operation: `restore ${tag}`, operator: context.operator, startedOn: names.local },
+    async () => {
+      // A restore that hands the role over is a reversal: nothing that was administered here may be lost by it.
+      const primary = pairAfter(plan.local)?.primary.address;
+      if (own.role === 'primary' && primary !== undefined && primary !== own.link.self.address)
+        await during(context.report, `A last sync to ${names.peer}`, () => lastSync(context, peer, names.peer));
+      return runChange(sides, linksOf(facts), context.report, context.stop);
+    },
   );
   const servers = [
     resultOf(names.local, undefined, [plan.local], ['files as before']),
@@ -158,6 +168,7 @@ async function restoreAlone(context: CommandContext, own: OwnStanding, tag: Tag)
   const facts = await own.local.facts({ address: own.other.address, fqdn: own.other.fqdn });
   const run = runOf(context);
   const change = planRestore(facts, name, await tagOf(own.local, name, tag), facts.epoch + 1, context.profile, run);
+  refuseIfActivating(change, own);
   const review = {
     operation: `restore ${tag}, on this server alone`,
     tag: run.tag,
@@ -178,7 +189,7 @@ async function restoreAlone(context: CommandContext, own: OwnStanding, tag: Tag)
   await withLocks(
     [lockPlace(name, own.local, facts)],
     { operation: `restore ${tag}`, operator: context.operator, startedOn: name },
-    () => runAlone({ name, server: own.local, change }, context.report),
+    () => runAlone({ name, server: own.local, change }, context.report, context.stop),
   );
   const servers = [resultOf(name, undefined, [change], ['files as before'])];
   context.report.show({ kind: 'result', title: `Restored ${tag} on this server.`, servers, notes: [] });
@@ -187,4 +198,18 @@ async function restoreAlone(context: CommandContext, own: OwnStanding, tag: Tag)
     summary: `restore ${tag} alone: done, tag ${run.tag}`,
     result: { outcome: 'done', tag: run.tag, restored: tag, servers },
   };
+}
+
+/** The pair that this server would tell after the change; undefined where it stays or goes. */
+function pairAfter(change: Change): Pair | undefined {
+  const after = change.files.find(({ path }) => path === paths.pair)?.after;
+  return after ? parsePair(after.content) : undefined;
+}
+
+// Alone, only `activate` makes a primary: it asks for the name of the one that is away, and for a reason.
+function refuseIfActivating(change: Change, own: OwnStanding): void {
+  if (pairAfter(change)?.primary.address !== own.link.self.address || own.role === 'primary') return;
+  throw new CmsadmError('would-activate', 'That tag would make this server the primary while the other one is away.', {
+    remedy: 'cmsadm config_HA activate, if the primary is really down.',
+  });
 }

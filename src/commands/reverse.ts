@@ -1,6 +1,6 @@
 import { fullPass } from '../agent/push.ts';
 import { runChange, withLocks } from '../change/coordinator.ts';
-import { CmsadmError, exitCodes } from '../errors.ts';
+import { afterTheDecision, CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { planReverse } from '../ha/roles.ts';
 import { during } from '../report.ts';
@@ -72,8 +72,9 @@ export async function reverse(context: CommandContext): Promise<CommandOutcome> 
         await runChange(sides, linksOf(facts), context.report, context.stop);
       },
     );
-    const after = await during(context.report, 'Verifying on both servers', () => factsOfBoth(own, peer));
-    const pair = refuseIfNotInStep(after);
+    const pair = await afterTheDecision('The roles are reversed, but this could not be verified', async () =>
+      refuseIfNotInStep(await during(context.report, 'Verifying on both servers', () => factsOfBoth(own, peer))),
+    );
     const verified = [`both tell epoch ${pair.epoch}`];
     const servers = [
       resultOf(names.local, 'secondary', [plan.local], verified),
@@ -96,7 +97,7 @@ export async function reverse(context: CommandContext): Promise<CommandOutcome> 
 }
 
 /** Everything of this server is on the other one, or the roles stay. @throws CmsadmError not-in-step */
-async function lastSync(context: CommandContext, peer: Peer, name: string): Promise<void> {
+export async function lastSync(context: CommandContext, peer: Peer, name: string): Promise<void> {
   const { sets } = await fullPass(context.host, context.profile, peer.session);
   const details = sets.flatMap((set) => [
     ...(set.held ? [`${set.name}: held; it is empty here and not on ${name}`] : []),

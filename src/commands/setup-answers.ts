@@ -55,7 +55,10 @@ export async function askAnswers(context: CommandContext, given: Given, opened: 
     ntpServer: ntp === '' ? null : ntp,
     self: { address: selfIp, fqdn: selfFqdn, hostname: hostnameOf(selfFqdn) },
     peer: { address: secondary, fqdn: peerFqdn, hostname: hostnameOf(peerFqdn) },
-    rhosts: given[overrideParameters.noRhosts.name] === undefined && profile.rhostsUser !== undefined,
+    rhosts:
+      given[overrideParameters.noRhosts.name] === undefined &&
+      profile.rhostsUser !== undefined &&
+      (saved?.rhosts ?? true),
     licencePackage: settled[setupParameters.licencePackage.name] ?? '',
     haPackage: settled[setupParameters.haPackage.name] ?? '',
   };

@@ -104,8 +104,24 @@ export async function findings(
           remedy: 'Correct the address or the FQDN.',
         },
     ...packageFindings(opened, facts, answers),
+    ...takeOverFinding(facts, answers),
     { id: 'licence', server: answers.self.fqdn, ok: opened.licence ?? '' },
     ...(await Promise.all([standing(answers.self.fqdn, local), standing(answers.peer.fqdn, peer.server)])),
+  ];
+}
+
+// Administration that happened on the other server since it took over must not be overruled by a set up here.
+function takeOverFinding({ local, peer }: BothFacts, answers: SetupAnswers): Finding[] {
+  const theirs = peer.pair;
+  if (!theirs || theirs.epoch <= (local.pair?.epoch ?? 0) || theirs.primary.address !== answers.peer.address) return [];
+  return [
+    {
+      id: 'take-over',
+      server: answers.peer.fqdn,
+      ok: undefined,
+      problem: `${answers.peer.fqdn} took over as primary at epoch ${theirs.epoch}.`,
+      remedy: `Wait until admin-sync here has taken that over (20 s), then reverse on ${answers.peer.fqdn}.`,
+    },
   ];
 }
 

@@ -224,7 +224,15 @@ async function makeLink(context: CommandContext, prepared: Prepared): Promise<Pr
       await during(context.report, `Installing the program on ${answers.peer.fqdn}`, () =>
         peer.server.installProgram(),
       );
-      await runLink(sidesOf({ ...prepared, local: proving }, plan.link), plan.links, context.report, context.stop);
+      try {
+        await runLink(sidesOf({ ...prepared, local: proving }, plan.link), plan.links, context.report, context.stop);
+      } catch (error) {
+        // Nobody is linked: what was brought goes again. Its failure must not hide the first one.
+        await peer.server
+          .removeProgram()
+          .catch(() => context.report.warn(`The program stays in /opt/cmsadm on ${answers.peer.fqdn}.`));
+        throw error;
+      }
     });
   } catch (error) {
     for (const { session } of proven) session.close();
@@ -233,7 +241,9 @@ async function makeLink(context: CommandContext, prepared: Prepared): Promise<Pr
   peer.session.close();
   const [again] = proven;
   if (!again) throw new Error('the link was confirmed without a login');
-  const { facts: now } = await bothFacts(context, local, again, answers);
+  const { facts: now } = await afterTheDecision('The link stands, but the other server went away', () =>
+    bothFacts(context, local, again, answers),
+  );
   const keys = { local: now.local.pairKey, peer: now.peer.pairKey };
   return {
     ...prepared,

@@ -16,7 +16,7 @@ export type WantedAuthorizedKey = {
   /** The addresses the key may be used from. */
   readonly from: readonly string[];
   readonly command: string;
-  /** Begins with `cmsadm`. */
+  /** `cmsadm pair key of FQDN`: how the line is known again. */
   readonly comment: string;
 };
 
@@ -55,7 +55,7 @@ export const print = (doc: readonly Line[]): string => joinLines(doc);
 export const entries = (text: string): AuthorizedKey[] => parse(text).flatMap(({ entry }) => entry ?? []);
 
 const isOurs = (text: string): boolean =>
-  /^restrict,from="[^"]*",command="(?:\\"|[^"\\]|\\(?!"))*" \S+ \S+ cmsadm(?![A-Za-z0-9_])/.test(text);
+  /^restrict,from="[^"]*",command="(?:\\"|[^"\\]|\\(?!"))*" \S+ \S+ cmsadm pair key of \S+\s*$/.test(text);
 
 export const undo = (text: string): string => removeMarks(text, isOurs);
 

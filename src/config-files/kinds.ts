@@ -68,7 +68,7 @@ const access = (from: readonly string[], letter: string) => ({
   key: key(letter),
   from,
   command: '/usr/local/sbin/cmsadm peer',
-  comment: 'cmsadm pair',
+  comment: 'cmsadm pair key of cms2.example.com',
 });
 
 /** By the name that the corpus' folders have. */

@@ -26,6 +26,22 @@ export function firewallInForce(profile: Profile, facts: Facts): FirewallKind {
   return 'unknown';
 }
 
+/**
+ * Tables that only the kernel holds (fail2ban, containers): a reload of a file that flushes the ruleset drops them.
+ * @returns their names, none where the file does not flush
+ */
+export function tablesLostByReload(profile: Profile, facts: Facts): string[] {
+  const file = facts.files.find(({ row }) => row.path === profile.firewall[facts.family].path)?.fact;
+  if (firewallInForce(profile, facts) !== 'nftables' || file?.state !== 'file') return [];
+  if (!/^\s*flush\s+ruleset/m.test(file.content)) return [];
+  const tables = (text: string): string[] =>
+    [...text.matchAll(/^\s*(?:add\s+)?table\s+(?:(ip6?|inet|arp|bridge|netdev)\s+)?([\w-]+)\s*\{/gm)].map(
+      ([, family = 'ip', name]) => `${family} ${name}`,
+    );
+  const written = tables(file.content);
+  return tables(facts.firewall.nftRuleset).filter((table) => !written.includes(table));
+}
+
 /** The text of the firewall's file with the pair's ports open for the peer only. */
 export function openFirewall(kind: FirewallKind, text: string, ports: readonly PeerPort[]): string {
   if (kind === 'nftables') return nftables.edit(text, { ports });

@@ -3,7 +3,7 @@ import type { Facts } from '../pair/facts.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { BothFacts, SetupAnswers } from './answers.ts';
 import type { FileProblem } from './file-changes.ts';
-import { firewallInForce, linesToAdd } from './firewall.ts';
+import { firewallInForce, linesToAdd, tablesLostByReload } from './firewall.ts';
 import { peerPorts } from './wanted-files.ts';
 
 export type Level = 'pass' | 'warn' | 'fail';
@@ -186,6 +186,7 @@ function ownChecks(
       'A firewall drops incoming traffic, and none of its files is known.',
       `Add to it: ${linesToAdd(peerPorts(profile, { ...other })).join('; ')}. Or name its file in the profile.`,
     ),
+    ...reloadChecks(profile, facts, server),
     ...plusChecks(facts, server),
     ...(chronyMissing
       ? [
@@ -199,6 +200,21 @@ function ownChecks(
           ),
         ]
       : []),
+  ];
+}
+
+function reloadChecks(profile: Profile, facts: Facts, server: string): Check[] {
+  const lost = tablesLostByReload(profile, facts);
+  if (lost.length === 0) return [];
+  return [
+    check(
+      'firewall-tables',
+      server,
+      false,
+      '',
+      `The kernel holds nftables tables that ${profile.firewall[facts.family].path} does not: ${lost.join(', ')}. Its reload would drop them.`,
+      'Write them into that file, or stop what made them until the roles are set up.',
+    ),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { type Change, type FileChange, nothingAfterwards } from '../change/change.ts';
 import type { TagFacts } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
-import type { Facts } from '../pair/facts.ts';
+import type { Facts, ManagedFact } from '../pair/facts.ts';
 import { type Link, type Pair, parsePair, paths, printPair } from '../pair/state.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { Run } from './answers.ts';
@@ -34,7 +34,7 @@ export function planRestore(
     if (before === undefined || file.row.step !== 'change') return [];
     const content =
       before === null ? undefined : file.row.path === paths.pair ? atEpoch(before.content, epoch) : before.content;
-    const change = fileChange(file, content);
+    const change = fileChange(file, content) ?? ownershipChange(file, before);
     if (!change?.after || before === null) return change ? [change] : [];
     return [{ ...change, after: { ...change.after, mode: before.mode, owner: before.owner, group: before.group } }];
   });
@@ -48,6 +48,15 @@ export function planRestore(
     }),
     epoch,
   };
+}
+
+// The bytes are as before, but mode or owner are not.
+function ownershipChange({ row, fact }: ManagedFact, before: TagFacts['before'][string]): FileChange | undefined {
+  if (fact.state !== 'file' || !before) return undefined;
+  if (fact.mode === before.mode && fact.owner === before.owner && fact.group === before.group) return undefined;
+  const { content, mode, owner, group } = { ...before, content: fact.content };
+  const after = { content, mode, owner, group };
+  return { path: row.path, kind: row.kind, before: fact.sha256, after, secret: row.secret, generated: false };
 }
 
 // A restored role is a new role: it must not look older than what the other server knows.

@@ -77,9 +77,9 @@ export function wantedText(file: ManagedFact, wanted: Wanted): string | undefine
         ? openFirewall(firewallInForce(profile, wanted.facts), text, peerPorts(profile, other))
         : undefined;
     case 'rhosts':
-      return wanted.rhosts && profile.rhostsUser !== undefined
-        ? rhosts.edit(text, { entries: [{ host: other.fqdn, user: profile.rhostsUser }] })
-        : present;
+      if (wanted.rhosts && profile.rhostsUser !== undefined)
+        return rhosts.edit(text, { entries: [{ host: other.fqdn, user: profile.rhostsUser }] });
+      return present === undefined ? undefined : rhosts.undo(text);
     case 'bash_profile':
       return profile.bashProfile.length > 0 ? bashProfile.edit(text, { lines: loginLines(profile, text) }) : present;
     case 'known_hosts':

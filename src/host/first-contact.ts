@@ -145,12 +145,16 @@ export async function startPeer(
 function answerSudo(channel: ClientChannel, password: string | undefined): string[] {
   const complaints: string[] = [];
   let asked = 0;
+  let said = '';
   channel.stderr.on('data', (data: Buffer) => {
-    const said = data.toString('latin1');
+    said += data.toString('latin1'); // the prompt may come in pieces
+    if (said.length < SUDO_PROMPT.length && SUDO_PROMPT.startsWith(said)) return;
     if (!said.includes(SUDO_PROMPT)) {
       if (said.trim() !== '') complaints.push(said.trim());
+      said = '';
       return;
     }
+    said = '';
     asked += 1;
     if (asked === 1 && password !== undefined) channel.write(`${password}\n`);
     else {
@@ -190,5 +194,7 @@ async function folderNamed(channel: ClientChannel, server: string, complaints: r
     };
     channel.on('data', look);
     channel.once('close', () => reject(refused(server, [...complaints])));
+    const limit = setTimeout(() => reject(refused(server, [...complaints, 'It said nothing for 60 s.'])), 60_000);
+    channel.once('data', () => clearTimeout(limit)).once('close', () => clearTimeout(limit));
   });
 }

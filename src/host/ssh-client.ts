@@ -71,7 +71,9 @@ async function logIn(socket: Duplex, target: Target, credentials: Credentials): 
       finish(prompts.map(() => credentials.password ?? '')),
     );
     client.once('ready', () => resolve(client));
-    client.once('error', (error) => {
+    client.on('error', (error) => {
+      // An agent that is gone is one way less to log in; ssh2 goes on with the others.
+      if (error.level === 'agent') return;
       client.end();
       socket.destroy();
       reject(explain(error, target, seen));

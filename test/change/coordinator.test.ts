@@ -268,14 +268,14 @@ describe('the link', () => {
 
 describe('alone', () => {
   test('a change of one server is carried out and confirmed', async () => {
-    await runAlone(sides().local, collected().report);
+    await runAlone(sides().local, collected().report, never);
     expect(textAt(pair.local, '/etc/hosts')).toBe('new\n');
     expect(readJournal(pair.local.root, id).decision).toBe('confirmed');
   });
 
   test.each(['local stage', 'local arm', 'local commit'] as const)('%s fails: as before', async (at) => {
     const one = sides([{ at, instead: fail() }]).local;
-    await expect(runAlone(one, collected().report)).rejects.toMatchObject({ exitCode: exitCodes.putBack });
+    await expect(runAlone(one, collected().report, never)).rejects.toMatchObject({ exitCode: exitCodes.putBack });
     expect(now()).toEqual(pair.before);
   });
 });

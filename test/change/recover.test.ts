@@ -67,12 +67,12 @@ describe('without asking the other server', () => {
     expect(unfinished(host.root)).toEqual([]);
   });
 
-  test('a coordinator that has asked and has no link any more waits', async () => {
+  test('a coordinator that has asked and has no link any more goes on: only disable ends its own link', async () => {
     await reach('coordinator', 'committed');
     note(host.root, id, 'asked', 0);
-    expect(await recover(host, undefined, 'operator')).toMatchObject([{ id, did: 'waits' }]);
+    expect(await recover(host, undefined, 'operator')).toMatchObject([{ id, did: 'confirmed' }]);
     expect(textAt(host, '/etc/hosts')).toBe('new\n');
-    expect(unfinished(host.root)).toEqual([id]);
+    expect(unfinished(host.root)).toEqual([]);
   });
 
   test('by itself: nothing that interrupts the service is restarted, an alarm names it', async () => {

@@ -6,10 +6,10 @@ const wanted: WantedAuthorizedKey = {
   key: { type: 'ssh-ed25519', base64: 'AAAAC3NzaC1lZDI1NTE5AAAAIP' },
   from: ['10.0.0.2', '2001:db8::2'],
   command: '/usr/local/sbin/cmsadm peer "cms2"',
-  comment: 'cmsadm pair key',
+  comment: 'cmsadm pair key of cms2.example.com',
 };
 const ourLine =
-  'restrict,from="10.0.0.2,2001:db8::2",command="/usr/local/sbin/cmsadm peer \\"cms2\\"" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP cmsadm pair key';
+  'restrict,from="10.0.0.2,2001:db8::2",command="/usr/local/sbin/cmsadm peer \\"cms2\\"" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP cmsadm pair key of cms2.example.com';
 
 describe('a line is read as sshd reads it', () => {
   test.each([
