@@ -23,7 +23,7 @@ export function haPackageFile(): string {
 }
 
 /** A site profile that trusts the test key, as an operator would put it to /etc/cmsadm/profiles. */
-export const labProfile = (): string => {
+const labProfile = (): string => {
   const key = fixture('test-signing.pub.pem')
     .trim()
     .split('\n')

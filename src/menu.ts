@@ -6,17 +6,14 @@ import type { makeReport } from './screen/render.ts';
 import { runLogged } from './session.ts';
 
 /** A numbered list as the original draws it: right-aligned number, bracket, name in a column, description. */
-export function numberedList(items: readonly { readonly name: string; readonly label: string }[]): string[] {
+function numberedList(items: readonly { readonly name: string; readonly label: string }[]): string[] {
   const digits = String(items.length).length;
   const width = Math.max(...items.map(({ name }) => name.length)) + 1;
   return items.map(({ name, label }, i) => `${String(i + 1).padStart(digits)}) ${name.padEnd(width)}${label}`);
 }
 
 /** The title and the options, before anything else is loaded. */
-export const menuLines = (
-  title: string,
-  menu: readonly { readonly command: string; readonly label: string }[],
-): string[] => [
+const menuLines = (title: string, menu: readonly { readonly command: string; readonly label: string }[]): string[] => [
   title,
   '',
   'Select a command from the list below.',

@@ -80,7 +80,7 @@ async function workServices(
 }
 
 /** Waits until all units are active. @throws CmsadmError service-unhealthy */
-export async function healthy(host: Host, units: readonly string[], seconds: number): Promise<void> {
+async function healthy(host: Host, units: readonly string[], seconds: number): Promise<void> {
   const deadline = host.system.clock() + seconds * 1000;
   for (let pause = 20; ; pause = Math.min(2 * pause, 320)) {
     const states = await host.system.units(units);

@@ -39,7 +39,7 @@ export type TagFacts = {
   readonly missing: readonly string[];
 };
 
-export type Standing = {
+type Standing = {
   readonly lock: LockOwner | undefined;
   readonly unfinished: readonly TransactionId[];
   /** What the agent last said of itself; undefined if it never ran since the boot. */

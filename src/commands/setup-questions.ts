@@ -4,7 +4,7 @@ import { openLicence, requireFeature } from '../licence/licence.ts';
 import { type HaPackage, openHaPackage } from '../packages/ha-package.ts';
 import type { Pair } from '../pair/state.ts';
 import type { Profile } from '../profile/schema.ts';
-import { checkAddress, checkFile, checkFingerprint, checkFqdn, checkPort, checkUser } from './checks.ts';
+import { checkAddress, checkFile, checkFqdn, checkPort, checkUser } from './checks.ts';
 import type { Slot } from './context.ts';
 import { contactParameters, setupParameters } from './parameters.ts';
 
@@ -79,5 +79,3 @@ export const contactSlots = (root: Root, sshPort: number): Slot[] => [
   { parameter: contactParameters.sshPort, preset: String(sshPort), check: checkPort },
   { parameter: contactParameters.peerKey, preset: '', check: (text) => (text === '' ? '' : checkFile(root, text)) },
 ];
-
-export const fingerprintSlot: Slot = { parameter: contactParameters.peerFingerprint, check: checkFingerprint };

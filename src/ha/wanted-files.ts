@@ -38,7 +38,7 @@ export type Wanted = {
 };
 
 /** Stands in the reviewed plan for a key that is made only after the `y`. */
-export const placeholderKey = (server: Server): PublicKey => ({
+const placeholderKey = (server: Server): PublicKey => ({
   type: 'ssh-ed25519',
   base64: `<public-key-of-${server.hostname},-made-at-apply>`,
 });

@@ -8,7 +8,7 @@ export const PROTOCOL = 1;
 
 /** The first line of a session; whatever a log-in script printed before it is skipped. */
 const greeting = v.object({ cmsadm: v.literal('peer'), protocol: v.number(), version: v.string() });
-export type Greeting = v.InferOutput<typeof greeting>;
+type Greeting = v.InferOutput<typeof greeting>;
 
 const request = v.object({ id: v.number(), verb: v.string(), args: v.optional(v.unknown()) });
 const failure = v.object({

@@ -53,7 +53,7 @@ const unitsOf = (profile: Profile, family: OsFamily): string[] => [
 ];
 
 /** Reads KEY=VALUE lines; # starts a comment. */
-export const parseKeyValues = (text: string): Record<string, string> =>
+const parseKeyValues = (text: string): Record<string, string> =>
   Object.fromEntries(
     text.split(/\r?\n/).flatMap((line) => {
       const found = /^\s*([A-Za-z_][\w.-]*)\s*=\s*(.*?)\s*$/.exec(line);
@@ -131,7 +131,7 @@ export async function readFacts(host: Host, profile: Profile, about: About): Pro
 }
 
 /** root, coming from the other server. */
-export const rootFrom = (about: About, laddr: string, lport: number): SshConnection => ({
+const rootFrom = (about: About, laddr: string, lport: number): SshConnection => ({
   user: 'root',
   host: about.fqdn || about.address,
   addr: about.address,

@@ -42,7 +42,7 @@ const linkSchema = v.strictObject({
 /** What a server knows of the other one, from the link until disable. */
 export type Link = v.InferOutput<typeof linkSchema>;
 
-export const pairSchema = v.strictObject({
+const pairSchema = v.strictObject({
   /** Grows at every role change, set-up and restore. */
   epoch: v.number(),
   primary: server,
@@ -70,7 +70,7 @@ const read = <Schema extends v.GenericSchema>(schema: Schema, path: string, text
 
 const written = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
-export const parseLink = (text: string): Link => read(linkSchema, paths.link, text);
+const parseLink = (text: string): Link => read(linkSchema, paths.link, text);
 export const parsePair = (text: string): Pair => read(pairSchema, paths.pair, text);
 export const printLink = (link: Link): string => written(link);
 export const printPair = (pair: Pair): string => written(pair);

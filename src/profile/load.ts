@@ -68,13 +68,13 @@ const settingsSchema = v.strictObject({
   profile: v.optional(v.string(), 'cms'),
   confirmSeconds: v.optional(v.pipe(v.number(), v.integer(), v.minValue(10), v.maxValue(3600))),
 });
-export type Settings = v.InferOutput<typeof settingsSchema>;
+type Settings = v.InferOutput<typeof settingsSchema>;
 
 /**
  * Reads the settings of a server; a missing file means the defaults.
  * @throws CmsadmError settings-invalid
  */
-export function loadSettings(file: string): Settings {
+function loadSettings(file: string): Settings {
   const value = existsSync(file) ? readYaml(file) : {};
   const checked = v.safeParse(settingsSchema, value);
   if (checked.success) return checked.output;
