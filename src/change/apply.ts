@@ -57,12 +57,18 @@ export async function commit(host: Host, change: Change): Promise<void> {
 const mustBeReread = ({ files, services }: Change): boolean =>
   files.some(({ kind, before }) => kind === 'unit' && (before !== null || services.start.length > 0));
 
-// While its unit file is still there: systemd disables nothing that it can't read.
 async function retire(host: Host, units: readonly string[]): Promise<void> {
+  await withdraw(host, 'disable', units);
+  await withdraw(host, 'stop', units);
+}
+
+// While its unit file is still there: systemd disables nothing that it can't read.
+async function withdraw(host: Host, verb: 'disable' | 'stop', units: readonly string[]): Promise<void> {
   const states = await host.system.units(units);
-  const present = units.filter((unit) => states[unit]?.exists);
-  await host.system.control('disable', present);
-  await host.system.control('stop', present);
+  await host.system.control(
+    verb,
+    units.filter((unit) => states[unit]?.exists),
+  );
 }
 
 async function workServices(
@@ -145,9 +151,13 @@ export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'i
   const left: string[] = [];
   const files: string[] = [];
   const live = states.includes('committing');
-  const own = [...manifest.services.enable, ...manifest.services.start];
-  const isNew = (unit: string): boolean => !running.includes(unit) && !enabled.includes(unit);
-  if (live) await attempt(problems, () => retire(host, own.filter(isNew)));
+  const { enable, start } = manifest.services;
+  const own = [...enable, ...start];
+  const disabled = own.filter((unit) => !enabled.includes(unit));
+  // Only what commit started: the boot unit, which may be the one that runs this, is just enabled.
+  const stopped = start.filter((unit) => !running.includes(unit));
+  if (live) await attempt(problems, () => withdraw(host, 'disable', disabled));
+  if (live) await attempt(problems, () => withdraw(host, 'stop', stopped));
   for (const file of [...manifest.files].reverse()) {
     try {
       const { outcome, kept } = putBackFile(host, file, manifest, live);
@@ -159,20 +169,10 @@ export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'i
     }
   }
   const leftToDo = live ? await servicesBack(host, manifest, running, by, problems) : [];
-  if (live)
-    await attempt(problems, () =>
-      host.system.control(
-        'enable',
-        own.filter((unit) => enabled.includes(unit)),
-      ),
-    );
-  if (live)
-    await attempt(problems, () =>
-      host.system.control(
-        'restart',
-        own.filter((unit) => running.includes(unit)),
-      ),
-    );
+  const enabledAgain = own.filter((unit) => enabled.includes(unit));
+  const startedAgain = start.filter((unit) => running.includes(unit));
+  if (live) await attempt(problems, () => host.system.control('enable', enabledAgain));
+  if (live) await attempt(problems, () => host.system.control('restart', startedAgain));
   await disarm(host, id);
   if (problems.length > 0)
     throw new CmsadmError('put-back-incomplete', `Not everything of ${id} could be put back.`, {
@@ -208,7 +208,9 @@ function putBackFile(
     if (hasBackup) removeIfThere(host.root, backup);
     return { outcome: 'untouched' };
   }
-  const replaced = live && !isStaged && (file.before === null || hasBackup || found === file.after);
+  // A crash may have come between the two names of a new file.
+  const halfMade = isStaged && file.before === null && found === file.after;
+  const replaced = live && (halfMade || (!isStaged && (file.before === null || hasBackup || found === file.after)));
   if (replaced && file.before !== null && !hasBackup) throw new Error(`its backup ${backup} is gone`);
   if (!replaced) return { outcome: 'left' }; // never ours: the edit is the administrator's
   const kept = found !== null && found !== file.after ? keepEdited(host, file.path, backup) : undefined;
