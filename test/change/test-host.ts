@@ -63,8 +63,10 @@ export function testHost(prefix: string, system: Partial<System> = {}): TestHost
         if (names.length === 0) return;
         did.push(`${verb} ${names.join(' ')}`);
         for (const name of names) {
-          const active = verb === 'stop' ? false : verb === 'start' || verb === 'restart' || !!units.get(name)?.active;
-          units.set(name, { exists: true, active, enabled: verb !== 'disable' });
+          const was = units.get(name);
+          const active = verb === 'stop' ? false : verb === 'start' || verb === 'restart' || !!was?.active;
+          const enabled = verb === 'disable' ? false : verb === 'enable' || !!was?.enabled;
+          units.set(name, { exists: true, active, enabled });
         }
       },
       reloadUnitFiles: async () => void did.push('daemon-reload'),

@@ -1,0 +1,137 @@
+// Somebody edits a managed file while a change is under way: his edit is never swallowed, and the change is settled.
+import { linkSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { runAlone } from '../../src/change/coordinator.ts';
+import { unfinished } from '../../src/change/journal.ts';
+import { recover } from '../../src/change/recover.ts';
+import type { Server } from '../../src/change/server.ts';
+import { CmsadmError, exitCodes } from '../../src/errors.ts';
+import { tempFolder } from '../packages/temp-folder.ts';
+import { collected } from '../rehearsal/pair.ts';
+import { changeOf, changeId as id, serverOf, type TestHost, tag, testHost, textAt, tree } from './test-host.ts';
+
+const folder = tempFolder();
+let host: TestHost;
+let server: Server;
+let number = 0;
+beforeEach(() => {
+  number += 1;
+  host = testHost(join(folder, String(number)));
+  server = serverOf(host);
+});
+
+const file = (path: string): string => join(host.root.prefix, path);
+/** Replaced, taken away, made: in this order. */
+const newTexts = { '/etc/hosts': 'new\n', '/root/.rhosts': null, '/root/.bash_profile': 'made\n' };
+const edits = [
+  { name: 'a file to be replaced', path: '/etc/hosts' },
+  { name: 'a file to be taken away', path: '/root/.rhosts' },
+  { name: 'a file that appears where one was to be made', path: '/root/.bash_profile' },
+] as const;
+const refusal = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'no error',
+    (error: unknown) => (error instanceof CmsadmError ? error.code : String(error)),
+  );
+const keptEdits = (): string[] => Object.keys(tree(host)).filter((path) => path.includes('.edited'));
+
+describe.each(edits)('between stage and commit, $name', ({ path }) => {
+  test('refuses the commit before anything is replaced, and is left as it is', async () => {
+    const change = changeOf(host, newTexts);
+    await server.stage({ change, part: 'alone' });
+    writeFileSync(file(path), 'by hand\n');
+    const edited = tree(host);
+    expect(await refusal(server.commit({ id }))).toBe('file-changed');
+    expect(tree(host)).toEqual(edited);
+    expect(await server.putBack({ id, by: 'operator' })).toMatchObject({ files: [], edited: [], left: [path] });
+    expect(textAt(host, path)).toBe('by hand\n');
+    expect(Object.keys(tree(host)).filter((name) => name.includes(tag))).toEqual([]);
+    expect(unfinished(host.root)).toEqual([]);
+  });
+
+  test('and the run that finds it ends as put back', async () => {
+    const side = { name: 'cms1', server, change: changeOf(host, newTexts) };
+    const arm: Server['arm'] = async (args) => {
+      await server.arm(args);
+      writeFileSync(file(path), 'by hand\n');
+    };
+    const run = runAlone({ ...side, server: { ...server, arm } }, collected().report, { requested: false });
+    await expect(run).rejects.toMatchObject({ code: 'file-changed', exitCode: exitCodes.putBack });
+    expect(textAt(host, path)).toBe('by hand\n');
+    expect(unfinished(host.root)).toEqual([]);
+  });
+
+  test('is left by the settling of a run that died there', async () => {
+    await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
+    writeFileSync(file(path), 'by hand\n');
+    const [settled] = await recover(host, undefined, 'itself');
+    expect(settled).toMatchObject({ did: 'put back', why: expect.stringContaining(`${path} was edited meanwhile`) });
+    expect(textAt(host, path)).toBe('by hand\n');
+    expect(keptEdits()).toEqual([]);
+    expect(unfinished(host.root)).toEqual([]);
+  });
+});
+
+test('a file that appears in the very moment of the commit is not overwritten', async () => {
+  const late = testHost(join(folder, `${number}-late`), {
+    // Asked after the last look at the files, before the first of them is replaced.
+    units: async () => {
+      writeFileSync(join(late.root.prefix, 'root/.bash_profile'), 'by hand\n');
+      return {};
+    },
+  });
+  const one = serverOf(late);
+  await one.stage({ change: changeOf(late, newTexts), part: 'alone' });
+  expect(await refusal(one.commit({ id }))).toBe('write-failed');
+  expect(textAt(late, '/root/.bash_profile')).toBe('by hand\n');
+  await one.putBack({ id, by: 'operator' });
+  expect(textAt(late, '/root/.bash_profile')).toBe('by hand\n');
+  expect(textAt(late, '/etc/hosts')).toBe('127.0.0.1 localhost\n');
+});
+
+test('half committed: a file that was not reached yet and was edited is left, the others are put back', async () => {
+  await server.stage({ change: changeOf(host, { ...newTexts, '/etc/services': 'new\n' }), part: 'peer' });
+  rmSync(file(`/root/..bash_profile.${tag}.staged`));
+  expect(await refusal(server.commit({ id }))).toBe('write-failed');
+  writeFileSync(file('/etc/services'), 'by hand\n');
+  expect(await server.putBack({ id, by: 'operator' })).toMatchObject({ left: ['/etc/services'], edited: [] });
+  expect(textAt(host, '/etc/services')).toBe('by hand\n');
+  expect(textAt(host, '/etc/hosts')).toBe('127.0.0.1 localhost\n');
+  expect(unfinished(host.root)).toEqual([]);
+});
+
+test('a crash between the two names of a new file leaves nothing of it after the put back', async () => {
+  const before = tree(host);
+  await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
+  await server.commit({ id });
+  linkSync(file('/root/.bash_profile'), file(`/root/..bash_profile.${tag}.staged`));
+  await server.putBack({ id, by: 'operator' });
+  expect(tree(host)).toEqual(before);
+});
+
+describe('a put back that is repeated', () => {
+  test.each(edits)('never touches a newer edit of $name', async ({ path }) => {
+    await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
+    await server.commit({ id });
+    await server.putBack({ id, by: 'operator' });
+    writeFileSync(file(path), 'by hand, later\n');
+    const edited = tree(host);
+    expect(await server.putBack({ id, by: 'operator' })).toMatchObject({ files: [], edited: [], left: [] });
+    expect(tree(host)).toEqual(edited);
+  });
+
+  test('after it could not be finished keeps a second edit under a name of its own', async () => {
+    await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
+    await server.commit({ id });
+    unlinkSync(file(`/root/.rhosts.${tag}`));
+    writeFileSync(file('/root/.bash_profile'), 'first edit\n');
+    expect(await refusal(server.putBack({ id, by: 'operator' }))).toBe('put-back-incomplete');
+    writeFileSync(file('/root/.bash_profile'), 'second edit\n');
+    writeFileSync(file(`/root/.rhosts.${tag}`), 'old root\n');
+    expect((await server.putBack({ id, by: 'operator' })).edited).toEqual([`/root/.bash_profile.${tag}.edited-2`]);
+    expect(textAt(host, `/root/.bash_profile.${tag}.edited`)).toBe('first edit\n');
+    expect(textAt(host, `/root/.bash_profile.${tag}.edited-2`)).toBe('second edit\n');
+    expect(unfinished(host.root)).toEqual([]);
+  });
+});
