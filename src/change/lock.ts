@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { hardLink, isMissing, makeFolders, readText, removeIfThere, rename, writeNew } from '../host/root.ts';
+import { hardLink, makeFolders, readText, removeIfThere, rename, sha256, writeNew } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { paths } from '../pair/state.ts';
 
@@ -18,11 +18,12 @@ export type LockOwner = v.InferOutput<typeof ownerSchema>;
 export type Claim = Pick<LockOwner, 'operation' | 'operator' | 'startedOn'>;
 
 /** Who holds the lock of this server; undefined if nobody does or its owner is dead. Time alone breaks nothing. */
-export const lockOwner = (host: Host): LockOwner | undefined => ownerIn(host, paths.lock);
+export function lockOwner(host: Host): LockOwner | undefined {
+  const text = readText(host.root, paths.lock);
+  return text === undefined ? undefined : livingOwner(host, text);
+}
 
-function ownerIn(host: Host, path: string): LockOwner | undefined {
-  const text = readText(host.root, path);
-  if (text === undefined) return undefined;
+function livingOwner(host: Host, text: string): LockOwner | undefined {
   const owner = v.safeParse(ownerSchema, parse(text));
   if (!owner.success) return undefined;
   const alive =
@@ -40,8 +41,8 @@ function parse(text: string): unknown {
 }
 
 /**
- * Takes the lock of this server for one operation: the lock appears whole, by link(2), and a dead owner's is moved
- * aside and looked at before it counts as gone.
+ * Takes the lock of this server for one operation: it appears whole, by link(2), and a dead owner's is replaced by
+ * one process only.
  * @throws CmsadmError locked, with who, what and since when
  */
 export function takeLock(host: Host, claim: Claim): void {
@@ -57,44 +58,41 @@ export function takeLock(host: Host, claim: Claim): void {
   removeIfThere(host.root, mine);
   writeNew(host.root, mine, JSON.stringify(own), { mode: 0o600, owner: 'root', group: 'root' });
   try {
-    while (!linked(host, mine)) {
-      const owner = lockOwner(host);
-      if (owner) throw locked(owner);
-      moveDeadAside(host, `${mine}.dead`);
-    }
+    appear(host, mine, paths.lock);
   } finally {
     removeIfThere(host.root, mine);
   }
 }
 
-const linked = (host: Host, mine: string): boolean => {
+/**
+ * Gives `mine` the name `path` as well. Where a dead owner's file has that name, the right to replace just that file
+ * is taken first, in the same way: a look and a removal alone could hit the lock of somebody who was faster.
+ */
+function appear(host: Host, mine: string, path: string): void {
+  while (!linked(host, mine, path)) {
+    const dead = readText(host.root, path);
+    if (dead === undefined) continue; // given back since
+    const owner = livingOwner(host, dead);
+    if (owner) throw locked(owner);
+    const right = `${path}.${sha256(dead).slice(0, 16)}`;
+    appear(host, mine, right);
+    if (readText(host.root, path) === dead) {
+      rename(host.root, right, path);
+      return;
+    }
+    removeIfThere(host.root, right);
+  }
+}
+
+const linked = (host: Host, mine: string, path: string): boolean => {
   try {
-    hardLink(host.root, mine, paths.lock);
+    hardLink(host.root, mine, path);
     return true;
   } catch (error) {
-    if (readText(host.root, paths.lock) === undefined && !isTaken(error)) throw error;
-    return false;
-  }
-};
-
-const isTaken = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'EEXIST';
-
-/** Moves the lock of a dead owner away; one that somebody took since our look is put back. */
-function moveDeadAside(host: Host, aside: string): void {
-  try {
-    rename(host.root, paths.lock, aside);
-  } catch (error) {
-    if (isMissing(error)) return; // somebody else was faster
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
     throw error;
   }
-  const alive = ownerIn(host, aside);
-  if (alive) {
-    linked(host, aside);
-    removeIfThere(host.root, aside);
-    throw locked(alive);
-  }
-  removeIfThere(host.root, aside);
-}
+};
 
 const locked = (owner: LockOwner): CmsadmError =>
   new CmsadmError(
