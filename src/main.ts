@@ -31,6 +31,8 @@ const somebody = (): Asker | undefined => (process.stdin.isTTY && process.stdout
 
 /** The command line: menu without a command, else one command. Sets the exit code. */
 export async function main(args: readonly string[]): Promise<void> {
+  // Modes are set file by file; a caller's umask (077 at a first contact) must not narrow the folders that we make.
+  process.umask(0o022);
   const program = new Command('cmsadm')
     .description('Administration of a server, alone or in a high-availability pair. Without a command: the menu.')
     .version((await import('./commands/peer.ts')).versionOf(programRoot))
