@@ -152,8 +152,11 @@ async function startProgram(
 /** What a first contact will want, where nobody can be asked for it: one sentence each. */
 export function missingForContact(root: Root, given: Given): string[] {
   const login = [contactParameters.peerKey, contactParameters.peerPasswordFile, contactParameters.peerPasswordFd];
-  const address = given['secondary-ip'] ?? '';
-  const known = knownHosts.findKeys(readText(root, paths.knownHosts) ?? '', address).keys.length > 0;
+  const text = readText(root, paths.knownHosts) ?? '';
+  const hosts = [given['secondary-ip'] ?? '', given['secondary-fqdn'] ?? ''];
+  const port = given[contactParameters.sshPort.name] ?? '22';
+  const names = port === '22' ? hosts : hosts.map((name) => `[${name}]:${port}`);
+  const known = names.some((name) => knownHosts.findKeys(text, name).keys.length > 0);
   const hasLogin = login.some(({ name }) => given[name] !== undefined) || process.env['SSH_AUTH_SOCK'] !== undefined;
   return [
     ...(known || given[contactParameters.peerFingerprint.name] !== undefined
@@ -176,8 +179,10 @@ async function acceptedKeys(
   if (pinned.length > 0) return pinned;
   const text = readText(context.host.root, paths.knownHosts) ?? '';
   const names = port === 22 ? [where.address, where.fqdn] : [`[${where.address}]:${port}`, `[${where.fqdn}]:${port}`];
-  const known = names.flatMap((name) => knownHosts.findKeys(text, name).keys);
   const revoked = names.flatMap((name) => knownHosts.findKeys(text, name).revoked);
+  const isRevoked = (key: PublicKey): boolean => revoked.some(({ base64 }) => base64 === key.base64);
+  // A key may stand there twice; revoked is what counts, as for ssh(1).
+  const known = names.flatMap((name) => knownHosts.findKeys(text, name).keys).filter((key) => !isRevoked(key));
   const wanted = given[contactParameters.peerFingerprint.name];
   if (known.length > 0 && wanted === undefined) return known;
   const expected = wanted === undefined ? undefined : checkFingerprint(wanted);
@@ -188,7 +193,7 @@ async function acceptedKeys(
     (key) => expected === undefined || fingerprint(key) === expected,
   );
   const key = expected === undefined ? seen[0] : seen.find((one) => fingerprint(one) === expected);
-  if (key && revoked.some((one) => one.base64 === key.base64))
+  if (key && isRevoked(key))
     throw new CmsadmError('host-key-revoked', `${where.address} showed a host key that known_hosts marks as revoked.`, {
       server: where.address,
       file: paths.knownHosts,
