@@ -8,6 +8,10 @@ const args = process.argv.slice(2);
 if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   const version: unknown = JSON.parse(readFileSync(join(programRoot, 'package.json'), 'utf8')).version;
   process.stdout.write(`${version}\n`);
+} else if (args.length === 1 && args[0] === 'peer') {
+  // The other server waits for the greeting.
+  const { openToPeer } = await import('./peer-door.ts');
+  await openToPeer('/', undefined);
 } else {
   const { main } = await import('./main.ts');
   await main(args);

@@ -5,6 +5,7 @@ import { readAnswers } from './answers-file.ts';
 import { linesAsker, terminalAsker } from './ask.ts';
 import type { CommandContext, CommandOutcome, Given, Parameter } from './commands/context.ts';
 import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
+import { versionOf } from './host/program-version.ts';
 import { runMenu } from './menu.ts';
 import { type Operation, operations } from './operations.ts';
 import { profileOfServer } from './profile/load.ts';
@@ -35,7 +36,7 @@ export async function main(args: readonly string[]): Promise<void> {
   process.umask(0o022);
   const program = new Command('cmsadm')
     .description('Administration of a server, alone or in a high-availability pair. Without a command: the menu.')
-    .version((await import('./commands/peer.ts')).versionOf(programRoot))
+    .version(versionOf(programRoot))
     .addOption(new Option('--root <folder>', 'a rehearsal server instead of this one').default('/'))
     .option('--json', 'one JSON object on standard output', false)
     .option('--yes', 'carry out without asking', false)
@@ -187,16 +188,8 @@ function addService(program: Command): void {
     .command('peer', { hidden: true })
     .addOption(new Option('--first-contact <folder>').hideHelp())
     .action(async (flags: { firstContact?: string }) => {
-      const options: GlobalOptions = program.opts();
-      requireRoot(options.root);
-      const { servePeer } = await import('./commands/peer.ts');
-      const host = await hostOf(options.root, () => {});
-      // A session outlives a lost terminal long enough to put back what it began.
-      for (const signal of ['SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
-      const [seen = ''] = (process.env['SSH_CONNECTION'] ?? process.env['CMSADM_SSH_CONNECTION'] ?? '').split(' ');
-      const origin = { carriedIn: flags.firstContact, seenFrom: seen === '' ? undefined : seen };
-      await servePeer(host, profileOfServer(options.root, programRoot), origin, process.stdin, process.stdout);
-      process.exit(exitCodes.done);
+      const { openToPeer } = await import('./peer-door.ts');
+      await openToPeer(program.opts<GlobalOptions>().root, flags.firstContact);
     });
   program
     .command('agent', { hidden: true })

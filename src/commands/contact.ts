@@ -56,6 +56,7 @@ export async function linkedPeer(context: CommandContext, link: Link): Promise<P
 
 /**
  * Reaches the secondary: over the pair's key if it is linked, else by a first contact with the operator's credentials.
+ * @param early the linked server, if it was called before the answers were there
  * @throws CmsadmError third-server for a server that is not the one of the link
  */
 export async function reachPeer(
@@ -64,9 +65,11 @@ export async function reachPeer(
   where: { readonly address: string; readonly fqdn: string },
   link: Link | undefined,
   haPackage: HaPackage,
+  early: Promise<Peer> | undefined,
 ): Promise<Peer> {
   if (link) {
     try {
+      if (early && where.address === link.peer.address) return await early;
       return await linkedPeer(context, { ...link, peer: { ...link.peer, address: where.address } });
     } catch (error) {
       if (!(error instanceof CmsadmError)) throw error;

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import * as v from 'valibot';
 import { syncVerbs } from '../agent/receive.ts';
@@ -8,6 +6,7 @@ import { releaseLock } from '../change/lock.ts';
 import { recover } from '../change/recover.ts';
 import { localServer, type Server } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
+import { versionOf } from '../host/program-version.ts';
 import { readText } from '../host/root.ts';
 import { serveSession } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
@@ -32,15 +31,6 @@ const verbNames = [
   ],
   ...['putBack', 'outcome', 'proveLogin', 'tags', 'tag'],
 ] as const satisfies readonly (keyof Server)[] | readonly string[];
-
-/** Version of the program that runs. */
-export const versionOf = (programRoot: string): string => {
-  const { version } = v.parse(
-    v.object({ version: v.string() }),
-    JSON.parse(readFileSync(join(programRoot, 'package.json'), 'utf8')),
-  );
-  return version;
-};
 
 /**
  * The peer's side of a session: fixed verbs only. A session that ends before its change is confirmed puts it back.

@@ -51,24 +51,27 @@ export async function setUp(context: CommandContext, given: Given): Promise<Comm
   requireSomebody(context);
   const opened: Opened = { package: undefined, licence: undefined };
   const local = localContextServer(context);
-  const answers = await askAnswers(context, given, opened);
-  const haPackage = opened.package;
-  if (!haPackage) throw new Error('the HA package was not opened');
   const link = readLink(context.host.root);
-  const [reached, facts] = await Promise.allSettled([
-    reachPeer(context, given, answers.peer, link, haPackage),
-    // Nothing waits for a person meanwhile: they will not be old when they are used.
-    context.ask ? undefined : local.facts({ address: answers.peer.address, fqdn: answers.peer.fqdn }),
-  ]);
-  if (reached.status === 'rejected') throw reached.reason;
-  const peer = reached.value;
+  // Without a person there are no pauses: the linked server wakes up while the answers are checked.
+  const early = link && !context.ask ? linkedPeer(context, link) : undefined;
+  early?.catch(ignored);
+  const calls = early ? [early] : [];
   try {
-    if (facts.status === 'rejected') throw facts.reason;
-    return await withPeer(context, given, opened, local, peer, answers, facts.value);
+    const answers = await askAnswers(context, given, opened);
+    const haPackage = opened.package;
+    if (!haPackage) throw new Error('the HA package was not opened');
+    const meeting = reachPeer(context, given, answers.peer, link, haPackage, early);
+    calls.push(meeting);
+    const facts = context.ask ? undefined : local.facts({ address: answers.peer.address, fqdn: answers.peer.fqdn });
+    const [peer, ownFacts] = await Promise.all([meeting, facts]);
+    return await withPeer(context, given, opened, local, peer, answers, ownFacts);
   } finally {
-    peer.session.close();
+    for (const call of calls) call.then(({ session }) => session.close(), ignored);
   }
 }
+
+// What is wrong with a call is told where its peer is wanted.
+const ignored = (): void => undefined;
 
 async function withPeer(
   context: CommandContext,

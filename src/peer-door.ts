@@ -1,0 +1,20 @@
+import { servePeer } from './commands/peer.ts';
+import { exitCodes } from './errors.ts';
+import { profileOfServer } from './profile/load.ts';
+import { programRoot } from './program-root.ts';
+import { hostOf, requireRoot } from './session.ts';
+
+/**
+ * The door through which the other server comes in, over SSH: one session, then the process ends.
+ * @param carriedIn the private folder of a first contact
+ */
+export async function openToPeer(root: string, carriedIn: string | undefined): Promise<void> {
+  requireRoot(root);
+  const host = await hostOf(root, () => {});
+  // A session outlives a lost terminal long enough to put back what it began.
+  for (const signal of ['SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
+  const [seen = ''] = (process.env['SSH_CONNECTION'] ?? process.env['CMSADM_SSH_CONNECTION'] ?? '').split(' ');
+  const origin = { carriedIn, seenFrom: seen === '' ? undefined : seen };
+  await servePeer(host, profileOfServer(root, programRoot), origin, process.stdin, process.stdout);
+  process.exit(exitCodes.done);
+}
