@@ -46,23 +46,25 @@ export async function stage(
   refuseForeignPaths(change, profile, family);
   for (const file of change.files) refuseIfChanged(host, file, change);
   const made: string[] = [];
-  for (const file of change.files)
-    if (file.after)
-      made.push(...makeFolders(host.root, dirname(file.path), dirname(file.path) === '/root/.ssh' ? 0o700 : 0o755));
-  const id = beginJournal(host.root, manifestOf(change, part, host.system.clock(), made, generated));
+  let begun: TransactionId | undefined;
   try {
+    for (const file of change.files)
+      if (file.after)
+        made.push(...makeFolders(host.root, dirname(file.path), dirname(file.path) === '/root/.ssh' ? 0o700 : 0o755));
+    const id = beginJournal(host.root, manifestOf(change, part, host.system.clock(), made, generated));
+    begun = id;
     for (const file of change.files) writeStaged(host, file, change.tag, generated);
     const unjudged = await judgeStaged(host, change);
     note(host.root, id, 'staged', host.system.clock());
     return { id, unjudged };
   } catch (error) {
-    unstage(
-      host,
-      change.files.map((file) => file.path),
-      change.tag,
-    );
+    // What stands there under a tag that was used before is not ours to take away.
+    if (begun !== undefined) {
+      const files = change.files.map((file) => file.path);
+      unstage(host, files, change.tag);
+      forget(host.root, begun);
+    }
     for (const folder of made.reverse()) removeEmptyFolder(host.root, folder);
-    forget(host.root, id);
     throw error;
   }
 }
