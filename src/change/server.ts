@@ -139,7 +139,7 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
       staged.set(done.id, change);
       return done;
     },
-    arm: ({ id, seconds }) => arm(host, known(id), Math.trunc(seconds)),
+    arm: async ({ id, seconds }) => arm(host, known(id), Math.trunc(seconds)),
     commit: async ({ id }) => {
       const change = staged.get(id);
       if (!change) throw new Error(`${id} was not staged in this session`);
