@@ -123,11 +123,16 @@ function addHa(program: Command): void {
   const ha = program
     .command('config_HA')
     .description('set up, reverse, show and end a high-availability pair')
-    .action(() => {
-      throw new CmsadmError('usage', 'config_HA wants to know what to do.', {
-        exitCode: exitCodes.usage,
-        remedy: `cmsadm config_HA ${operations.map(({ name }) => name).join('|')}`,
-      });
+    .argument('[operation]')
+    .action((unknown: string | undefined) => {
+      throw new CmsadmError(
+        'usage',
+        unknown === undefined ? 'config_HA wants to know what to do.' : `config_HA has no ${JSON.stringify(unknown)}.`,
+        {
+          exitCode: exitCodes.usage,
+          remedy: `cmsadm config_HA ${operations.map(({ name }) => name).join('|')}`,
+        },
+      );
     });
   for (const operation of operations) addOperation(program, ha, operation);
 }

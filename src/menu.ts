@@ -56,9 +56,9 @@ async function haMenu(context: CommandContext, report: ReturnType<typeof makeRep
   const { ask } = context;
   if (!ask) return undefined;
   report.line('');
-  report.line('Configure HA');
+  report.line('Configure HA (q goes back)');
   for (const line of numberedList(operations.map(({ name, label }) => ({ name, label })))) report.line(line);
-  const choice = await numberedChoice(ask, 'q goes back. Enter choice', operations.length);
+  const choice = await numberedChoice(ask, 'Enter choice', operations.length);
   context.log.choice(`config_HA=${choice}`);
   const operation = choice === 'q' ? undefined : operations[choice - 1];
   if (!operation) return undefined;

@@ -142,12 +142,12 @@ export async function runChange(
   } catch (error) {
     throw await putBothBack(sides, error, report);
   }
-  await during(report, 'Confirming on both servers', () => settleAsked(sides, report));
+  await during(report, 'Confirming on both servers', () => settleAsked(sides, links !== undefined, report));
   return unjudged;
 }
 
 /** After `asked` this server does what the peer decided, and nothing else. */
-async function settleAsked(sides: Sides, report: Report): Promise<void> {
+async function settleAsked(sides: Sides, staysLinked: boolean, report: Report): Promise<void> {
   const { local, peer } = sides;
   try {
     await peer.server.confirm({ id: idOf(peer) });
@@ -161,7 +161,9 @@ async function settleAsked(sides: Sides, report: Report): Promise<void> {
         server: peer.name,
         exitCode: exitCodes.needsPerson,
         details: [error instanceof Error ? error.message : String(error)],
-        remedy: `When ${peer.name} can be reached again, run \`cmsadm recover\` here: it does what ${peer.name} did.`,
+        remedy: staysLinked
+          ? `When ${peer.name} can be reached again, run \`cmsadm recover\` here: it does what ${peer.name} did.`
+          : `Run \`cmsadm recover\` here, which ends the pair on this server; if ${peer.name} still shows it, run \`cmsadm config_HA disable --alone\` there.`,
       },
     );
   }

@@ -68,7 +68,7 @@ export type Server = {
   outcome(args: { id: TransactionId }): Promise<Decision | 'undecided' | 'unknown'>;
   /** A fresh login on the other server with the pair's key. */
   proveLogin(args: { link: Link }): Promise<void>;
-  tags(): Promise<readonly { manifest: Manifest; decision: Decision | undefined }[]>;
+  tags(): Promise<readonly { manifest: Manifest; decision: Decision | undefined; missing: readonly string[] }[]>;
   tag(args: { tag: Tag }): Promise<TagFacts | undefined>;
 };
 
@@ -162,7 +162,7 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
     tags: async () =>
       transactions(host.root).map((id) => {
         const { manifest, decision } = readJournal(host.root, id);
-        return { manifest, decision };
+        return { manifest, decision, missing: readTag(host, manifest.tag)?.missing ?? [] };
       }),
     tag: async ({ tag }) => readTag(host, tag),
   };

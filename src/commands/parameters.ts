@@ -52,6 +52,12 @@ export const overrideParameters = {
   },
   primaryFqdn: { name: 'primary-fqdn', question: '', help: 'this server’s FQDN, if not the one of its hosts file' },
   noRhosts: { name: 'no-rhosts', question: '', help: 'leave .rhosts as it is', flag: true },
+  rhosts: {
+    name: 'rhosts',
+    question: '',
+    help: 'write .rhosts again after a set up with --no-rhosts',
+    flag: true,
+  },
   jumpHost: { name: 'jump-host', question: '', help: 'refused: the servers must reach each other directly' },
 } as const satisfies Record<string, Parameter>;
 

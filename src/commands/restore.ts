@@ -19,13 +19,13 @@ export async function listTags(server: Verbs): Promise<TagLine[]> {
   const tags = await server.tags();
   return tags
     .filter(({ manifest, decision }) => manifest.step === 'change' && decision === 'confirmed')
-    .map(({ manifest }) => ({
+    .map(({ manifest, missing }) => ({
       tag: manifest.tag,
       at: manifest.at,
       operation: manifest.operation,
       operator: manifest.operator,
       files: manifest.files.map(({ path }) => path),
-      state: 'whole',
+      state: missing.length === 0 ? 'whole' : 'partial',
     }))
     .reverse();
 }

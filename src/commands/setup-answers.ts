@@ -55,10 +55,7 @@ export async function askAnswers(context: CommandContext, given: Given, opened: 
     ntpServer: ntp === '' ? null : ntp,
     self: { address: selfIp, fqdn: selfFqdn, hostname: hostnameOf(selfFqdn) },
     peer: { address: secondary, fqdn: peerFqdn, hostname: hostnameOf(peerFqdn) },
-    rhosts:
-      given[overrideParameters.noRhosts.name] === undefined &&
-      profile.rhostsUser !== undefined &&
-      (saved?.rhosts ?? true),
+    rhosts: profile.rhostsUser !== undefined && wantsRhosts(given, saved?.rhosts),
     licencePackage: settled[setupParameters.licencePackage.name] ?? '',
     haPackage: settled[setupParameters.haPackage.name] ?? '',
   };
@@ -83,8 +80,13 @@ export async function withTimeZones(
   const text = await context.ask.text({
     text: setupParameters.ntpServer.question,
     preset: '',
-    check: (value) => (value === '' ? '' : checkAddress(value)),
+    check: (value) => (value === '' || value === 'none' ? '' : checkAddress(value)),
   });
   context.log.choice(`${setupParameters.ntpServer.name}=${text}`);
   return { ...answers, ntpServer: text === '' ? null : text };
+}
+
+function wantsRhosts(given: Given, saved: boolean | undefined): boolean {
+  if (given[overrideParameters.noRhosts.name] !== undefined) return false;
+  return given[overrideParameters.rhosts.name] !== undefined || (saved ?? true);
 }
