@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { tablesLostByReload } from '../../src/ha/firewall.ts';
+import { preflight } from '../../src/ha/preflight.ts';
+import { sha256 } from '../../src/host/root.ts';
+import type { Facts } from '../../src/pair/facts.ts';
+import { tempFolder } from '../packages/temp-folder.ts';
+import { factsOf, openCase, type PlanCase } from './plan-case.ts';
+
+const folder = tempFolder();
+let one: PlanCase;
+let peer: Facts;
+let local: Facts;
+beforeAll(async () => {
+  one = openCase('debian', join(folder, 'debian'));
+  ({ peer, local } = await factsOf(one));
+});
+
+const chain = 'chain input { type filter hook input priority 0; policy drop; }';
+const filter = `table inet filter {\n  ${chain}\n}\n`;
+const flushing = `#!/usr/sbin/nft -f\nflush ruleset\n${filter}`;
+const ban = 'table inet f2b-table {\n  set addr { type ipv4_addr; }\n}\n';
+const nat = 'table ip nat {\n  chain post { type nat hook postrouting priority 100; }\n}\n';
+
+/** The same server with this file and these rules in force. */
+const withRules = (file: string, ruleset: string): Facts => ({
+  ...peer,
+  firewall: { firewalldActive: false, nftRuleset: ruleset, iptables: '' },
+  files: peer.files.map((each) =>
+    each.row.path === '/etc/nftables.conf'
+      ? {
+          ...each,
+          fact: { state: 'file', content: file, sha256: sha256(file), mode: 0o644, owner: 'root', group: 'root' },
+        }
+      : each,
+  ),
+});
+
+describe('tables that a reload of the file would drop', () => {
+  test.each([
+    { name: 'one that fail2ban made', file: flushing, ruleset: filter + ban, lost: ['inet f2b-table'] },
+    { name: 'two', file: flushing, ruleset: filter + ban + nat, lost: ['inet f2b-table', 'ip nat'] },
+    {
+      name: 'one of the same name in another family',
+      file: flushing,
+      ruleset: `${filter}table ip6 filter {\n}\n`,
+      lost: ['ip6 filter'],
+    },
+    { name: 'none where the file has them all', file: flushing + ban, ruleset: filter + ban, lost: [] },
+    {
+      name: 'none where the file says `table nat` for ip',
+      file: `${flushing}table nat {\n}\n`,
+      ruleset: filter + nat,
+      lost: [],
+    },
+    { name: 'none where the file flushes nothing', file: filter, ruleset: filter + ban, lost: [] },
+    { name: 'none where the flush is a comment', file: `# flush ruleset\n${filter}`, ruleset: filter + ban, lost: [] },
+  ])('$name', ({ file, ruleset, lost }) => {
+    expect(tablesLostByReload(one.inputs.profile, withRules(file, ruleset))).toEqual(lost);
+  });
+});
+
+test('they fail preflight by name, on the server that holds them', () => {
+  const checks = preflight({
+    facts: { local, peer: withRules(flushing, filter + ban) },
+    answers: one.answers,
+    profile: one.inputs.profile,
+    clockOffset: 0,
+    problems: { local: [], peer: [] },
+    findings: [],
+  });
+  expect(checks.filter(({ id }) => id === 'firewall-tables')).toMatchObject([
+    {
+      level: 'fail',
+      server: 'cms2.example.com',
+      text: expect.stringContaining('inet f2b-table'),
+      remedy: expect.stringContaining('Write them into that file'),
+    },
+  ]);
+});
