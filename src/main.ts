@@ -212,19 +212,13 @@ function addService(program: Command): void {
     });
 }
 
-/** Seconds until the other server is asked again for its decision. */
-const RETRY_SECONDS = 60;
-
 /** The way back's timer and the boot: nobody is there, so the journal tells what was done. */
 async function settleItself(options: GlobalOptions, only: string | undefined): Promise<ExitCode> {
   requireRoot(options.root);
   const { recover } = await import('./change/recover.ts');
-  const { arm } = await import('./change/way-back.ts');
   const host = await hostOf(options.root, () => {});
   const settled = await recover(host, only, 'itself');
   for (const { id, did, why } of settled) process.stdout.write(`${id}: ${did}: ${why}\n`);
-  // The other server must be asked again until it answers.
-  for (const { id, did } of settled) if (did === 'waits') await arm(host, id, RETRY_SECONDS);
   return settled.some(({ did }) => did === 'waits') ? exitCodes.needsPerson : exitCodes.done;
 }
 

@@ -6,6 +6,10 @@ import { confirm, putBack } from './apply.ts';
 import { readJournal, unfinished } from './journal.ts';
 import { lockOwner } from './lock.ts';
 import { loginToPeer, remoteServer } from './server.ts';
+import { armAgain } from './way-back.ts';
+
+/** Seconds until the other server is asked again for its decision. */
+const RETRY_SECONDS = 60;
 
 /** What recover found and did with one transaction. */
 export type Settled = {
@@ -18,7 +22,8 @@ export type Settled = {
  * Settles what an earlier run left open on this server, by the rules of the transaction: a peer or a lone server that is
  * not confirmed puts back; a coordinator that has not asked puts back; one that has asked does what the peer did.
  * @param only one transaction (the way back's timer), or all; a timer settles even while the lock's owner lives
- * @param by who settles: `itself` restarts nothing that interrupts the service and raises an alarm instead
+ * @param by who settles: `itself` restarts nothing that interrupts the service, raises an alarm instead, and asks again
+ * later where it has to wait for the other server
  */
 export async function recover(
   host: Host,
@@ -38,6 +43,7 @@ export async function recover(
     const one = await settle(host, id, by);
     settled.push(one);
     if (by === 'itself') raiseAlarm(host.root, `${id}: ${one.did}: ${one.why}`, host.system.clock());
+    if (by === 'itself' && one.did === 'waits') await armAgain(host, id, RETRY_SECONDS);
   }
   return settled;
 }

@@ -5,8 +5,17 @@ import { type TransactionId, tagOf } from '../pair/tag.ts';
 const unitOf = (id: TransactionId): string =>
   `cmsadm-way-back-${tagOf(id).slice('zdt_'.length).replace('_', '-')}-${id.endsWith('link') ? 'link' : 'change'}`;
 
+const runOf = (id: TransactionId): string[] => [paths.command, 'recover', '--way-back', id];
+
 /** Arms (again) the timer that puts an unconfirmed change back, whatever happens to this process. */
 export const arm = (host: Host, id: TransactionId, seconds: number): Promise<void> =>
-  host.system.arm(unitOf(id), seconds, [paths.command, 'recover', '--way-back', id]);
+  host.system.arm(unitOf(id), seconds, runOf(id));
+
+/**
+ * Arms one more try from within the run of an earlier one: systemd has that unit loaded still, and makes no second one
+ * of its name. A try that comes when all is settled finds nothing to do.
+ */
+export const armAgain = (host: Host, id: TransactionId, seconds: number): Promise<void> =>
+  host.system.arm(`${unitOf(id)}-${Math.trunc(host.system.clock() / 1000)}`, seconds, runOf(id));
 
 export const disarm = (host: Host, id: TransactionId): Promise<void> => host.system.disarm(unitOf(id));
