@@ -1,6 +1,6 @@
 // A process that takes and gives back the lock of a server until its time is over; the test starts several of them.
-// node --import tsx lock-contender.ts PREFIX MILLISECONDS: starts with two others, writes what it saw as one JSON line. With 0 milliseconds it
-// takes the lock once, says so with a file, and holds it until it is killed.
+// node --import tsx lock-contender.ts PREFIX MILLISECONDS: starts with two others, and writes what it saw as one JSON
+// line. With 0 milliseconds it takes the lock once, says so with a file, and holds it until it is killed.
 import { mkdirSync, readdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockOwner, releaseLock, takeLock } from '../../src/change/lock.ts';
