@@ -96,7 +96,7 @@ export async function lookForOther(
   } catch (error) {
     if (!(error instanceof CmsadmError)) throw error;
     // Only silence means away; a server that refuses us is alive.
-    return ['unreachable', 'session-lost', 'ssh-failed'].includes(error.code) ? 'away' : error;
+    return ['unreachable', 'session-lost'].includes(error.code) ? 'away' : error;
   }
 }
 
