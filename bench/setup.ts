@@ -1,22 +1,24 @@
 import { reset, up } from '../lab/lab.ts';
 import { installProduct } from '../lab/product.ts';
 import { ansibleVersion, prepareAnsible } from './ansible.ts';
-import { inTurn, type Measure, median, timed } from './measure.ts';
+import { type Measure, median, timed } from './measure.ts';
 import { keepState, labPair, restoreState, serviceRuns, setUpCommand } from './pair.ts';
 
 const rounds = 3;
 const secondRuns = 2;
 
 type Side = {
+  readonly name: string;
   /** Carries set up out and says whether anything was changed. */
   readonly run: () => Promise<boolean>;
+  readonly first: number[];
+  readonly second: number[];
 };
-type Times = { readonly first: number[]; readonly second: number[] };
 
 /**
  * Set up against an Ansible playbook for the same files, keys, units and restarts, on the lab: the program is on both
- * servers, as Python is. Each round gives either side single servers, times its first run and two more that find nothing
- * to do. Throws where a run does not do what it is timed for, or a run with nothing to do touches a service.
+ * servers, as Python is. Each round gives each side single servers in turn, times its first run and two more that find
+ * nothing to do. Throws where a run does not do what it is timed for, or a run with nothing to do touches a service.
  */
 export async function benchSetup(): Promise<readonly Measure[]> {
   const say = (line: string): void => console.error(line);
@@ -28,37 +30,26 @@ export async function benchSetup(): Promise<readonly Measure[]> {
     say(await ansibleVersion());
     await keepState();
     const setUp = await setUpCommand();
-    const ours: Side = { run: async () => (await setUp()) === 'done' };
-    const playing = (pipelining: boolean): Side => ({ run: async () => (await ansible.play({ pipelining })) > 0 });
-    const asShipped = await compare(ours, playing(false), say);
-    const pipelining = await compare(ours, playing(true), say);
-    return [...measures('setup', asShipped), ...measures('setup-pipelining', pipelining)];
+    const side = (name: string, run: Side['run']): Side => ({ name, run, first: [], second: [] });
+    const ours = side('cmsadm', async () => (await setUp()) === 'done');
+    const asShipped = side('ansible', async () => (await ansible.play({ pipelining: false })) > 0);
+    const pipelining = side('ansible, pipelining', async () => (await ansible.play({ pipelining: true })) > 0);
+    for (let round = 0; round < rounds; round++)
+      for (const one of [ours, asShipped, pipelining]) await playRound(one, say);
+    return [...measures('setup', ours, asShipped), ...measures('setup-ansible-pipelining', ours, pipelining)];
   } finally {
     ansible.remove();
   }
 }
 
-async function compare(ours: Side, peer: Side, say: (line: string) => void): Promise<{ ours: Times; peer: Times }> {
-  const times = {
-    ours: { first: [] as number[], second: [] as number[] },
-    peer: { first: [] as number[], second: [] as number[] },
-  };
-  const round = (side: Side, to: Times) => async (): Promise<number> => {
-    await restoreState();
-    const first = await timedRun(side, true);
-    const runsBefore = await serviceRuns();
-    const again = [];
-    for (let run = 0; run < secondRuns; run++) again.push(await timedRun(side, false));
-    if ((await serviceRuns()) !== runsBefore) throw new Error('a run with nothing to do touched a service');
-    to.first.push(first);
-    to.second.push(...again);
-    say(
-      `${side === ours ? 'ours' : 'peer'}: first ${first.toFixed(0)} ms, again ${again.map((ms) => ms.toFixed(0)).join(', ')} ms`,
-    );
-    return first;
-  };
-  await inTurn(rounds, round(ours, times.ours), round(peer, times.peer));
-  return times;
+async function playRound(side: Side, say: (line: string) => void): Promise<void> {
+  await restoreState();
+  side.first.push(await timedRun(side, true));
+  const before = await serviceRuns();
+  for (let run = 0; run < secondRuns; run++) side.second.push(await timedRun(side, false));
+  if ((await serviceRuns()) !== before) throw new Error(`${side.name}: a run with nothing to do touched a service`);
+  const times = [side.first.at(-1), ...side.second.slice(-secondRuns)];
+  say(`${side.name}: ${times.map((ms) => `${Math.round(ms ?? 0)} ms`).join(', ')}`);
 }
 
 async function timedRun(side: Side, changes: boolean): Promise<number> {
@@ -67,10 +58,10 @@ async function timedRun(side: Side, changes: boolean): Promise<number> {
     changed = await side.run();
   });
   if (changed === changes) return ms;
-  throw new Error(changes ? 'a first run changed nothing' : 'a second run changed something');
+  throw new Error(`${side.name}: a ${changes ? 'first run changed nothing' : 'second run changed something'}`);
 }
 
-const measures = (name: string, { ours, peer }: { ours: Times; peer: Times }): Measure[] =>
+const measures = (name: string, ours: Side, peer: Side): Measure[] =>
   (['first', 'second'] as const).map((which) => {
     const [own, others] = [median(ours[which]), median(peer[which])];
     return {

@@ -74,6 +74,22 @@ describe('commit', () => {
     ]);
   });
 
+  const unit = '/etc/systemd/system/cmsadm-recover.service';
+  test.each([
+    ['new and only enabled: its boot reads it', undefined, noServices.start, []],
+    ['new and started now', undefined, ['cmsadm-agent.service'], ['daemon-reload']],
+    ['changed', '[Unit]\n# old\n', noServices.start, ['daemon-reload']],
+  ])('has systemd read its unit files only where it must: %s', async (_what, before, start, reloads) => {
+    if (before !== undefined) {
+      mkdirSync(file('/etc/systemd/system'), { recursive: true });
+      writeFileSync(file(unit), before);
+    }
+    const services = { ...noServices, start, enable: ['cmsadm-recover.service'] };
+    await server.stage({ change: changeOf(host, { [unit]: '[Unit]\n' }, { services }), part: 'alone' });
+    await server.commit({ id });
+    expect(host.did.filter((did) => did === 'daemon-reload')).toEqual(reloads);
+  });
+
   test('a service that does not come back in time is an error that names it', async () => {
     const services = { ...noServices, restart: ['cms.service'], seconds: 0 };
     const sick = testHost(join(folder, `${number}-sick`), {
