@@ -49,20 +49,13 @@ export async function commit(host: Host, change: Change): Promise<void> {
     syncFolder(host.root, dirname(file.path));
   }
   if (watched) await assertSshd(host, change, watched);
-  if (await mustBeReread(host, change)) await host.system.reloadUnitFiles();
-  await workServices(host, change.services, running);
+  await workServices(host, change.services, mustBeReread(change), running);
   note(host.root, id, 'committed', host.system.clock());
 }
 
-// systemd reads a new unit file when it is asked for that unit; releases before 247 may remember that there was none.
-// One that nothing starts now is read by the boot it is for.
-async function mustBeReread(host: Host, { files, services }: Change): Promise<boolean> {
-  const units = files.filter(({ kind }) => kind === 'unit');
-  if (units.length === 0) return false;
-  if (units.some(({ before }) => before !== null)) return true;
-  const states = await host.system.units(services.start);
-  return services.start.some((unit) => !states[unit]?.exists);
-}
+// A unit file that systemd has never read, and that nothing starts now, is read by the boot it is for.
+const mustBeReread = ({ files, services }: Change): boolean =>
+  files.some(({ kind, before }) => kind === 'unit' && (before !== null || services.start.length > 0));
 
 async function retire(host: Host, units: readonly string[]): Promise<void> {
   await withdraw(host, 'disable', units);
@@ -78,7 +71,13 @@ async function withdraw(host: Host, verb: 'disable' | 'stop', units: readonly st
   );
 }
 
-async function workServices(host: Host, work: ServiceWork, running: readonly string[]): Promise<void> {
+async function workServices(
+  host: Host,
+  work: ServiceWork,
+  unitsChanged: boolean,
+  running: readonly string[],
+): Promise<void> {
+  if (unitsChanged) await host.system.reloadUnitFiles();
   await host.system.control('try-reload-or-restart', work.reload);
   await host.system.control('try-restart', work.restart);
   await host.system.control('enable', [...work.enable, ...work.start]);

@@ -122,25 +122,22 @@ function writeStaged(host: Host, file: FileChange, tag: Tag, generated: (path: s
 }
 
 async function judgeStaged(host: Host, change: Change): Promise<string[]> {
-  const judged = await Promise.all(
-    change.files.map(async (file) => {
-      const judge = judgedStaged[file.kind];
-      const verdict =
-        judge && file.after && (await host.system.judge(judge, at(host.root, stagedName(file.path, change.tag))));
-      return verdict ? [{ path: file.path, verdict }] : [];
-    }),
-  );
-  return judged.flat().flatMap(({ path, verdict }) => {
-    if (!verdict.ran) return [path];
-    if (verdict.problem === undefined) return [];
-    throw new CmsadmError(
-      'judged-bad',
-      `The new ${path} of ${change.server} would not be accepted: ${verdict.problem}`,
-      {
-        server: change.server,
-        file: path,
-        remedy: `Correct what is wrong in ${path} there; the file that is in force was not touched.`,
-      },
-    );
-  });
+  const unjudged: string[] = [];
+  for (const file of change.files) {
+    const judge = judgedStaged[file.kind];
+    if (!judge || !file.after) continue;
+    const verdict = await host.system.judge(judge, at(host.root, stagedName(file.path, change.tag)));
+    if (!verdict.ran) unjudged.push(file.path);
+    else if (verdict.problem !== undefined)
+      throw new CmsadmError(
+        'judged-bad',
+        `The new ${file.path} of ${change.server} would not be accepted: ${verdict.problem}`,
+        {
+          server: change.server,
+          file: file.path,
+          remedy: `Correct what is wrong in ${file.path} there; the file that is in force was not touched.`,
+        },
+      );
+  }
+  return unjudged;
 }

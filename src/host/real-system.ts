@@ -203,8 +203,7 @@ export const realSystem = (): System => ({
     };
   },
   arm: async (unit, seconds, argv) => {
-    // Where systemd keeps units that were made at run time: systemd-run(1) makes none that is there.
-    if (fs.existsSync(`/run/systemd/transient/${unit}.timer`)) await run(['systemctl', 'stop', `${unit}.timer`]);
+    await run(['systemctl', 'stop', `${unit}.timer`]);
     // Without AccuracySec systemd may be a minute late.
     await runOrFail([
       'systemd-run',
