@@ -21,7 +21,13 @@ const laws = {
   'config-files': [],
 };
 /** What every room may import. */
-const shared = new Set(['src/errors.ts', 'src/report.ts', 'src/printable.ts']);
+const shared = new Set([
+  'src/errors.ts',
+  'src/report.ts',
+  'src/printable.ts',
+  'src/protocol.ts',
+  'src/program-root.ts',
+]);
 /** Rooms that do no I/O. */
 const pure = { 'config-files': ['node:crypto'], ha: ['node:crypto'] };
 

@@ -2,12 +2,20 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import * as v from 'valibot';
 import { CmsadmError, exitCodes } from '../errors.ts';
+import { programRoot } from '../program-root.ts';
+import { PROTOCOL, protocolOf } from '../protocol.ts';
+import { versionOf } from './program-version.ts';
 
-/** The number that both ends of a session must agree on. */
-export const PROTOCOL = 1;
-
-/** The first line of a session; whatever a log-in script printed before it is skipped. */
-const greeting = v.object({ cmsadm: v.literal('peer'), protocol: v.number(), version: v.string() });
+/**
+ * The first line of a session; whatever a log-in script printed before it is skipped. `protocol` is the oldest number
+ * that is spoken there, `newest` the newest; version 1 said nothing but its only one.
+ */
+const greeting = v.object({
+  cmsadm: v.literal('peer'),
+  protocol: v.number(),
+  newest: v.optional(v.number()),
+  version: v.string(),
+});
 type Greeting = v.InferOutput<typeof greeting>;
 
 const request = v.object({ id: v.number(), verb: v.string(), args: v.optional(v.unknown()) });
@@ -50,6 +58,7 @@ function failureOf(error: unknown): v.InferOutput<typeof failure> {
  * Serves fixed verbs as JSON lines, one request at a time, until the other end closes or falls silent: the connection to
  * a server that lost its power stays open for hours.
  * @param most milliseconds without a word after which the other end counts as gone
+ * @param ours the newest protocol spoken here; the one before is spoken too
  */
 export async function serveSession(
   input: Readable,
@@ -57,10 +66,11 @@ export async function serveSession(
   verbs: Readonly<Record<string, Verb>>,
   version: string,
   most = usualSilence.most,
+  ours = PROTOCOL,
 ): Promise<void> {
   const say = (message: unknown): void => void output.write(messageLine(message));
   output.on('error', () => input.destroy()); // the other end is gone; the loop below ends
-  say({ cmsadm: 'peer', protocol: PROTOCOL, version });
+  say({ cmsadm: 'peer', protocol: Math.max(1, ours - 1), newest: ours, version });
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   const giveUp = (): NodeJS.Timeout => setTimeout(() => lines.close(), most);
   let silence = giveUp();
@@ -72,7 +82,8 @@ export async function serveSession(
       continue;
     }
     const asked = v.parse(request, JSON.parse(line));
-    const verb = Object.hasOwn(verbs, asked.verb) ? verbs[asked.verb] : undefined;
+    const known = Object.hasOwn(verbs, asked.verb) && protocolOf(asked.verb) <= ours;
+    const verb = known ? verbs[asked.verb] : undefined;
     try {
       if (!isVerb(verb)) throw new CmsadmError('verb-unknown', `There is no verb "${asked.verb}".`);
       say({ id: asked.id, result: (await verb(asked.args)) ?? null });
@@ -87,7 +98,12 @@ export async function serveSession(
 /** The calling end of a session. */
 export type Session = {
   readonly greeting: Greeting;
-  /** @throws the CmsadmError of the other server, with its name; `session-lost` when it went away */
+  /** What both ends understand: the lower of their newest protocols. */
+  readonly protocol: number;
+  /**
+   * @throws the CmsadmError of the other server, with its name; `session-lost` when it went away; `verb-too-new` for what
+   * an older program there does not know
+   */
   call(verb: string, args?: unknown): Promise<unknown>;
   close(): void;
   /** Resolves when the other end is gone. */
@@ -97,6 +113,7 @@ export type Session = {
 /**
  * Opens a session over a stream pair; waits up to 20 s for the greeting.
  * @param server name for errors
+ * @param ours the newest protocol spoken here; the one before is spoken too
  * @throws CmsadmError no-greeting, protocol-refused
  */
 export async function openSession(
@@ -104,6 +121,7 @@ export async function openSession(
   output: Writable,
   server: string,
   end: () => void,
+  ours = PROTOCOL,
 ): Promise<Session> {
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
@@ -168,16 +186,23 @@ export async function openSession(
       if (greet) fail('the connection closed');
     });
   });
-  if (first.protocol !== PROTOCOL && first.protocol !== PROTOCOL - 1) {
+  const theirs = first.newest ?? first.protocol;
+  const protocol = Math.min(ours, theirs);
+  if (protocol < first.protocol || protocol < ours - 1) {
     end();
-    throw new CmsadmError('protocol-refused', `${server} speaks protocol ${first.protocol}, this server ${PROTOCOL}.`, {
-      server,
-      remedy: 'Install the same version of cmsadm on both servers.',
-    });
+    throw new CmsadmError(
+      'protocol-refused',
+      `${server} runs cmsadm ${first.version}, which speaks protocol ${theirs}; ${ourVersion()} here speaks ${ours}. One step between the two is bridged, not more.`,
+      {
+        server,
+        remedy: 'Install the same version of cmsadm on both servers: unpack its HA package and run ./install.',
+      },
+    );
   }
   const call = (verb: string, args?: unknown): Promise<unknown> =>
     new Promise((resolve, reject) => {
       if (gone) return reject(sessionLost());
+      if (protocolOf(verb) > protocol) return reject(verbTooNew(verb, server, first, protocol));
       const id = next++;
       waiting.set(id, { resolve, reject });
       output.write(messageLine({ id, verb, args }));
@@ -186,6 +211,7 @@ export async function openSession(
   if (!gone) pings = setInterval(() => void call('ping').catch(() => undefined), usualSilence.ping).unref();
   return {
     greeting: first,
+    protocol,
     closed,
     close: () => {
       clearInterval(pings);
@@ -194,6 +220,22 @@ export async function openSession(
     call,
   };
 }
+
+const ourVersion = (): string => `cmsadm ${versionOf(programRoot)}`;
+
+const verbTooNew = (verb: string, server: string, { version }: Greeting, protocol: number): CmsadmError =>
+  new CmsadmError(
+    'verb-too-new',
+    `${server} runs cmsadm ${version}, which does not know "${verb}" (protocol ${protocol}); ${ourVersion()} here does (protocol ${protocolOf(verb)}).`,
+    {
+      server,
+      remedy:
+        protocol < 2
+          ? // What brings it to another version is itself one of the things that it lacks.
+            `Install this version there too: unpack its HA package on ${server}, run ./install, then \`systemctl restart cmsadm-agent\`.`
+          : 'Bring both servers to the newer version: cmsadm config_HA upgrade.',
+    },
+  );
 
 function parseLine(line: string): unknown {
   try {

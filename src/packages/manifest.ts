@@ -3,8 +3,6 @@ import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 
-/** The number of the language that two servers' programs speak with each other. */
-export const protocol = 1;
 export const platform = 'linux-x64';
 /** The `node` of a package without a runtime: for rehearsals only. */
 export const noRuntime = 'none';

@@ -1,24 +1,33 @@
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
-import { openSession, PROTOCOL, type Session, serveSession } from '../../src/host/session.ts';
+import { openSession, type Session, serveSession } from '../../src/host/session.ts';
+import { PROTOCOL } from '../../src/protocol.ts';
 
 type Verbs = Readonly<Record<string, (args: never) => Promise<unknown>>>;
-const greeting = (protocol: number): string => `${JSON.stringify({ cmsadm: 'peer', protocol, version: '1.2.3' })}\n`;
+/** As a program greets that speaks this protocol and the one before it. */
+const greeting = (newest: number): string =>
+  `${JSON.stringify({ cmsadm: 'peer', protocol: newest - 1, newest, version: '1.2.3' })}\n`;
+/** Recorded from version 0.1.0, which spoke protocol 1 and nothing else. */
+const firstGreeting = '{"cmsadm":"peer","protocol":1,"version":"0.1.0"}\n';
 
-/** A session with served verbs over two pipes. */
-async function session(verbs: Verbs): Promise<{ session: Session; toPeer: PassThrough; toUs: PassThrough }> {
+/** A session with served verbs over two pipes; the newest protocols of the calling and of the serving end. */
+async function session(
+  verbs: Verbs,
+  ours = PROTOCOL,
+  theirs = PROTOCOL,
+): Promise<{ session: Session; toPeer: PassThrough; toUs: PassThrough }> {
   const [toPeer, toUs] = [new PassThrough(), new PassThrough()];
-  void serveSession(toPeer, toUs, verbs, '1.2.3').then(() => toUs.end());
-  return { session: await openSession(toUs, toPeer, 'cms2.example.com', () => toPeer.end()), toPeer, toUs };
+  void serveSession(toPeer, toUs, verbs, '1.2.3', 30_000, theirs).then(() => toUs.end());
+  return { session: await openSession(toUs, toPeer, 'cms2.example.com', () => toPeer.end(), ours), toPeer, toUs };
 }
 
 /** A session whose other end says these lines. */
-function against(said: string, close = false): Promise<Session> {
+function against(said: string, close = false, ours = PROTOCOL): Promise<Session> {
   const [toPeer, toUs] = [new PassThrough(), new PassThrough()];
   toUs.write(said);
   if (close) toUs.end();
-  return openSession(toUs, toPeer, 'cms2.example.com', () => toPeer.end());
+  return openSession(toUs, toPeer, 'cms2.example.com', () => toPeer.end(), ours);
 }
 
 test('a call brings back what the verb returns; nothing comes back as null', async () => {
@@ -26,7 +35,7 @@ test('a call brings back what the verb returns; nothing comes back as null', asy
     add: async ({ a, b }: { a: number; b: number }) => a + b,
     rest: async () => {},
   });
-  expect(one.greeting).toEqual({ cmsadm: 'peer', protocol: PROTOCOL, version: '1.2.3' });
+  expect(one.greeting).toEqual({ cmsadm: 'peer', protocol: PROTOCOL - 1, newest: PROTOCOL, version: '1.2.3' });
   expect(await one.call('add', { a: 2, b: 3 })).toBe(5);
   expect(await one.call('rest')).toBeNull();
 });
@@ -67,16 +76,68 @@ test('a greeting that a log-in script left no line end for is still found on its
   await expect(against(`Last login: today${greeting(PROTOCOL)}`, true)).rejects.toMatchObject({ code: 'no-greeting' });
 });
 
-test.each([PROTOCOL + 1, PROTOCOL - 2, 99])('protocol %i is refused', async (protocol) => {
-  await expect(against(greeting(protocol))).rejects.toMatchObject({
+test.each([
+  { name: 'two steps older', ours: 5, theirs: 3 },
+  { name: 'two steps newer', ours: 5, theirs: 7 },
+  { name: 'of a far future', ours: 5, theirs: 99 },
+])('a program $name is refused before anything is asked; both versions are told', async ({ ours, theirs }) => {
+  await expect(against(greeting(theirs), false, ours)).rejects.toMatchObject({
     code: 'protocol-refused',
     server: 'cms2.example.com',
+    message: expect.stringMatching(
+      new RegExp(`cmsadm 1\\.2\\.3, which speaks protocol ${theirs}; cmsadm \\d\\S+ here speaks ${ours}\\.`),
+    ),
     remedy: expect.stringContaining('same version'),
   });
 });
 
-test('the protocol before ours is accepted', async () => {
-  expect((await against(greeting(PROTOCOL - 1))).greeting.protocol).toBe(PROTOCOL - 1);
+test.each([
+  { name: 'the same program', ours: 5, theirs: 5, spoken: 5 },
+  { name: 'the program before ours', ours: 5, theirs: 4, spoken: 4 },
+  { name: 'the program after ours', ours: 5, theirs: 6, spoken: 5 },
+])('$name is spoken with in what both understand', async ({ ours, theirs, spoken }) => {
+  const { session: one } = await session({ facts: async () => 'told' }, ours, theirs);
+  expect(one.protocol).toBe(spoken);
+  expect(await one.call('facts')).toBe('told');
+});
+
+test('version 0.1.0 is spoken with in its protocol by the program after it, and refused by the next', async () => {
+  expect((await against(firstGreeting, false, 2)).protocol).toBe(1);
+  expect((await against(firstGreeting, false, 1)).protocol).toBe(1);
+  await expect(against(firstGreeting, false, 3)).rejects.toMatchObject({ code: 'protocol-refused' });
+});
+
+test('what we greet with lets version 0.1.0 in, which took its own number and the one before', async () => {
+  const toUs = new PassThrough();
+  void serveSession(new PassThrough(), toUs, {}, '0.2.0', 50, 2);
+  const [line] = await toUs.take(1).toArray();
+  expect([1, 0]).toContain(JSON.parse(String(line)).protocol);
+});
+
+test('a verb that the older program lacks is not sent; both versions and the way out are told', async () => {
+  const { session: one, toPeer } = await session({}, 3, 2);
+  const { session: old, toPeer: toOld } = await session({}, 2, 1);
+  expect(await one.call('release').catch((error: unknown) => error)).toMatchObject({ code: 'verb-unknown' });
+  const sent: string[] = [];
+  for (const pipe of [toPeer, toOld]) pipe.on('data', (data: Buffer) => void sent.push(data.toString()));
+  await expect(old.call('release')).rejects.toMatchObject({
+    code: 'verb-too-new',
+    server: 'cms2.example.com',
+    message: expect.stringMatching(/runs cmsadm 1\.2\.3, .*"release" \(protocol 1\); cmsadm \d\S+ here/),
+    remedy: expect.stringContaining('./install'),
+  });
+  expect(sent).toEqual([]);
+});
+
+test('an older program does not serve what came after it', async () => {
+  const { session: one } = await session({ release: async () => 'told' }, 2, 2);
+  expect(await one.call('release')).toBe('told');
+  const [toPeer, toUs] = [new PassThrough(), new PassThrough()];
+  void serveSession(toPeer, toUs, { release: async () => 'told' }, '0.1.0', 30_000, 1);
+  toPeer.write('{"id":1,"verb":"release"}\n');
+  const [, answer] = String((await toUs.take(2).toArray()).join('')).split('\n');
+  expect(answer).toContain('verb-unknown');
+  toPeer.end();
 });
 
 test('an end without a greeting tells the last lines that came instead', async () => {

@@ -9,6 +9,7 @@ import { openHaPackage } from '../../src/packages/ha-package.ts';
 import { readInstalledManifest, sha256 } from '../../src/packages/manifest.ts';
 import { sign } from '../../src/packages/signature.ts';
 import { readZip } from '../../src/packages/zip.ts';
+import { PROTOCOL } from '../../src/protocol.ts';
 import { tempFolder } from './temp-folder.ts';
 import { keyPair, tinyProgram, tinyRuntime } from './tiny-package.ts';
 
@@ -104,7 +105,7 @@ describe('openHaPackage', () => {
   it('tells what is in the package', async () => {
     const main = (await readZip(path)).read('manifest.json');
     const opened = await openHaPackage(path, trust);
-    expect(opened).toMatchObject({ path, version: '1.2.3', protocol: 1, signer: 'releaser', node: '24.21.0' });
+    expect(opened).toMatchObject({ path, version: '1.2.3', protocol: PROTOCOL, signer: 'releaser', node: '24.21.0' });
     expect(opened.digest).toBe(sha256(main));
     expect(readInstalledManifest(main.toString())).toMatchObject({ version: '1.2.3', digest: opened.digest });
   });
