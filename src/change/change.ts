@@ -1,3 +1,6 @@
+import { basename, join } from 'node:path';
+import type { Place } from '../host/held-folder.ts';
+import type { Ownership } from '../host/root.ts';
 import type { FileKind } from '../pair/managed-files.ts';
 import type { Step, Tag } from '../pair/tag.ts';
 
@@ -7,6 +10,12 @@ export type FileChange = {
   readonly kind: FileKind;
   /** SHA-256 of what the plan saw; null where there was no file. */
   readonly before: string | null;
+  /** Mode, owner and group that the plan saw. */
+  readonly was?: Ownership;
+  /** Where its folder really is; undefined where it has to be made. */
+  readonly folder?: Place;
+  /** The backup whose access lists, attributes and label the new file gets; those of the file itself otherwise. */
+  readonly like?: string;
   /** The new file; null where the file goes away. */
   readonly after: {
     readonly content: string;
@@ -19,6 +28,10 @@ export type FileChange = {
   /** True for a pair key: the server makes the content itself, it is never sent. */
   readonly generated: boolean;
 };
+
+/** The path of a managed file without links in it. */
+export const realPath = ({ path, folder }: Pick<FileChange, 'path' | 'folder'>): string =>
+  folder === undefined ? path : join(folder.real, basename(path));
 
 /** The services that a change touches, by unit name. */
 export type ServiceWork = {

@@ -1,9 +1,9 @@
-import * as fs from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import {
-  at,
+  append,
+  hardLink,
   isMissing,
   list,
   makeFolders,
@@ -17,7 +17,7 @@ import {
 } from '../host/root.ts';
 import { paths } from '../pair/state.ts';
 import { isTransactionId, type TransactionId, transactionId } from '../pair/tag.ts';
-import type { Change } from './change.ts';
+import { type Change, realPath } from './change.ts';
 
 /**
  * The journal of one transaction on one server: `<journal>/<tag>.<step>.jsonl`, append-only and fsynced.
@@ -30,6 +30,8 @@ export type Decision = 'confirmed' | 'put-back';
 
 const fileEntry = v.object({
   path: v.string(),
+  /** The same without links, where it differs. */
+  real: v.optional(v.string()),
   kind: v.string(),
   before: v.nullable(v.string()),
   after: v.nullable(v.string()),
@@ -63,6 +65,9 @@ const manifestSchema = v.object({
 });
 export type Manifest = v.InferOutput<typeof manifestSchema>;
 
+/** Where the file of a manifest really is. */
+export const realEntry = ({ path, real }: Manifest['files'][number]): string => real ?? path;
+
 const journalOf = (id: TransactionId): string => join(paths.journal, `${id}.jsonl`);
 const decisionOf = (id: TransactionId): string => join(paths.journal, `${id}.decision`);
 
@@ -85,6 +90,7 @@ export const manifestOf = (
   at: new Date(now).toISOString(),
   files: change.files.map((file) => ({
     path: file.path,
+    ...(realPath(file) === file.path ? {} : { real: realPath(file) }),
     kind: file.kind,
     before: file.before,
     after: file.after === null ? null : sha256(file.generated ? generated(file.path) : file.after.content),
@@ -131,16 +137,11 @@ const stateFactsSchema = v.object({
 export function note(root: Root, id: TransactionId, state: State, now: number, more: StateFacts = {}): void {
   // A crash may have torn the last line; the new one must not hang on it.
   const torn = !readText(root, journalOf(id))?.endsWith('\n');
-  const handle = fs.openSync(at(root, journalOf(id)), fs.constants.O_APPEND | fs.constants.O_WRONLY);
-  try {
-    fs.writeFileSync(
-      handle,
-      `${torn ? '\n' : ''}${JSON.stringify({ state, at: new Date(now).toISOString(), ...more })}\n`,
-    );
-    fs.fsyncSync(handle);
-  } finally {
-    fs.closeSync(handle);
-  }
+  append(
+    root,
+    journalOf(id),
+    `${torn ? '\n' : ''}${JSON.stringify({ state, at: new Date(now).toISOString(), ...more })}\n`,
+  );
 }
 
 /** @throws CmsadmError transaction-unknown, journal-damaged */
@@ -189,7 +190,7 @@ export function decide(root: Root, id: TransactionId, decision: Decision): Decis
   removeIfThere(root, prepared);
   writeNew(root, prepared, `${decision}\n`, { mode: 0o600, owner: 'root', group: 'root' });
   try {
-    fs.linkSync(at(root, prepared), at(root, decisionOf(id)));
+    hardLink(root, prepared, decisionOf(id));
     syncFolder(root, paths.journal);
     return decision;
   } catch (error) {

@@ -2,9 +2,10 @@ import type { Host } from '../host/system.ts';
 import { raiseAlarm } from '../pair/alarms.ts';
 import { readLink } from '../pair/state.ts';
 import type { TransactionId } from '../pair/tag.ts';
-import { confirm, putBack } from './apply.ts';
+import { confirm } from './apply.ts';
 import { readJournal, unfinished } from './journal.ts';
 import { lockOwner } from './lock.ts';
+import { putBack } from './put-back.ts';
 import { loginToPeer, remoteServer } from './server.ts';
 import { armAgain } from './way-back.ts';
 

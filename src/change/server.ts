@@ -10,7 +10,7 @@ import { type Link, paths } from '../pair/state.ts';
 import { readStatus, type SyncStatus } from '../pair/sync-status.ts';
 import { backupOf, isTag, isTransactionId, type Tag, type TransactionId } from '../pair/tag.ts';
 import type { OsFamily, Profile } from '../profile/schema.ts';
-import { commit, confirm, type PutBack, putBack } from './apply.ts';
+import { commit, confirm } from './apply.ts';
 import type { Change } from './change.ts';
 import {
   type Decision,
@@ -19,10 +19,12 @@ import {
   type Part,
   readDecision,
   readJournal,
+  realEntry,
   transactions,
   unfinished,
 } from './journal.ts';
 import { type Claim, type LockOwner, lockOwner, releaseLock, takeLock } from './lock.ts';
+import { type PutBack, putBack } from './put-back.ts';
 import { stage } from './stage.ts';
 import { arm } from './way-back.ts';
 
@@ -187,7 +189,7 @@ function readTag(host: Host, tag: Tag): TagFacts | undefined {
   for (const file of manifest.files) {
     if (file.before === null) before[file.path] = null;
     else {
-      const backup = readFact(host.root, backupOf(file.path, tag));
+      const backup = readFact(host.root, backupOf(realEntry(file), tag));
       if (backup.state === 'file')
         before[file.path] = { content: backup.content, mode: backup.mode, owner: backup.owner, group: backup.group };
       else missing.push(backupOf(file.path, tag));

@@ -1,7 +1,9 @@
 import { basename, dirname, join } from 'node:path';
 import { CmsadmError } from '../errors.ts';
+import { inFolder, splitPath } from '../host/held-folder.ts';
 import {
   at,
+  isFolder,
   makeFolders,
   type Ownership,
   readFact,
@@ -10,13 +12,14 @@ import {
   removeIfThere,
   syncFolder,
   writeNew,
+  writeNewLike,
 } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { managedFiles } from '../pair/managed-files.ts';
 import { paths } from '../pair/state.ts';
 import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
 import type { OsFamily, Profile } from '../profile/schema.ts';
-import type { Change, FileChange } from './change.ts';
+import { type Change, type FileChange, realPath } from './change.ts';
 import { beginJournal, forget, manifestOf, note, type Part } from './journal.ts';
 
 /** The new content, complete and on disk, beside the file that it will replace. */
@@ -44,23 +47,28 @@ export async function stage(
   generated: (path: string) => string,
 ): Promise<{ id: TransactionId; unjudged: string[] }> {
   refuseForeignPaths(change, profile, family);
-  for (const file of change.files) refuseIfChanged(host, file, change);
+  for (const file of change.files) await refuseIfChanged(host, file, change);
   const made: string[] = [];
   let begun: TransactionId | undefined;
   try {
     for (const file of change.files)
       if (file.after)
-        made.push(...makeFolders(host.root, dirname(file.path), dirname(file.path) === '/root/.ssh' ? 0o700 : 0o755));
+        made.push(
+          ...makeFolders(host.root, dirname(realPath(file)), dirname(file.path) === '/root/.ssh' ? 0o700 : 0o755),
+        );
     const id = beginJournal(host.root, manifestOf(change, part, host.system.clock(), made, generated));
     begun = id;
-    for (const file of change.files) writeStaged(host, file, change.tag, generated);
+    const written = await Promise.allSettled(
+      change.files.map((file) => writeStaged(host, file, change.tag, generated)),
+    );
+    for (const one of written) if (one.status === 'rejected') throw one.reason;
     const unjudged = await judgeStaged(host, change);
     note(host.root, id, 'staged', host.system.clock());
     return { id, unjudged };
   } catch (error) {
     // What stands there under a tag that was used before is not ours to take away.
     if (begun !== undefined) {
-      const files = change.files.map((file) => file.path);
+      const files = change.files.map(realPath);
       unstage(host, files, change.tag);
       forget(host.root, begun);
     }
@@ -91,34 +99,58 @@ function refuseForeignPaths(change: Change, profile: Profile, family: OsFamily):
     );
 }
 
-/** @throws CmsadmError file-changed, file-refused, tag-taken */
-export function refuseIfChanged(host: Host, file: FileChange, change: Change): void {
-  const now = readFact(host.root, file.path);
-  if (now.state === 'refused')
-    throw new CmsadmError('file-refused', `${file.path} on ${change.server} ${now.why}.`, {
-      server: change.server,
-      file: file.path,
-      remedy: 'Make it a regular file that root may write.',
-    });
-  const found = now.state === 'file' ? now.sha256 : null;
-  if (found !== file.before)
-    throw new CmsadmError('file-changed', `${file.path} on ${change.server} is no longer what the plan saw.`, {
-      server: change.server,
-      file: file.path,
-      remedy: 'Run the command again: it makes a new plan from the file as it is now.',
-    });
-  if (readText(host.root, backupOf(file.path, change.tag)) !== undefined)
-    throw new CmsadmError('tag-taken', `${backupOf(file.path, change.tag)} exists.`, {
-      server: change.server,
-      remedy: 'Start again.',
-    });
+/** @throws CmsadmError file-changed, file-refused, folder-moved, tag-taken */
+export async function refuseIfChanged(host: Host, file: FileChange, change: Change): Promise<void> {
+  const { folder, name } = splitPath(realPath(file));
+  if (!isFolder(host.root, folder)) {
+    if (file.before === null) return; // it is made when the new file is staged
+    throw changedSince(file, change, 'is gone');
+  }
+  await inFolder(host.root, folder, file.folder?.id, (held) => {
+    const now = readFact(held, name);
+    if (now.state === 'refused')
+      throw new CmsadmError('file-refused', `${file.path} on ${change.server} ${now.why}.`, {
+        server: change.server,
+        file: file.path,
+        remedy: 'Make it a regular file that root may write.',
+      });
+    const found = now.state === 'file' ? now.sha256 : null;
+    if (found !== file.before) throw changedSince(file, change, 'is no longer what the plan saw');
+    if (now.state === 'file' && file.was && !sameOwnership(now, file.was))
+      throw changedSince(file, change, 'has another mode or owner than the plan saw');
+    if (readText(held, backupOf(name, change.tag)) !== undefined)
+      throw new CmsadmError('tag-taken', `${backupOf(file.path, change.tag)} exists.`, {
+        server: change.server,
+        remedy: 'Start again.',
+      });
+  });
 }
 
-function writeStaged(host: Host, file: FileChange, tag: Tag, generated: (path: string) => string): void {
-  if (!file.after) return;
-  const own: Ownership = file.after;
-  writeNew(host.root, stagedName(file.path, tag), file.generated ? generated(file.path) : file.after.content, own);
-  syncFolder(host.root, dirname(file.path));
+const changedSince = (file: FileChange, change: Change, how: string): CmsadmError =>
+  new CmsadmError('file-changed', `${file.path} on ${change.server} ${how}.`, {
+    server: change.server,
+    file: file.path,
+    remedy: 'Run the command again: it makes a new plan from the file as it is now.',
+  });
+
+const sameOwnership = (one: Ownership, other: Ownership): boolean =>
+  one.mode === other.mode && one.owner === other.owner && one.group === other.group;
+
+async function writeStaged(host: Host, file: FileChange, tag: Tag, generated: (path: string) => string): Promise<void> {
+  const { after } = file;
+  if (!after) return;
+  const content = file.generated ? generated(file.path) : after.content;
+  const { folder, name } = splitPath(realPath(file));
+  const like = file.like === undefined ? (file.before === null ? undefined : name) : splitPath(file.like).name;
+  await inFolder(host.root, folder, file.folder?.id, async (held) => {
+    const staged = stagedName(name, tag);
+    if (like === undefined) writeNew(held, staged, content, after);
+    else
+      await writeNewLike(held, staged, content, after, (made) =>
+        host.system.cloneAttributes(at(held, like).replace('/self/', `/${process.pid}/`), made),
+      );
+    syncFolder(held, '/');
+  });
 }
 
 async function judgeStaged(host: Host, change: Change): Promise<string[]> {
@@ -126,7 +158,7 @@ async function judgeStaged(host: Host, change: Change): Promise<string[]> {
   for (const file of change.files) {
     const judge = judgedStaged[file.kind];
     if (!judge || !file.after) continue;
-    const verdict = await host.system.judge(judge, at(host.root, stagedName(file.path, change.tag)));
+    const verdict = await host.system.judge(judge, at(host.root, stagedName(realPath(file), change.tag)));
     if (!verdict.ran) unjudged.push(file.path);
     else if (verdict.problem !== undefined)
       throw new CmsadmError(

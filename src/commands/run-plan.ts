@@ -81,6 +81,6 @@ export const reviewFacts = (review: Review): unknown => ({
   ...review,
   servers: review.servers.map((server) => ({
     ...server,
-    files: server.files.map(({ path, what }) => ({ path, what })),
+    files: server.files.map(({ path, real, what }) => ({ path, ...(real === undefined ? {} : { real }), what })),
   })),
 });

@@ -15,7 +15,7 @@ export type FileProblem = {
 export function fileChange(file: ManagedFact, text: string | undefined): FileChange | undefined {
   const { row, fact } = file;
   const before = fact.state === 'file' ? fact.sha256 : null;
-  const base = { path: row.path, kind: row.kind, before, secret: row.secret, generated: false };
+  const base = { ...changeBase(file), before };
   if (text === undefined) return before === null ? undefined : { ...base, after: null };
   if (fact.state === 'file')
     return fact.content === text
@@ -24,6 +24,16 @@ export function fileChange(file: ManagedFact, text: string | undefined): FileCha
   if (text === '' || !row.create) return undefined;
   return { ...base, after: { content: text, mode: row.mode, owner: 'root', group: 'root' } };
 }
+
+/** What every change of this file tells: its place, and what the plan saw of it. */
+export const changeBase = ({ row, fact, folder }: ManagedFact): Omit<FileChange, 'before' | 'after'> => ({
+  path: row.path,
+  kind: row.kind,
+  secret: row.secret,
+  generated: false,
+  ...(fact.state === 'file' ? { was: { mode: fact.mode, owner: fact.owner, group: fact.group } } : {}),
+  ...(folder === undefined ? {} : { folder }),
+});
 
 /** The change of a file with all that may be wrong with it collected, none thrown. */
 export function attemptFile(

@@ -1,10 +1,12 @@
-import type { Change, FileChange } from '../change/change.ts';
+import { type Change, type FileChange, realPath } from '../change/change.ts';
 import type { Facts } from '../pair/facts.ts';
 import type { Profile } from '../profile/schema.ts';
 import { touchedServices } from './service-work.ts';
 
 export type ReviewFile = {
   readonly path: string;
+  /** Where it really is, if a folder of its path is a link. */
+  readonly real?: string;
   readonly what: 'changed' | 'created' | 'removed' | 'stays';
   readonly secret: boolean;
   /** latin1 text; undefined where it must not be shown. */
@@ -81,6 +83,7 @@ export function reviewServer(
         return [
           {
             path: row.path,
+            ...(realPath(change) === row.path ? {} : { real: realPath(change) }),
             what: change.after === null ? 'removed' : change.before === null ? 'created' : 'changed',
             secret: row.secret,
             before,

@@ -6,7 +6,7 @@ import { type Link, type Pair, paths } from '../pair/state.ts';
 import type { Step } from '../pair/tag.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { BothFacts, Run, SetupAnswers, UnitTexts } from './answers.ts';
-import { attemptFile, type FileProblem } from './file-changes.ts';
+import { attemptFile, changeBase, type FileProblem } from './file-changes.ts';
 import { fingerprintOrder } from './order.ts';
 import { serviceWork } from './service-work.ts';
 import { sshdNeeds, type Wanted, wantedText } from './wanted-files.ts';
@@ -159,12 +159,10 @@ export const unitName = (path: string): string => path.slice(path.lastIndexOf('/
 const keyFiles = (facts: Facts): FileChange[] =>
   facts.files
     .filter(({ row, fact }) => row.kind === 'pair_key' && fact.state === 'absent')
-    .map(({ row }) => ({
-      path: row.path,
-      kind: row.kind,
+    .map((file) => ({
+      ...changeBase(file),
       before: null,
-      after: { content: '', mode: row.mode, owner: 'root', group: 'root' },
-      secret: row.secret,
+      after: { content: '', mode: file.row.mode, owner: 'root', group: 'root' },
       generated: true,
     }));
 

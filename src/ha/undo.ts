@@ -3,9 +3,10 @@ import type { TagFacts } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
 import type { Facts, ManagedFact } from '../pair/facts.ts';
 import { type Link, type Pair, parsePair, paths, printPair } from '../pair/state.ts';
+import { backupOf } from '../pair/tag.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { Run } from './answers.ts';
-import { fileChange } from './file-changes.ts';
+import { changeBase, fileChange } from './file-changes.ts';
 import { serviceWork } from './service-work.ts';
 import { unitName } from './setup.ts';
 import { undoneText } from './wanted-files.ts';
@@ -36,7 +37,14 @@ export function planRestore(
       before === null ? undefined : file.row.path === paths.pair ? atEpoch(before.content, epoch) : before.content;
     const change = fileChange(file, content) ?? ownershipChange(file, before);
     if (!change?.after || before === null) return change ? [change] : [];
-    return [{ ...change, after: { ...change.after, mode: before.mode, owner: before.owner, group: before.group } }];
+    const { mode, owner, group } = before;
+    return [
+      {
+        ...change,
+        like: backupOf(change.path, tag.manifest.tag),
+        after: { ...change.after, mode, owner, group },
+      },
+    ];
   });
   const agentGoes = files.some((file) => file.path === paths.agentUnit && file.after === null);
   const agentActs = !agentGoes && files.some((file) => file.path === paths.pair || file.path === paths.agentUnit);
@@ -51,12 +59,13 @@ export function planRestore(
 }
 
 // The bytes are as before, but mode or owner are not.
-function ownershipChange({ row, fact }: ManagedFact, before: TagFacts['before'][string]): FileChange | undefined {
+function ownershipChange(file: ManagedFact, before: TagFacts['before'][string]): FileChange | undefined {
+  const { fact } = file;
   if (fact.state !== 'file' || !before) return undefined;
   if (fact.mode === before.mode && fact.owner === before.owner && fact.group === before.group) return undefined;
   const { content, mode, owner, group } = { ...before, content: fact.content };
   const after = { content, mode, owner, group };
-  return { path: row.path, kind: row.kind, before: fact.sha256, after, secret: row.secret, generated: false };
+  return { ...changeBase(file), before: fact.sha256, after };
 }
 
 // A restored role is a new role: it must not look older than what the other server knows.

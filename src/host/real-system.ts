@@ -186,6 +186,12 @@ export const realSystem = (): System => ({
     });
   },
   judge,
+  cloneAttributes: async (from, to) =>
+    void (await runOrFail(['cp', '--attributes-only', '--preserve=all', '--', from, to])),
+  label: async (files) => {
+    // Without SELinux in the kernel there is nothing to do, and often no program either.
+    if (files.length > 0 && fs.existsSync('/sys/fs/selinux/enforce')) await runOrFail(['restorecon', '--', ...files]);
+  },
   listeners: async () =>
     (['tcp', 'tcp6', 'udp', 'udp6'] as const).flatMap((table) =>
       parseListeners(readOr(`/proc/net/${table}`, ''), table.startsWith('tcp') ? 'tcp' : 'udp'),

@@ -3,11 +3,44 @@ import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CmsadmError } from '../errors.ts';
 
+/** The calls of node:fs that a server's files are read and written with. */
+export type Disk = {
+  openSync(path: string, flags: number | string, mode?: number): number;
+  closeSync(handle: number): void;
+  fsyncSync(handle: number): void;
+  fchownSync(handle: number, uid: number, gid: number): void;
+  fchmodSync(handle: number, mode: number): void;
+  writeFileSync(handle: number, data: Uint8Array): void;
+  readFileSync(path: string, encoding: 'latin1'): string;
+  readlinkSync(path: string): string;
+  realpathSync(path: string): string;
+  lstatSync(path: string): Stat;
+  fstatSync(handle: number): Stat;
+  existsSync(path: string): boolean;
+  accessSync(path: string, mode: number): void;
+  mkdirSync(path: string, options: { mode: number }): unknown;
+  rmdirSync(path: string): void;
+  readdirSync(path: string): string[];
+  linkSync(from: string, to: string): void;
+  renameSync(from: string, to: string): void;
+  unlinkSync(path: string): void;
+};
+type Stat = Pick<fs.Stats, 'isFile' | 'isSymbolicLink' | 'mode' | 'uid' | 'gid' | 'dev' | 'ino'>;
+
 /**
  * The files of one server: everything stands below `prefix` (`/` on a real server).
  * In a rehearsal the user who runs it stands for root: owners are neither set nor judged.
  */
-export type Root = { readonly prefix: string; readonly ownersCount: boolean };
+export type Root = {
+  readonly prefix: string;
+  readonly ownersCount: boolean;
+  /** What the files lie on; this machine's file system unless said otherwise. */
+  readonly disk?: Disk;
+  /** Where the account files lie, for a root that is a folder held open. */
+  readonly accounts?: string;
+};
+
+const on = (root: Root): Disk => root.disk ?? fs;
 
 /** What was found at a path. Content is latin1 text: one character per byte, so nothing is lost. */
 export type FileFact =
@@ -36,8 +69,8 @@ export const isMissing = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].incl
 /** name → id and id → name, from the server's own passwd or group file (passwd(5), group(5)). */
 function accounts(root: Root, file: '/etc/passwd' | '/etc/group'): readonly (readonly [string, number])[] {
   try {
-    return fs
-      .readFileSync(at(root, file), 'latin1')
+    return on(root)
+      .readFileSync(join(root.accounts ?? root.prefix, file), 'latin1')
       .split('\n')
       .map((line) => line.split(':'))
       .flatMap(([name, , id]) => (name && id && /^\d+$/.test(id) ? [[name, Number(id)] as const] : []));
@@ -60,7 +93,7 @@ const idOf = (root: Root, file: '/etc/passwd' | '/etc/group', name: string): num
 /** Text of a file, or undefined where there is none. */
 export function readText(root: Root, path: string): string | undefined {
   try {
-    return fs.readFileSync(at(root, path), 'latin1');
+    return on(root).readFileSync(at(root, path), 'latin1');
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
@@ -70,14 +103,14 @@ export function readText(root: Root, path: string): string | undefined {
 /** Everything a plan must know of one file. Never throws for what an operator may have done to it. */
 export function readFact(root: Root, path: string): FileFact {
   try {
-    const stat = fs.lstatSync(at(root, path));
+    const stat = on(root).lstatSync(at(root, path));
     if (stat.isSymbolicLink())
       return {
         state: 'refused',
-        why: `is a link to ${fs.readlinkSync(at(root, path))}; a managed file must be the file itself`,
+        why: `is a link to ${on(root).readlinkSync(at(root, path))}; a managed file must be the file itself`,
       };
     if (!stat.isFile()) return { state: 'refused', why: 'is not a regular file' };
-    const content = fs.readFileSync(at(root, path), 'latin1');
+    const content = on(root).readFileSync(at(root, path), 'latin1');
     return {
       state: 'file',
       content,
@@ -100,7 +133,7 @@ export function whyNotWritable(root: Root, path: string): string | undefined {
   const folder = nearestFolder(root, dirname(path));
   for (const place of [folder, path]) {
     try {
-      fs.accessSync(at(root, place), fs.constants.W_OK);
+      on(root).accessSync(at(root, place), fs.constants.W_OK);
     } catch (error) {
       if (!isMissing(error)) return `${place} cannot be written (${codeOf(error)})`;
     }
@@ -109,53 +142,103 @@ export function whyNotWritable(root: Root, path: string): string | undefined {
 }
 
 function nearestFolder(root: Root, folder: string): string {
-  if (folder === '/' || fs.existsSync(at(root, folder))) return folder;
+  if (folder === '/' || on(root).existsSync(at(root, folder))) return folder;
   return nearestFolder(root, dirname(folder));
 }
 
+export const isFolder = (root: Root, path: string): boolean => on(root).existsSync(`${at(root, path)}/.`);
+
 /** Makes the folder and its missing parents, 0755 unless said otherwise; returns those it made, outermost first. */
 export function makeFolders(root: Root, folder: string, mode = 0o755): string[] {
-  if (folder === '/' || fs.existsSync(at(root, folder))) return [];
+  if (folder === '/' || on(root).existsSync(at(root, folder))) return [];
   const made = makeFolders(root, dirname(folder), mode);
-  fs.mkdirSync(at(root, folder), { mode });
+  on(root).mkdirSync(at(root, folder), { mode });
   syncFolder(root, dirname(folder));
   return [...made, folder];
 }
 
 export function syncFolder(root: Root, folder: string): void {
-  const handle = fs.openSync(at(root, folder), 'r');
+  const handle = on(root).openSync(at(root, folder), 'r');
   try {
-    fs.fsyncSync(handle);
+    on(root).fsyncSync(handle);
   } finally {
-    fs.closeSync(handle);
+    on(root).closeSync(handle);
   }
 }
 
 export type Ownership = { readonly mode: number; readonly owner: string; readonly group: string };
+
+const newFile = fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW;
 
 /**
  * Writes a new file with its final mode and owner, on disk before it returns.
  * @throws the system's error; nothing is left at `path` then
  */
 export function writeNew(root: Root, path: string, content: string, own: Ownership): void {
-  const place = at(root, path);
-  const handle = fs.openSync(
-    place,
-    fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW,
-    0o600,
-  );
+  const handle = on(root).openSync(at(root, path), newFile, 0o600);
   try {
-    if (root.ownersCount)
-      fs.fchownSync(handle, idOf(root, '/etc/passwd', own.owner), idOf(root, '/etc/group', own.group));
-    fs.fchmodSync(handle, own.mode);
-    fs.writeFileSync(handle, Buffer.from(content, 'latin1'));
-    fs.fsyncSync(handle);
+    fill(root, handle, content, own);
   } catch (error) {
-    fs.closeSync(handle);
-    fs.unlinkSync(place);
+    discard(root, path);
     throw error;
+  } finally {
+    on(root).closeSync(handle);
   }
-  fs.closeSync(handle);
+}
+
+/**
+ * As writeNew, for a file that takes the place of another one: access lists, extended attributes and the security
+ * label are that file's.
+ * @param attributes gets the path of the new, empty file, and puts them there
+ */
+export async function writeNewLike(
+  root: Root,
+  path: string,
+  content: string,
+  own: Ownership,
+  attributes: (file: string) => Promise<void>,
+): Promise<void> {
+  const handle = on(root).openSync(at(root, path), newFile, 0o600);
+  try {
+    await attributes(`/proc/${process.pid}/fd/${handle}`);
+    fill(root, handle, content, own);
+  } catch (error) {
+    discard(root, path);
+    throw error;
+  } finally {
+    on(root).closeSync(handle);
+  }
+}
+
+// The first error is the one to tell; on a disk that fails this fails too.
+function discard(root: Root, path: string): void {
+  try {
+    on(root).unlinkSync(at(root, path));
+  } catch {
+    // Staged names are taken away again when the change is put back.
+  }
+}
+
+function fill(root: Root, handle: number, content: string, own: Ownership): void {
+  if (root.ownersCount)
+    on(root).fchownSync(handle, idOf(root, '/etc/passwd', own.owner), idOf(root, '/etc/group', own.group));
+  on(root).fchmodSync(handle, own.mode);
+  on(root).writeFileSync(handle, Buffer.from(content, 'latin1'));
+  on(root).fsyncSync(handle);
+}
+
+/** Appends to a file of ours, on disk before it returns; a file that is not there is made (0600). */
+export function append(root: Root, path: string, text: string): void {
+  const isNew = !on(root).existsSync(at(root, path));
+  const flags = fs.constants.O_APPEND | fs.constants.O_WRONLY | fs.constants.O_CREAT;
+  const handle = on(root).openSync(at(root, path), flags, 0o600);
+  try {
+    on(root).writeFileSync(handle, Buffer.from(text, 'latin1'));
+    on(root).fsyncSync(handle);
+  } finally {
+    on(root).closeSync(handle);
+  }
+  if (isNew) syncFolder(root, dirname(path));
 }
 
 /** Replaces or makes a state file of ours durably: temporary name, fsync, rename, fsync of the folder. */
@@ -164,13 +247,13 @@ export function writeState(root: Root, path: string, content: string, mode = 0o6
   const temporary = `${path}.new`;
   removeIfThere(root, temporary);
   writeNew(root, temporary, content, { mode, owner: 'root', group: 'root' });
-  fs.renameSync(at(root, temporary), at(root, path));
+  on(root).renameSync(at(root, temporary), at(root, path));
   syncFolder(root, dirname(path));
 }
 
 export function removeIfThere(root: Root, path: string): boolean {
   try {
-    fs.unlinkSync(at(root, path));
+    on(root).unlinkSync(at(root, path));
     return true;
   } catch (error) {
     if (isMissing(error)) return false;
@@ -178,15 +261,15 @@ export function removeIfThere(root: Root, path: string): boolean {
   }
 }
 
-export const rename = (root: Root, from: string, to: string): void => fs.renameSync(at(root, from), at(root, to));
+export const rename = (root: Root, from: string, to: string): void => on(root).renameSync(at(root, from), at(root, to));
 
 /** A second name for the same file; the backup beside a managed file. */
-export const hardLink = (root: Root, from: string, to: string): void => fs.linkSync(at(root, from), at(root, to));
+export const hardLink = (root: Root, from: string, to: string): void => on(root).linkSync(at(root, from), at(root, to));
 
 /** Names in a folder, sorted; none if the folder is missing. */
 export function list(root: Root, folder: string): string[] {
   try {
-    return fs.readdirSync(at(root, folder)).sort();
+    return on(root).readdirSync(at(root, folder)).sort();
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;
@@ -196,10 +279,16 @@ export function list(root: Root, folder: string): string[] {
 /** Removes a folder if it is empty; says whether it did. */
 export function removeEmptyFolder(root: Root, folder: string): boolean {
   try {
-    fs.rmdirSync(at(root, folder));
+    on(root).rmdirSync(at(root, folder));
     return true;
   } catch (error) {
     if (isMissing(error) || codeOf(error) === 'ENOTEMPTY' || codeOf(error) === 'EEXIST') return false;
     throw error;
   }
+}
+
+/** True if both names stand for one file: a backup that is only a second name of what it shall keep. */
+export function isSameFile(root: Root, one: string, other: string): boolean {
+  const [a, b] = [one, other].map((path) => on(root).lstatSync(at(root, path)));
+  return a?.ino === b?.ino && a?.dev === b?.dev;
 }

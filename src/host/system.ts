@@ -75,6 +75,10 @@ export type System = {
   effectiveSshd(connection: SshConnection): Promise<string | undefined>;
   /** Judges a staged file with the program that reads it, or (`sshd`) the whole configuration in place. */
   judge(kind: 'sshd' | 'chrony' | 'nftables' | 'iptables', file: string): Promise<Verdict>;
+  /** Gives the empty file `to` owner, mode, access lists, attributes and security label of `from` (cp(1)). */
+  cloneAttributes(from: string, to: string): Promise<void>;
+  /** Gives new files the security label of their place, where this server has labels (restorecon(8)). */
+  label(files: readonly string[]): Promise<void>;
   /** TCP and UDP ports that something listens on. */
   listeners(): Promise<readonly { readonly port: number; readonly protocol: 'tcp' | 'udp' }[]>;
   firewall(): Promise<FirewallInForce>;

@@ -1,5 +1,4 @@
-import * as fs from 'node:fs';
-import { at, makeFolders, type Root, readText, removeIfThere } from '../host/root.ts';
+import { append, makeFolders, type Root, readText, removeIfThere } from '../host/root.ts';
 import { paths } from './state.ts';
 
 /** Something that a person must see; kept until an operation that he runs has settled it. */
@@ -8,9 +7,7 @@ export type Alarm = { readonly at: string; readonly text: string };
 /** Raises an alarm: durable, shown by `config_HA show`. */
 export function raiseAlarm(root: Root, text: string, now: number): void {
   makeFolders(root, paths.state, 0o700);
-  fs.appendFileSync(at(root, paths.alarms), `${JSON.stringify({ at: new Date(now).toISOString(), text })}\n`, {
-    mode: 0o600,
-  });
+  append(root, paths.alarms, `${JSON.stringify({ at: new Date(now).toISOString(), text })}\n`);
 }
 
 export const readAlarms = (root: Root): Alarm[] =>

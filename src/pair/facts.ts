@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
-import { type FileFact, list, readFact, readText, whyNotWritable } from '../host/root.ts';
+import { dirname } from 'node:path';
+import { type Place, placeOf } from '../host/held-folder.ts';
+import { type FileFact, list, type Root, readFact, readText, whyNotWritable } from '../host/root.ts';
 import type { PublicKey } from '../host/ssh-client.ts';
 import type { Address, Disk, FirewallInForce, Host, Identity, SshConnection, UnitState } from '../host/system.ts';
 import { forFamily, type OsFamily, type Profile } from '../profile/schema.ts';
@@ -10,7 +12,13 @@ import { type Link, type Pair, paths, readEpoch, readLink, readPair } from './st
 export type About = { readonly address: string; readonly fqdn: string };
 
 /** A managed file as it is, with its row of the table. */
-export type ManagedFact = { readonly row: FileRow; readonly fact: FileFact; readonly notWritable: string | undefined };
+export type ManagedFact = {
+  readonly row: FileRow;
+  readonly fact: FileFact;
+  readonly notWritable: string | undefined;
+  /** Where its folder really is; undefined where there is none yet. */
+  readonly folder?: Place | undefined;
+};
 
 /** Everything that plans and preflight may know of one server: plain data, carried as JSON. */
 export type Facts = {
@@ -117,17 +125,34 @@ export async function readFacts(host: Host, profile: Profile, about: About): Pro
     servicesReachable: units.problem,
     listeners,
     firewall,
-    files: managedFiles(profile, family).map((row) => ({
-      row,
-      fact: withoutSecret(row, readFact(root, row.path)),
-      notWritable: row.kind === 'untouched' ? undefined : whyNotWritable(root, row.path),
-    })),
+    files: managedFiles(profile, family).map((row) => managedFact(root, row)),
     pairKey: parsePublicKey(readText(root, `${paths.pairKey}.pub`) ?? ''),
     link: readLink(root),
     pair: readPair(root),
     epoch: readEpoch(root),
     programDigest: manifest === undefined ? undefined : createHash('sha256').update(manifest, 'latin1').digest('hex'),
   };
+}
+
+function managedFact(root: Root, row: FileRow): ManagedFact {
+  const place = problemIn(() => placeOf(root, dirname(row.path)));
+  return {
+    row,
+    fact:
+      place.problem === undefined
+        ? withoutSecret(row, readFact(root, row.path))
+        : { state: 'refused', why: `cannot be reached: ${place.problem}` },
+    notWritable: row.kind === 'untouched' ? undefined : whyNotWritable(root, row.path),
+    folder: place.value,
+  };
+}
+
+function problemIn<T>(read: () => T): { value: T | undefined; problem: string | undefined } {
+  try {
+    return { value: read(), problem: undefined };
+  } catch (error) {
+    return { value: undefined, problem: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 /** root, coming from the other server. */

@@ -102,6 +102,8 @@ export function recordedSystem(
     reloadUnitFiles: async () => tell(`recorded on ${hostname()}: systemctl daemon-reload`),
     effectiveSshd: async () => recorded().sshd,
     judge: async () => ({ ran: false }),
+    cloneAttributes: async () => undefined, // the folders of a rehearsal have none
+    label: async () => undefined,
     listeners: async () => recorded().listeners,
     firewall: async () => recorded().firewall,
     arm: async (unit, seconds) => tell(`recorded on ${hostname()}: way back armed, ${unit} in ${seconds} s`),

@@ -64,7 +64,9 @@ const fileGroups = ['changed', 'created', 'removed'] as const;
 
 function reviewServerLines(server: ReviewServer, { width, paint }: Look): string[] {
   const paths = (what: ReviewFile['what']): string[] =>
-    server.files.filter((file) => file.what === what).map(({ path }) => path);
+    server.files
+      .filter((file) => file.what === what)
+      .map(({ path, real }) => (real === undefined ? path : `${path}, really ${real}`));
   const touched = fileGroups.flatMap((what) => paths(what).flatMap((path) => wrap(path, width, `    ${what}  `)));
   const stays = paths('stays');
   const seconds = server.interruption === 0 ? 'none' : `about ${server.interruption} s`;

@@ -1,9 +1,9 @@
 import { mkdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { putBack } from '../../src/change/apply.ts';
 import { noServices } from '../../src/change/change.ts';
 import { readJournal, unfinished } from '../../src/change/journal.ts';
+import { putBack } from '../../src/change/put-back.ts';
 import type { Server } from '../../src/change/server.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import { readEpoch } from '../../src/pair/state.ts';

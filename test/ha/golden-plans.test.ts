@@ -69,10 +69,9 @@ describe.each(cases)('plan of set up: %s', (name) => {
       }
   });
 
-  test('the same facts and answers give the same plan', async () => {
+  test('the same facts and answers give the same plan', () => {
     const one = openCase(name, join(folder, `${name}-again`));
-    const again = await factsOf(one);
-    expect(planSetup(again, one.answers, one.inputs)).toEqual(plan);
+    expect(planSetup(structuredClone(facts), one.answers, one.inputs)).toEqual(plan);
   });
 });
 

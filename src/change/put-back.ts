@@ -1,0 +1,185 @@
+import { join } from 'node:path';
+import { CmsadmError, exitCodes } from '../errors.ts';
+import { inFolder, splitPath } from '../host/held-folder.ts';
+import {
+  hardLink,
+  isFolder,
+  isSameFile,
+  type Root,
+  readFact,
+  removeEmptyFolder,
+  removeIfThere,
+  rename,
+  syncFolder,
+} from '../host/root.ts';
+import type { Host } from '../host/system.ts';
+import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
+import { withdraw } from './apply.ts';
+import { decide, type Manifest, note, readJournal, realEntry } from './journal.ts';
+import { stagedName, unstage } from './stage.ts';
+import { disarm } from './way-back.ts';
+
+/** What a way back did, and what it left to a person. */
+export type PutBack = {
+  readonly files: readonly string[];
+  /** Files that somebody edited meanwhile, and where that edit is kept. */
+  readonly edited: readonly string[];
+  /** Files that were never replaced and that somebody edited meanwhile: left as he made them. */
+  readonly left: readonly string[];
+  /** Units that a person must restart. */
+  readonly leftToDo: readonly string[];
+};
+
+/**
+ * Puts a change back: files newest first, then the services that read them. Repeatable; a failing step does not stop
+ * the others, all failures are told at the end.
+ * @param by `operator`: a person is there, so service-affecting units are restarted; `itself`: they are left and named
+ * @throws CmsadmError confirmed-already, put-back-incomplete
+ */
+export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'itself'): Promise<PutBack> {
+  const { manifest, states, running, enabled } = readJournal(host.root, id);
+  if (decide(host.root, id, 'put-back') === 'confirmed')
+    throw new CmsadmError('confirmed-already', `${id} is confirmed on this server; restore its tag instead.`, {
+      remedy: 'cmsadm config_HA restore',
+    });
+  // What was put back belongs to the administrator again.
+  if (states.includes('put-back')) return { files: [], edited: [], left: [], leftToDo: [] };
+  const problems: string[] = [];
+  const edited: string[] = [];
+  const left: string[] = [];
+  const files: string[] = [];
+  const live = states.includes('committing');
+  const { enable, start } = manifest.services;
+  const own = [...enable, ...start];
+  const disabled = own.filter((unit) => !enabled.includes(unit));
+  // Only what commit started: the boot unit, which may be the one that runs this, is just enabled.
+  const stopped = start.filter((unit) => !running.includes(unit));
+  if (live) await attempt(problems, () => withdraw(host, 'disable', disabled));
+  if (live) await attempt(problems, () => withdraw(host, 'stop', stopped));
+  for (const file of [...manifest.files].reverse()) {
+    try {
+      const { outcome, kept } = await putBackFile(host.root, file, manifest, live);
+      if (outcome === 'restored') files.push(file.path);
+      if (outcome === 'left') left.push(file.path);
+      if (kept !== undefined) edited.push(kept);
+    } catch (error) {
+      problems.push(`${file.path}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  const leftToDo = live ? await servicesBack(host, manifest, { running, enabled }, by, problems) : [];
+  const enabledAgain = own.filter((unit) => enabled.includes(unit));
+  const startedAgain = start.filter((unit) => running.includes(unit));
+  if (live) await attempt(problems, () => host.system.control('enable', enabledAgain));
+  if (live) await attempt(problems, () => host.system.control('restart', startedAgain));
+  await disarm(host, id);
+  if (problems.length > 0)
+    throw new CmsadmError('put-back-incomplete', `Not everything of ${id} could be put back.`, {
+      details: problems,
+      exitCode: exitCodes.needsPerson,
+      remedy: 'Remove the cause (disk, permissions), then run `cmsadm recover`.',
+    });
+  unstage(host, manifest.files.map(realEntry), manifest.tag);
+  for (const folder of [...manifest.madeFolders].reverse()) removeEmptyFolder(host.root, folder);
+  note(host.root, id, 'put-back', host.system.clock());
+  return { files, edited, left, leftToDo };
+}
+
+type FileOutcome = {
+  readonly outcome: 'untouched' | 'restored' | 'left';
+  /** Where an edit that had to give way is kept. */
+  readonly kept?: string;
+};
+
+async function putBackFile(
+  root: Root,
+  file: Manifest['files'][number],
+  manifest: Manifest,
+  live: boolean,
+): Promise<FileOutcome> {
+  const { folder, name } = splitPath(realEntry(file));
+  if (!isFolder(root, folder)) {
+    if (file.before === null || !live) return { outcome: 'untouched' };
+    throw new Error(`its folder ${folder} is gone`);
+  }
+  return inFolder(root, folder, undefined, (held) => {
+    const backup = backupOf(name, manifest.tag);
+    const replaced = live && isReplaced(held, file, name, manifest.tag);
+    if (!replaced) return notReplaced(held, file, name, backup);
+    if (file.before !== null && readFact(held, backup).state === 'absent')
+      throw new Error(`its backup ${backupOf(file.path, manifest.tag)} is gone`);
+    const now = readFact(held, name);
+    const found = now.state === 'file' ? now.sha256 : null;
+    const kept = found !== null && found !== file.after ? keepEdited(held, name, backup) : undefined;
+    if (file.before === null) removeIfThere(held, name);
+    else rename(held, backup, name);
+    syncFolder(held, '/');
+    return { outcome: 'restored', ...(kept === undefined ? {} : { kept: join(folder, kept) }) };
+  });
+}
+
+/** True if the new file took the place of the old one; told by the names that commit makes and takes in turn. */
+function isReplaced(held: Root, file: Manifest['files'][number], name: string, tag: Tag): boolean {
+  const now = readFact(held, name);
+  const found = now.state === 'file' ? now.sha256 : null;
+  const isStaged = readFact(held, stagedName(name, tag)).state === 'file';
+  if (file.before === null)
+    return isStaged ? found !== null && isSameFile(held, stagedName(name, tag), name) : found !== null;
+  const backup = backupOf(name, tag);
+  if (readFact(held, backup).state !== 'file') return !isStaged && found === file.after && found !== file.before;
+  if (isStaged) return false;
+  return now.state === 'absent' || !isSameFile(held, backup, name);
+}
+
+/** Not ours yet: as it was, or as the administrator made it meanwhile. */
+function notReplaced(held: Root, file: Manifest['files'][number], name: string, backup: string): FileOutcome {
+  const now = readFact(held, name);
+  const found = now.state === 'file' ? now.sha256 : null;
+  if (found !== file.before) return { outcome: 'left' };
+  // A backup is then only a second name of the file itself.
+  if (file.before !== null && readFact(held, backup).state === 'file') removeIfThere(held, backup);
+  return { outcome: 'untouched' };
+}
+
+/** A name that is free, however often somebody edited between two attempts. */
+function keepEdited(held: Root, name: string, backup: string): string {
+  for (let number = 1; ; number += 1) {
+    const kept = number === 1 ? `${backup}.edited` : `${backup}.edited-${number}`;
+    if (readFact(held, kept).state !== 'absent') continue;
+    hardLink(held, name, kept);
+    return kept;
+  }
+}
+
+async function attempt(problems: string[], work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    problems.push(error instanceof CmsadmError ? [error.message, ...error.details].join(' / ') : String(error));
+  }
+}
+
+async function servicesBack(
+  host: Host,
+  manifest: Manifest,
+  { running, enabled }: { readonly running: readonly string[]; readonly enabled: readonly string[] },
+  by: 'operator' | 'itself',
+  problems: string[],
+): Promise<string[]> {
+  const { services } = manifest;
+  const mayRestart = services.restart.filter((unit) => by === 'operator' || !services.affecting.includes(unit));
+  await attempt(problems, () => host.system.reloadUnitFiles());
+  await attempt(problems, () => host.system.control('try-reload-or-restart', services.reload));
+  // A unit that failed on the new configuration, and those that went down with it, would not be tried again.
+  const again = by === 'operator' ? mayRestart.filter((unit) => running.includes(unit)) : [];
+  await attempt(problems, () => host.system.control('restart', again));
+  await attempt(problems, () =>
+    host.system.control(
+      'try-restart',
+      mayRestart.filter((unit) => !again.includes(unit)),
+    ),
+  );
+  const stopped = (units: readonly string[]): string[] => services.stop.filter((unit) => units.includes(unit));
+  await attempt(problems, () => host.system.control('enable', stopped(enabled)));
+  await attempt(problems, () => host.system.control('start', stopped(running)));
+  return services.restart.filter((unit) => !mayRestart.includes(unit));
+}
