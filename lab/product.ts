@@ -31,6 +31,20 @@ const labProfile = (): string => {
   return `extends: cms\ntrust:\n  - name: test key of the lab\n    publicKey: |\n${key.join('')}`;
 };
 
+/** Unpacks an HA package of this machine and runs its installer on a server, which has no unzip. */
+export async function installPackage(name: ServerName, zip: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'cmsadm-lab-package-'));
+  try {
+    await run(['unzip', '-q', zip, '-d', folder]);
+    await exec(name, ['mkdir', '-p', '/root/ha']);
+    for (const entry of readdirSync(folder)) await copyIn(name, join(folder, entry), `/root/ha/${entry}`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  await exec(name, ['sh', '/root/ha/install'], { timeoutMs: 60_000 });
+  await exec(name, ['rm', '-r', '/root/ha']);
+}
+
 /** Installs the product on a server as the guide says: unzipped package, ./install, a site profile, a licence. */
 export async function installProduct(
   name: ServerName,
@@ -39,7 +53,6 @@ export async function installProduct(
   const zip = haPackageFile();
   const folder = mkdtempSync(join(tmpdir(), 'cmsadm-lab-product-'));
   try {
-    await run(['unzip', '-q', zip, '-d', join(folder, 'ha')]);
     await buildLicence({
       licence: {
         serial: 'LAB-1',
@@ -52,9 +65,7 @@ export async function installProduct(
       privateKeyPem: fixture('test-signing.pem'),
       out: join(folder, 'licence.zip'),
     });
-    await exec(name, ['mkdir', '-p', '/root/ha', '/etc/cmsadm/profiles']);
-    for (const entry of readdirSync(join(folder, 'ha')))
-      await copyIn(name, join(folder, 'ha', entry), `/root/ha/${entry}`);
+    await exec(name, ['mkdir', '-p', '/etc/cmsadm/profiles']);
     await copyIn(name, zip, labPackages.haPackage);
     await copyIn(name, join(folder, 'licence.zip'), labPackages.licence);
   } finally {
@@ -63,6 +74,5 @@ export async function installProduct(
   const seconds = options.confirmSeconds ?? 60;
   await writeFile(name, '/etc/cmsadm/settings.yaml', `profile: lab\nconfirmSeconds: ${seconds}\n`);
   await writeFile(name, '/etc/cmsadm/profiles/lab.yaml', labProfile());
-  await exec(name, ['sh', '/root/ha/install'], { timeoutMs: 60_000 });
-  await exec(name, ['rm', '-r', '/root/ha']);
+  await installPackage(name, zip);
 }

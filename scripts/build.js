@@ -1,13 +1,17 @@
 // Bundles src/ into dist/: one small entry and chunks that are loaded when a command needs them.
+// node scripts/build.js [FOLDER [PROTOCOL]]: elsewhere, or (for tests of an upgrade) with another protocol number.
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
 import { parse } from 'yaml';
 
-rmSync('dist', { recursive: true, force: true });
+const [folder = 'dist', protocol] = process.argv.slice(2);
+
+rmSync(folder, { recursive: true, force: true });
 await build({
   entryPoints: { cli: 'src/cli.ts' },
-  outdir: 'dist',
+  outdir: folder,
+  define: protocol === undefined ? {} : { CMSADM_PROTOCOL: protocol },
   bundle: true,
   splitting: true,
   platform: 'node',
@@ -46,9 +50,9 @@ await build({
 });
 
 // The shipped profiles, parsed: by the hash of their text, so that an edited one is parsed anew (src/profile/load.ts).
-mkdirSync('dist/parsed');
+mkdirSync(`${folder}/parsed`);
 for (const name of readdirSync('profiles')) {
   const text = readFileSync(`profiles/${name}`);
   const hash = createHash('sha256').update(text).digest('hex');
-  writeFileSync(`dist/parsed/${hash}.json`, JSON.stringify(parse(String(text))));
+  writeFileSync(`${folder}/parsed/${hash}.json`, JSON.stringify(parse(String(text))));
 }

@@ -1,10 +1,21 @@
 // Builds dist/HAcms_<version>.zip. See docs/release.md.
+// For tests of an upgrade: npm run package -- --version X [--protocol N] --out FILE
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
+import {
+  cpSync,
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { execa } from 'execa';
 import * as v from 'valibot';
 import { buildHaPackage } from '../src/packages/build-ha-package.ts';
@@ -47,15 +58,44 @@ async function fetchRuntime(): Promise<string> {
   throw new Error(`${runtime.package}@${runtime.version} is not the archive that scripts/node-runtime.json pins`);
 }
 
-await execa(process.execPath, ['scripts/build.js'], { cwd: programRoot, stdio: 'inherit' });
-const { version } = readJson('package.json', v.object({ version: v.string() }));
-const out = join(programRoot, 'dist', `HAcms_${version}.zip`);
-const built = await buildHaPackage({
-  programRoot,
-  nodeArchive: await fetchRuntime(),
-  privateKeyPem: readSigningKey(process.env['CMSADM_SIGNING_KEY']),
-  out,
+const { values } = parseArgs({
+  options: { version: { type: 'string' }, protocol: { type: 'string' }, out: { type: 'string' } },
 });
-console.log(`${out}: ${built.size} bytes`);
-console.log(`sha256  ${await digest(out, 'sha256', 'hex')}`);
-console.log(`package ${built.digest}`);
+const { version } = readJson('package.json', v.object({ version: v.string() }));
+
+/** The program as it is, or under another version and with another protocol number, in a folder of its own. */
+async function builtProgram(): Promise<string> {
+  const build = (args: readonly string[]) =>
+    execa(process.execPath, ['scripts/build.js', ...args], { cwd: programRoot, stdio: 'inherit' });
+  if (values.version === undefined) {
+    await build([]);
+    return programRoot;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'cmsadm-package-'));
+  for (const part of ['LICENSE', 'bin', 'docs', 'profiles', 'templates'])
+    cpSync(join(programRoot, part), join(folder, part), { recursive: true });
+  const text = readFileSync(join(programRoot, 'package.json'), 'utf8');
+  writeFileSync(
+    join(folder, 'package.json'),
+    text.replace(`"version": "${version}"`, `"version": "${values.version}"`),
+  );
+  await build([join(folder, 'dist'), ...(values.protocol === undefined ? [] : [values.protocol])]);
+  return folder;
+}
+
+const out = values.out ?? join(programRoot, 'dist', `HAcms_${values.version ?? version}.zip`);
+const program = await builtProgram();
+try {
+  const built = await buildHaPackage({
+    programRoot: program,
+    nodeArchive: await fetchRuntime(),
+    privateKeyPem: readSigningKey(process.env['CMSADM_SIGNING_KEY']),
+    ...(values.protocol === undefined ? {} : { protocol: Number(values.protocol) }),
+    out,
+  });
+  console.log(`${out}: ${built.size} bytes`);
+  console.log(`sha256  ${await digest(out, 'sha256', 'hex')}`);
+  console.log(`package ${built.digest}`);
+} finally {
+  if (program !== programRoot) rmSync(program, { recursive: true, force: true });
+}

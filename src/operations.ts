@@ -54,4 +54,10 @@ export const operations: readonly Operation[] = [
     parameters: Object.values(disableParameters),
     run: async (context, given) => (await import('./commands/disable.ts')).disable(context, given),
   },
+  {
+    name: 'upgrade',
+    label: 'Bring both servers to another version of cmsadm',
+    parameters: [setupParameters.haPackage],
+    run: async (context, given) => (await import('./commands/upgrade.ts')).upgrade(context, given),
+  },
 ];

@@ -1,4 +1,4 @@
-import { unfinished } from '../change/journal.ts';
+import { unfinishedRoles } from '../change/journal.ts';
 import { loginToPeer } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
 import { at, readText } from '../host/root.ts';
@@ -133,7 +133,7 @@ async function oneTurn(agent: Agent, signal: AbortSignal): Promise<number> {
       return timing.retry;
     }
     const role = hasAuthority(host, pair) ? 'primary' : 'secondary';
-    if (unfinished(host.root).length > 0) {
+    if (unfinishedRoles(host.root).length > 0) {
       // What is not confirmed may still be put back, and the roles with it.
       agent.tell({ role, epoch: pair.epoch, state: 'a change waits for its confirmation' });
       return timing.settle;

@@ -1,11 +1,11 @@
 import * as v from 'valibot';
-import { unfinished } from '../change/journal.ts';
+import { unfinishedRoles } from '../change/journal.ts';
 import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
 import { type Pair, parsePair, readLink, readPair, roleOf } from '../pair/state.ts';
 
 /** What a server says of itself when it is asked. */
-const standingSchema = v.strictObject({
+const standingSchema = v.object({
   /** Of the saved pair; 0 on a single server. */
   epoch: v.number(),
   pair: v.nullable(
@@ -22,7 +22,7 @@ export type Standing = v.InferOutput<typeof standingSchema>;
 /** This server's view of the pair. The epoch is the saved pair's: the high-water mark also counts changes that were put back. */
 export function standingOf(host: Host): Standing {
   const pair = readPair(host.root) ?? null;
-  return { epoch: pair?.epoch ?? 0, pair, settled: unfinished(host.root).length === 0 };
+  return { epoch: pair?.epoch ?? 0, pair, settled: unfinishedRoles(host.root).length === 0 };
 }
 
 /** True if this server may administer and is the source of the sync: for both values of `authority` the configured primary. */

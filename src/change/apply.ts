@@ -6,6 +6,7 @@ import { paths, raiseEpoch } from '../pair/state.ts';
 import { backupOf, type Tag, type TransactionId, transactionId } from '../pair/tag.ts';
 import { type Change, type FileChange, realPath, type ServiceWork } from './change.ts';
 import { decide, note, readJournal, realEntry } from './journal.ts';
+import { agentProcess, endSwitch, proveAgent, refuseOtherProgram, switchProgram } from './program.ts';
 import { assertSshd, watchSshd } from './ssh-watch.ts';
 import { refuseIfChanged, stagedName, unstage } from './stage.ts';
 import { disarm } from './way-back.ts';
@@ -19,6 +20,7 @@ export async function commit(host: Host, change: Change): Promise<void> {
   const id = transactionId(change.tag, change.step);
   const watched = change.sshWatch && host.system.real ? await watchSshd(host, change.sshWatch) : undefined;
   for (const file of change.files) await refuseIfChanged(host, file, change); // minutes may lie between stage and now
+  if (change.program) refuseOtherProgram(host.root, change.program);
   const { reload, restart, enable, start } = change.services;
   const units = await host.system.units([...reload, ...restart, ...enable, ...start, ...change.services.stop]);
   const running = Object.keys(units).filter((unit) => units[unit]?.active);
@@ -30,7 +32,11 @@ export async function commit(host: Host, change: Change): Promise<void> {
   await host.system.label(newFiles(change).map((file) => at(host.root, realPath(file))));
   if (watched) await assertSshd(host, change, watched);
   const stays = running.filter((unit) => !change.services.stop.includes(unit));
+  const agent = agentProcess(host.root);
+  if (change.program) switchProgram(host.root, change.program);
   await workServices(host, change.services, mustBeReread(change), stays);
+  // Active is what a program that dies again and again is, too, at times.
+  if (change.program && running.length > 0) await proveAgent(host, agent, change.services.seconds);
   note(host.root, id, 'committed', host.system.clock());
 }
 
@@ -108,6 +114,7 @@ export async function confirm(host: Host, id: TransactionId): Promise<void> {
   if (decide(host.root, id, 'confirmed') === 'put-back')
     throw new CmsadmError('put-back-already', `${id} was put back on this server before it could be confirmed.`);
   await disarm(host, id);
+  if (manifest.program) endSwitch(host.root);
   unstage(host, manifest.files.map(realEntry), manifest.tag);
   // A private key that ends with the link must not live on as a backup.
   for (const file of manifest.files)

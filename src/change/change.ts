@@ -49,6 +49,9 @@ export type ServiceWork = {
   readonly seconds: number;
 };
 
+/** Another version of the program: names of releases, and the SHA-256 of the new one's manifest. */
+export type ProgramSwitch = { readonly from: string; readonly to: string; readonly digest: string };
+
 /** Everything that one server does in one transaction: plain data, made by a pure plan. */
 export type Change = {
   readonly tag: Tag;
@@ -60,6 +63,8 @@ export type Change = {
   readonly server: string;
   readonly files: readonly FileChange[];
   readonly services: ServiceWork;
+  /** Only where another version comes; both releases are unpacked. */
+  readonly program?: ProgramSwitch;
   /** The new epoch, written to the high-water mark; null where roles stay as they are. */
   readonly epoch: number | null;
   /** Seconds until an unconfirmed change is put back. */
@@ -94,6 +99,7 @@ export const nothingAfterwards: Change['afterwards'] = { removeFiles: [], disabl
 /** Nothing to do on this server. */
 export const isEmpty = (change: Change): boolean =>
   change.files.length === 0 &&
+  change.program === undefined &&
   change.services.enable.length === 0 &&
   change.services.start.length === 0 &&
   change.services.stop.length === 0 &&

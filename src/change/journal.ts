@@ -16,7 +16,7 @@ import {
   writeState,
 } from '../host/root.ts';
 import { paths } from '../pair/state.ts';
-import { isTransactionId, type TransactionId, transactionId } from '../pair/tag.ts';
+import { isTransactionId, stepOf, steps, type TransactionId, transactionId } from '../pair/tag.ts';
 import { type Change, realPath } from './change.ts';
 
 /**
@@ -42,12 +42,13 @@ const manifestSchema = v.object({
   operator: v.string(),
   server: v.string(),
   tag: v.string(),
-  step: v.picklist(['link', 'change']),
+  step: v.picklist(steps),
   /** Which part this server plays: the coordinator's own, the peer's, or alone. */
   part: v.picklist(['coordinator', 'peer', 'alone']),
   at: v.string(),
   files: v.array(fileEntry),
   madeFolders: v.array(v.string()),
+  program: v.optional(v.object({ from: v.string(), to: v.string(), digest: v.string() })),
   services: v.object({
     reload: v.array(v.string()),
     restart: v.array(v.string()),
@@ -97,6 +98,7 @@ export const manifestOf = (
     secret: file.secret,
   })),
   madeFolders: [...madeFolders],
+  ...(change.program === undefined ? {} : { program: change.program }),
   services: {
     reload: [...change.services.reload],
     restart: [...change.services.restart],
@@ -214,6 +216,10 @@ const startedAt = (id: TransactionId): number => Number(/_(\d+)\./.exec(id)?.[1]
 
 /** Transactions that are neither confirmed nor put back. */
 export const unfinished = (root: Root): TransactionId[] => transactions(root).filter((id) => !isFinished(root, id));
+
+/** Those that may still change the roles; another version of the program leaves them alone. */
+export const unfinishedRoles = (root: Root): TransactionId[] =>
+  unfinished(root).filter((id) => stepOf(id) !== 'program');
 
 function isFinished(root: Root, id: TransactionId): boolean {
   const { states: reached, decision } = readJournal(root, id);

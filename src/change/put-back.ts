@@ -16,6 +16,7 @@ import type { Host } from '../host/system.ts';
 import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
 import { withdraw } from './apply.ts';
 import { decide, type Manifest, note, readJournal, realEntry } from './journal.ts';
+import { switchBack } from './program.ts';
 import { stagedName, unstage } from './stage.ts';
 import { disarm } from './way-back.ts';
 
@@ -66,11 +67,15 @@ export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'i
       problems.push(`${file.path}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
+  const { program } = manifest;
+  if (live && program) await attempt(problems, async () => switchBack(host.root, program));
   const leftToDo = live ? await servicesBack(host, manifest, { running, enabled }, by, problems) : [];
   const enabledAgain = own.filter((unit) => enabled.includes(unit));
   const startedAgain = start.filter((unit) => running.includes(unit));
   if (live) await attempt(problems, () => host.system.control('enable', enabledAgain));
   if (live) await attempt(problems, () => host.system.control('restart', startedAgain));
+  // An agent that a broken program ended is not running, so nothing above has started it again.
+  if (live && program) await attempt(problems, () => host.system.control('start', running));
   await disarm(host, id);
   if (problems.length > 0)
     throw new CmsadmError('put-back-incomplete', `Not everything of ${id} could be put back.`, {

@@ -8,7 +8,7 @@ import { readAlarms } from '../pair/alarms.ts';
 import { type About, type Facts, readFacts } from '../pair/facts.ts';
 import { type Link, paths } from '../pair/state.ts';
 import { readStatus, type SyncStatus } from '../pair/sync-status.ts';
-import { backupOf, isTag, isTransactionId, type Tag, type TransactionId } from '../pair/tag.ts';
+import { backupOf, isTag, isTransactionId, steps, type Tag, type TransactionId } from '../pair/tag.ts';
 import type { OsFamily, Profile } from '../profile/schema.ts';
 import { commit, confirm } from './apply.ts';
 import type { Change } from './change.ts';
@@ -68,8 +68,8 @@ export type Server = {
   confirm(args: { id: TransactionId }): Promise<void>;
   putBack(args: { id: TransactionId; by: 'operator' | 'itself' }): Promise<PutBack>;
   outcome(args: { id: TransactionId }): Promise<Decision | 'undecided' | 'unknown'>;
-  /** A fresh login on the other server with the pair's key. */
-  proveLogin(args: { link: Link }): Promise<void>;
+  /** A fresh login on the other server with the pair's key; `version`: what must greet there. */
+  proveLogin(args: { link: Link; version?: string }): Promise<void>;
   tags(): Promise<readonly { manifest: Manifest; decision: Decision | undefined; missing: readonly string[] }[]>;
   tag(args: { tag: Tag }): Promise<TagFacts | undefined>;
 };
@@ -94,7 +94,7 @@ const known = (id: TransactionId): TransactionId => {
 };
 
 /** Turns what the system refuses (full disk, read-only, no permission) into an error that names the file. */
-async function writing<T>(work: () => Promise<T>): Promise<T> {
+export async function writing<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -136,7 +136,7 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
       if (carriedIn !== undefined) await host.system.runInstaller(carriedIn, ['--remove']);
     },
     stage: async ({ change, part }) => {
-      if (!isTag(change.tag) || !['link', 'change'].includes(change.step)) throw noTransaction(change.tag);
+      if (!isTag(change.tag) || !steps.includes(change.step)) throw noTransaction(change.tag);
       const done = await writing(() => stage(host, profile, family, change, part, (path) => keyFiles.get(path) ?? ''));
       staged.set(done.id, change);
       return done;
@@ -157,9 +157,10 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
     },
     outcome: async ({ id }) =>
       transactions(host.root).includes(id) ? (readDecision(host.root, id) ?? 'undecided') : 'unknown',
-    proveLogin: async ({ link }) => {
+    proveLogin: async ({ link, version }) => {
       const session = await loginToPeer(host, link);
       session.close();
+      if (version !== undefined) refuseOtherVersion(session, version);
     },
     tags: async () =>
       transactions(host.root).map((id) => {
@@ -168,6 +169,14 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
       }),
     tag: async ({ tag }) => readTag(host, tag),
   };
+}
+
+/** @throws CmsadmError version-unexpected, if another version greeted */
+export function refuseOtherVersion({ greeting }: Session, version: string): void {
+  if (greeting.version === version) return;
+  throw new CmsadmError('version-unexpected', `cmsadm ${greeting.version} greets there, not ${version}.`, {
+    remedy: 'Look where `current` in /opt/cmsadm points on both servers.',
+  });
 }
 
 /** A session over the pair's key with the server that the link names. @throws CmsadmError not-linked, and those of connectPeer */

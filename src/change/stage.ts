@@ -21,6 +21,7 @@ import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
 import type { OsFamily, Profile } from '../profile/schema.ts';
 import { type Change, type FileChange, realPath } from './change.ts';
 import { beginJournal, forget, manifestOf, note, type Part } from './journal.ts';
+import { refuseOtherProgram } from './program.ts';
 
 /** The new content, complete and on disk, beside the file that it will replace. */
 export const stagedName = (path: string, tag: Tag): string => join(dirname(path), `.${basename(path)}.${tag}.staged`);
@@ -48,6 +49,7 @@ export async function stage(
 ): Promise<{ id: TransactionId; unjudged: string[] }> {
   refuseForeignPaths(change, profile, family);
   for (const file of change.files) await refuseIfChanged(host, file, change);
+  if (change.program) refuseOtherProgram(host.root, change.program);
   const made: string[] = [];
   let begun: TransactionId | undefined;
   try {

@@ -13,6 +13,7 @@ import type { Host } from '../host/system.ts';
 import { familyOf } from '../pair/facts.ts';
 import { paths } from '../pair/state.ts';
 import { type Profile, profileSchema } from '../profile/schema.ts';
+import { releaseVerbs } from './releases.ts';
 
 const verbNames = [
   ...[
@@ -64,6 +65,7 @@ export async function servePeer(
   const verbs = {
     ...Object.fromEntries(verbNames.map((name) => [name, call(name)])),
     ...syncVerbs(host, active),
+    ...releaseVerbs(host, active),
     ping: async () => 'pong',
     useProfile: async (args: unknown) => {
       // A server with settings of its own keeps them: paths come only from its own table.

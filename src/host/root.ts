@@ -22,6 +22,7 @@ export type Disk = {
   rmdirSync(path: string): void;
   readdirSync(path: string): string[];
   linkSync(from: string, to: string): void;
+  symlinkSync(target: string, path: string): void;
   renameSync(from: string, to: string): void;
   unlinkSync(path: string): void;
 };
@@ -262,6 +263,25 @@ export function removeIfThere(root: Root, path: string): boolean {
 }
 
 export const rename = (root: Root, from: string, to: string): void => on(root).renameSync(at(root, from), at(root, to));
+
+/** Where a symbolic link leads; undefined where there is none. */
+export function readTarget(root: Root, path: string): string | undefined {
+  try {
+    return on(root).readlinkSync(at(root, path));
+  } catch (error) {
+    if (isMissing(error) || codeOf(error) === 'EINVAL') return undefined;
+    throw error;
+  }
+}
+
+/** Makes a symbolic link, or points it elsewhere, in one step; durable when it returns. (rename(2)) */
+export function pointLink(root: Root, path: string, target: string): void {
+  const prepared = `${path}.new`;
+  removeIfThere(root, prepared);
+  on(root).symlinkSync(target, at(root, prepared));
+  rename(root, prepared, path);
+  syncFolder(root, dirname(path));
+}
 
 /** A second name for the same file; the backup beside a managed file. */
 export const hardLink = (root: Root, from: string, to: string): void => on(root).linkSync(at(root, from), at(root, to));

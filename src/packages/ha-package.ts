@@ -1,4 +1,6 @@
 /** The HA package: the zip that carries the program, its runtime and the installer to a server that has nothing. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { CmsadmError } from '../errors.ts';
 import { packTar } from './archive.ts';
@@ -23,6 +25,8 @@ export type HaPackage = {
   readonly verify: () => void;
   /** All entries as one tar stream, for `tar -xf -` on the peer; verified first. */
   readonly upload: () => Promise<Readable>;
+  /** Writes all entries into a new folder, for its `install`; verified first. */
+  readonly unpackInto: (folder: string) => Promise<void>;
 };
 
 /**
@@ -51,14 +55,20 @@ export async function openHaPackage(path: string, keys: readonly TrustedKey[]): 
     if (!verified) checkContents(zip, manifest, path);
     verified = true;
   };
-  const upload = async (): Promise<Readable> => {
+  const entries = () => {
     verify();
-    return packTar([
+    return [
       ...own,
       ...files.map((file) => ({ name: file.path, data: zip.read(file.path), mode: Number.parseInt(file.mode, 8) })),
-    ]);
+    ];
   };
-  return { path, version, protocol, digest: sha256(main), signer: signer.name, node, size, verify, upload };
+  const upload = async (): Promise<Readable> => packTar(entries());
+  const unpackInto = async (folder: string): Promise<void> => {
+    const unpacked = entries();
+    await mkdir(folder, { mode: 0o700 });
+    for (const { name, data, mode } of unpacked) await writeFile(join(folder, name), data, { mode, flag: 'wx' });
+  };
+  return { path, version, protocol, digest: sha256(main), signer: signer.name, node, size, verify, upload, unpackInto };
 }
 
 function checkSignature(zip: ZipFile, main: Buffer, keys: readonly TrustedKey[], file: string): TrustedKey {

@@ -16,6 +16,9 @@ export const paths = {
   lock: '/run/cmsadm/lock',
   adminLog: '/var/log/cmsadm/admin.log',
   program: '/opt/cmsadm/current',
+  releases: '/opt/cmsadm/releases',
+  /** Names the old release while a new one is not confirmed. */
+  wayBackProgram: '/opt/cmsadm/way-back',
   command: '/usr/local/sbin/cmsadm',
   pairKey: '/root/.ssh/id_cmsadm',
   sshdDropIns: '/etc/ssh/sshd_config.d',

@@ -3,7 +3,7 @@ import { type Root, readText, writeState } from '../host/root.ts';
 
 const statusPath = '/run/cmsadm/agent.json';
 
-const statusSchema = v.strictObject({
+const statusSchema = v.object({
   role: v.picklist(['none', 'primary', 'secondary']),
   epoch: v.number(),
   /** One line for a person: `in step`, or what is in the way. */

@@ -55,7 +55,9 @@ function reviewLines(review: Review, look: Look): string[] {
     ...wrap(`Review: ${review.operation}`, width).map(paint.title),
     ...review.servers.flatMap((server) => ['', ...reviewServerLines(server, look)]),
     '',
-    ...wrap(`Backup tag .${review.tag}: the old content of each file is kept beside it as FILE.${review.tag}`, width),
+    ...(review.servers.every(({ files }) => files.every(({ what }) => what === 'stays'))
+      ? []
+      : wrap(`Backup tag .${review.tag}: the old content of each file is kept beside it as FILE.${review.tag}`, width)),
     ...listLines('Notes:', review.notes, width),
   ];
 }

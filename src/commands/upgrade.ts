@@ -1,0 +1,291 @@
+import { runChange, type Sides, withLocks } from '../change/coordinator.ts';
+import { loginToPeer, refuseOtherVersion, remoteServer } from '../change/server.ts';
+import { afterTheDecision, CmsadmError, exitCodes } from '../errors.ts';
+import type { BothFacts } from '../ha/answers.ts';
+import type { Review } from '../ha/review.ts';
+import { planSwitch, type ReleaseFacts, upgradeChange } from '../ha/upgrade.ts';
+import { type HaPackage, openHaPackage } from '../packages/ha-package.ts';
+import { during } from '../report.ts';
+import { checkFile } from './checks.ts';
+import type { Peer } from './contact.ts';
+import {
+  type CommandContext,
+  type CommandOutcome,
+  confirmed,
+  declined,
+  type Given,
+  requireSomebody,
+  settleAnswers,
+} from './context.ts';
+import {
+  factsOfBoth,
+  linksOf,
+  type OwnStanding,
+  ownStanding,
+  peerOrAdvice,
+  refuseIfNotInStep,
+} from './pair-of-servers.ts';
+import { setupParameters } from './parameters.ts';
+import { localReleases, type Releases, remoteReleases } from './releases.ts';
+import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
+
+/** One server of an upgrade: what it says of its releases, and how to change them. */
+type Place = { readonly releases: Releases; readonly facts: ReleaseFacts };
+type Places = { readonly local: Place; readonly peer: Place };
+
+/** Everything that is known when the operator is asked for his `y`. */
+type Prepared = {
+  readonly own: OwnStanding;
+  readonly peer: Peer;
+  readonly facts: BothFacts;
+  readonly places: Places;
+  readonly haPackage: HaPackage;
+  readonly sides: Sides;
+  readonly review: Review;
+};
+
+/**
+ * Bring both servers to the version of an HA package, on the primary: the new release is unpacked beside the old one on
+ * both, then one transaction switches the secondary, then this server; whatever fails puts both back on the old one.
+ */
+export async function upgrade(context: CommandContext, given: Given): Promise<CommandOutcome> {
+  requireSomebody(context);
+  const own = await ownStanding(context);
+  if (own.role === 'secondary' && own.pair) throw notPrimary('upgrade the pair', own.pair.primary.fqdn);
+  const haPackage = await askPackage(context, given);
+  const peer = await peerOrAdvice(context, own, `Bring ${own.other.fqdn} back, then upgrade: both change together.`);
+  try {
+    const prepared = await prepare(context, own, peer, haPackage);
+    if (!prepared) return nothingToDo(context, haPackage.version);
+    return await settle(context, prepared);
+  } finally {
+    peer.session.close();
+  }
+}
+
+async function askPackage(context: CommandContext, given: Given): Promise<HaPackage> {
+  const opened: HaPackage[] = [];
+  const check = async (text: string): Promise<string> => {
+    const one = await openHaPackage(checkFile(context.host.root, text), context.profile.trust);
+    one.verify();
+    opened.push(one);
+    return text;
+  };
+  await settleAnswers([{ parameter: setupParameters.haPackage, check }], given, context);
+  const haPackage = opened.at(-1);
+  if (!haPackage) throw new Error('the HA package was not opened');
+  return haPackage;
+}
+
+/** @returns undefined where both servers have that version @throws CmsadmError upgrade-refused, locked, not-in-step */
+async function prepare(
+  context: CommandContext,
+  own: OwnStanding,
+  peer: Peer,
+  haPackage: HaPackage,
+): Promise<Prepared | undefined> {
+  const names = { local: own.link.self.fqdn, peer: own.other.fqdn };
+  const pause = (): void => {
+    if (context.stop.requested)
+      throw new CmsadmError('interrupted', 'Interrupted.', {
+        exitCode: exitCodes.interrupted,
+        remedy: 'Run it again when you are ready.',
+      });
+  };
+  const releases = {
+    local: localReleases(context.host, haPackage),
+    peer: remoteReleases(peer.session, haPackage, pause),
+  };
+  const { facts, places } = await during(context.report, 'Reading the facts of both servers', async () => ({
+    facts: await factsOfBoth(own, peer),
+    places: {
+      local: { releases: releases.local, facts: await releases.local.facts() },
+      peer: { releases: releases.peer, facts: await releases.peer.facts() },
+    },
+  }));
+  refuseIfNotInStep(facts);
+  await refuseIfBusy(own.local, names.local);
+  await refuseIfBusy(peer.server, names.peer);
+  const run = runOf(context);
+  const change = (side: 'local' | 'peer') =>
+    upgradeChange(names[side], planSwitch(names[side], places[side].facts, haPackage), context.profile, run);
+  const [ours, theirs] = [change('local'), change('peer')];
+  if (!ours.program && !theirs.program) return undefined;
+  const sides: Sides = {
+    local: { name: names.local, server: own.local, change: ours },
+    peer: { name: names.peer, server: peer.server, change: theirs },
+  };
+  return { own, peer, facts, places, haPackage, sides, review: reviewOf(context, own, sides, haPackage) };
+}
+
+function nothingToDo(context: CommandContext, version: string): CommandOutcome {
+  context.report.line(`Both servers have cmsadm ${version}: nothing to do.`);
+  return {
+    exitCode: exitCodes.done,
+    summary: 'upgrade: nothing to do',
+    result: { outcome: 'nothing to do', version },
+  };
+}
+
+function reviewOf(context: CommandContext, own: OwnStanding, sides: Sides, { version, signer }: HaPackage): Review {
+  const one = (side: 'local' | 'peer', address: string): Review['servers'][number] => {
+    const { name, change } = sides[side];
+    return {
+      name,
+      address,
+      becomes: change.program ? `cmsadm ${version}, from ${change.program.from}` : `cmsadm ${version}, as it is`,
+      services: [
+        {
+          label: 'admin-sync',
+          unit: context.profile.agentUnit,
+          how: 'restart',
+          because: [`cmsadm ${version}`],
+          interruption: 0,
+        },
+      ],
+      files: [],
+      interruption: 0,
+    };
+  };
+  return {
+    operation: 'upgrade',
+    tag: sides.local.change.tag,
+    servers: [one('peer', own.other.address), one('local', own.link.self.address)],
+    notes: [
+      `The package is signed by ${signer}.`,
+      `${sides.peer.name} comes first. If anything fails, both go back to the version that they have.`,
+    ],
+  };
+}
+
+async function settle(context: CommandContext, prepared: Prepared): Promise<CommandOutcome> {
+  const { review, facts, own, peer, sides } = prepared;
+  const told = { version: prepared.haPackage.version, review: reviewFacts(review) };
+  context.report.show({ kind: 'review', review });
+  if (context.dryRun)
+    return {
+      exitCode: exitCodes.pending,
+      summary: 'upgrade: dry run, changes pending',
+      result: { outcome: 'pending', ...told },
+    };
+  if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review }))))
+    return declined(context, 'upgrade');
+  const locks = [
+    lockPlace(sides.local.name, own.local, facts.local),
+    lockPlace(sides.peer.name, peer.server, facts.peer),
+  ];
+  const claim = { operation: 'upgrade', operator: context.operator, startedOn: sides.local.name };
+  return withLocks(locks, claim, async () => {
+    await carryOut(context, prepared);
+    return afterTheDecision('Both servers were brought to the new version, but this could not be verified', () =>
+      finish(context, prepared, told),
+    );
+  });
+}
+
+/** Unpacks, switches, proves. What fails leaves both servers with the releases that they had. */
+async function carryOut(context: CommandContext, prepared: Prepared): Promise<void> {
+  const { sides, facts, places, haPackage } = prepared;
+  const { version } = haPackage;
+  try {
+    for (const side of ['peer', 'local'] as const)
+      if (sides[side].change.program)
+        await during(context.report, `Unpacking cmsadm ${version} on ${sides[side].name}`, () =>
+          places[side].releases.stage(),
+        );
+    await runChange(proving(context, prepared), linksOf(facts), context.report, context.stop);
+  } catch (error) {
+    // While one of them is not settled, its releases are not ours to take away.
+    if (error instanceof CmsadmError && error.exitCode !== exitCodes.needsPerson)
+      await tidy(context, prepared, ({ facts: before }) => before.releases);
+    throw error;
+  }
+}
+
+/**
+ * The proof of an upgrade: from here the new version must greet on the other server, and a fresh session there, so the
+ * new program, must be greeted by the new version here.
+ */
+function proving(context: CommandContext, { sides, facts, haPackage: { version } }: Prepared): Sides {
+  const links = linksOf(facts);
+  return {
+    local: {
+      ...sides.local,
+      server: { ...sides.local.server, proveLogin: ({ link }) => sides.local.server.proveLogin({ link, version }) },
+    },
+    peer: {
+      ...sides.peer,
+      server: {
+        ...sides.peer.server,
+        proveLogin: async ({ link }) => {
+          const fresh = await loginToPeer(context.host, links.local);
+          try {
+            refuseOtherVersion(fresh, version);
+            await remoteServer(fresh).proveLogin({ link, version });
+          } finally {
+            fresh.close();
+          }
+        },
+      },
+    },
+  };
+}
+
+async function tidy(
+  context: CommandContext,
+  { sides, places }: Prepared,
+  keep: (place: Place, from: string | undefined) => readonly string[],
+): Promise<void> {
+  for (const side of ['peer', 'local'] as const) {
+    const { name, change } = sides[side];
+    // Only room on a disk: a release that stays harms nobody, and the next upgrade removes it.
+    await places[side].releases
+      .keep(keep(places[side], change.program?.from))
+      .catch(() => context.report.warn(`Releases that nobody needs stay in /opt/cmsadm/releases on ${name}.`));
+  }
+}
+
+/** Verify with fresh sessions; then the release before stays, older ones go. */
+async function finish(
+  context: CommandContext,
+  prepared: Prepared,
+  told: Readonly<Record<string, unknown>>,
+): Promise<CommandOutcome> {
+  const { own, sides, places, haPackage } = prepared;
+  const { version } = haPackage;
+  const pair = await during(context.report, 'Verifying on both servers', async () => {
+    const fresh = await loginToPeer(context.host, own.link);
+    try {
+      refuseOtherVersion(fresh, version);
+      const { version: found } = await places.local.releases.facts();
+      if (found !== version)
+        throw new CmsadmError('version-unexpected', `cmsadm ${found} is in use here, not ${version}.`);
+      return refuseIfNotInStep(
+        await factsOfBoth(own, { ...prepared.peer, server: remoteServer(fresh), session: fresh }),
+      );
+    } finally {
+      fresh.close();
+    }
+  });
+  await tidy(context, prepared, ({ facts }, from) => (from === undefined ? facts.releases : [from, version]));
+  const verified = [`cmsadm ${version} greets`, 'the agent keeps running', `both tell epoch ${pair.epoch}`];
+  const { tag } = sides.local.change;
+  const servers = [
+    resultOf(sides.peer.name, 'secondary', [sides.peer.change], verified),
+    resultOf(sides.local.name, 'primary', [sides.local.change], verified),
+  ];
+  context.report.show({
+    kind: 'result',
+    title: `Both servers run cmsadm ${version}.`,
+    servers,
+    notes: [
+      'The release before stays in /opt/cmsadm/releases on each server.',
+      ...(context.ask ? ['Leave this menu and start cmsadm again: what runs here is still the version before.'] : []),
+    ],
+  });
+  return {
+    exitCode: exitCodes.done,
+    summary: `upgrade: done, cmsadm ${version}, tag ${tag}`,
+    result: { outcome: 'done', tag, servers, ...told },
+  };
+}
