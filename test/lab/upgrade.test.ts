@@ -86,7 +86,10 @@ describe.skipIf(!ok)(`the upgrade of a pair${ok ? '' : ` (skipped: ${why})`}`, (
   };
   const nothingLeft = async (server: Server) => {
     expect(
-      await sh(server, 'ls -d /opt/cmsadm/way-back /opt/cmsadm/*.new /opt/cmsadm/releases/.[!.]* /run/cmsadm/lock 2>/dev/null; true'),
+      await sh(
+        server,
+        'ls -d /opt/cmsadm/way-back /opt/cmsadm/*.new /opt/cmsadm/releases/.[!.]* /run/cmsadm/lock 2>/dev/null; true',
+      ),
     ).toBe('');
     expect(await sh(server, "systemctl list-units --all --plain --no-legend 'cmsadm-way-back-*'"), server).toBe('');
   };

@@ -130,6 +130,20 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('the ins
     expect(readlinkSync(join(server, 'opt/cmsadm/current'))).toBe('releases/1.10.0');
   });
 
+  it('unpacks a release beside the current one, which stays current, when it is staged', () => {
+    install(unpacked.first);
+    rmSync(join(server, 'usr/local/sbin/cmsadm'));
+    const { status, out } = install(unpacked.next, '--stage');
+    expect({ status, out }).toEqual({
+      status: 0,
+      out: 'Installed cmsadm 1.10.0 in /opt/cmsadm/releases/1.10.0.\n',
+    });
+    expect(releases()).toEqual(['1.10.0', '1.2.3']);
+    expect(readlinkSync(join(server, 'opt/cmsadm/current'))).toBe('releases/1.2.3');
+    expect(existsSync(join(server, 'usr/local/sbin/cmsadm'))).toBe(false);
+    expect(install(unpacked.next, '--stage', 'more').status).toBe(64);
+  });
+
   it.each([
     ['a file', (path: string) => writeFileSync(path, 'mine')],
     ['a link elsewhere', (path: string) => symlinkSync('/bin/true', path)],
