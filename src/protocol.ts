@@ -8,7 +8,13 @@ export const PROTOCOL: number = typeof CMSADM_PROTOCOL === 'undefined' ? 2 : CMS
  * Verbs that did not exist in protocol 1, and the number they came with. A verb never changes its meaning: what it takes
  * or tells only grows by parts that may be missing.
  */
-const newerVerbs: Readonly<Record<string, number>> = { release: 2, takePackage: 2, stageRelease: 2, keepReleases: 2 };
+const newerVerbs: Readonly<Record<string, number>> = {
+  release: 2,
+  takePackage: 2,
+  stageRelease: 2,
+  keepReleases: 2,
+  recover: 2,
+};
 
 /** The lowest protocol in which a verb is understood. */
 export const protocolOf = (verb: string): number => (Object.hasOwn(newerVerbs, verb) ? (newerVerbs[verb] ?? 1) : 1);

@@ -1,5 +1,5 @@
 import { unfinishedRoles } from '../change/journal.ts';
-import { loginToPeer } from '../change/server.ts';
+import { loginToPeer } from '../change/remote-server.ts';
 import { CmsadmError } from '../errors.ts';
 import { at, readText } from '../host/root.ts';
 import type { Session } from '../host/session.ts';

@@ -5,7 +5,7 @@ import type { Host } from '../host/system.ts';
 import { paths, raiseEpoch } from '../pair/state.ts';
 import { backupOf, type Tag, type TransactionId, transactionId } from '../pair/tag.ts';
 import { type Change, type FileChange, realPath, type ServiceWork } from './change.ts';
-import { decide, note, readJournal, realEntry } from './journal.ts';
+import { decide, note, readJournal, readRuling, realEntry } from './journal.ts';
 import { agentProcess, endSwitch, proveAgent, refuseOtherProgram, switchProgram } from './program.ts';
 import { assertSshd, watchSshd } from './ssh-watch.ts';
 import { refuseIfChanged, stagedName, unstage } from './stage.ts';
@@ -14,10 +14,12 @@ import { disarm } from './way-back.ts';
 /**
  * Makes the staged change live: backups by hard link, renames in a fixed order, then only the services that read the
  * changed files, then their health.
- * @throws CmsadmError sshd-judged-bad, service-failed, service-unhealthy; the caller then puts back
+ * @throws CmsadmError sshd-judged-bad, service-failed, service-unhealthy, put-back-already; the caller then puts back
  */
 export async function commit(host: Host, change: Change): Promise<void> {
   const id = transactionId(change.tag, change.step);
+  // The way back may have come first, while this process stood still.
+  if (readRuling(host.root, id) !== undefined) throw putBackAlready(id);
   const watched = change.sshWatch && host.system.real ? await watchSshd(host, change.sshWatch) : undefined;
   for (const file of change.files) await refuseIfChanged(host, file, change); // minutes may lie between stage and now
   if (change.program) refuseOtherProgram(host.root, change.program);
@@ -39,6 +41,9 @@ export async function commit(host: Host, change: Change): Promise<void> {
   if (change.program && running.length > 0) await proveAgent(host, agent, change.services.seconds);
   note(host.root, id, 'committed', host.system.clock());
 }
+
+export const putBackAlready = (id: TransactionId): CmsadmError =>
+  new CmsadmError('put-back-already', `${id} was put back on this server before it could be confirmed.`);
 
 const newFiles = ({ files }: Change): FileChange[] => files.filter(({ before, after }) => before === null && after);
 
@@ -111,8 +116,7 @@ async function healthy(host: Host, units: readonly string[], seconds: number): P
  */
 export async function confirm(host: Host, id: TransactionId): Promise<void> {
   const { manifest, states } = readJournal(host.root, id);
-  if (decide(host.root, id, 'confirmed') === 'put-back')
-    throw new CmsadmError('put-back-already', `${id} was put back on this server before it could be confirmed.`);
+  if (decide(host.root, id, 'confirmed') === 'put-back') throw putBackAlready(id);
   await disarm(host, id);
   if (manifest.program) endSwitch(host.root);
   unstage(host, manifest.files.map(realEntry), manifest.tag);

@@ -1,15 +1,16 @@
 import { afterTheDecision, CmsadmError, exitCodes } from '../errors.ts';
 import type { Link } from '../pair/state.ts';
-import { type TransactionId, transactionId } from '../pair/tag.ts';
+import { transactionId } from '../pair/tag.ts';
 import { during, type Report } from '../report.ts';
-import { type Change, isEmpty } from './change.ts';
-import type { Part } from './journal.ts';
+import { isEmpty } from './change.ts';
 import type { Claim } from './lock.ts';
+import { putAllBack, type Side } from './run-failed.ts';
 import type { Server } from './server.ts';
+import { type Move, partOf, type RunKind, runs, type Where } from './transitions.ts';
 
-/** One server of a transaction: how to call it, what it is to do. */
-export type Side = { readonly name: string; readonly server: Server; readonly change: Change };
 export type Sides = { readonly local: Side; readonly peer: Side };
+/** How each of the two logs in on the other. */
+export type Links = { readonly local: Link; readonly peer: Link };
 
 /** Ctrl-C, before the decision: both are put back, then the run leaves with 130. */
 export type Interruption = { readonly requested: boolean };
@@ -40,220 +41,168 @@ export async function withLocks<T>(
   }
 }
 
-/** Stages, arms and commits both servers: the peer first, then this one. */
-async function bringAbout(
-  sides: Sides,
-  parts: readonly [Part, Part],
-  report: Report,
-  stop: Interruption,
-): Promise<string[]> {
-  const { local, peer } = sides;
-  const checkpoint = (): void => refuseIfStopped(stop);
-  checkpoint();
-  const [onPeer, here] = await during(report, 'Preparing the new files on both servers', async () => {
-    const [theirs, ours] = await Promise.allSettled([
-      peer.server.stage({ change: peer.change, part: parts[1] }),
-      local.server.stage({ change: local.change, part: parts[0] }),
-    ]);
-    if (theirs.status === 'rejected') throw theirs.reason;
-    if (ours.status === 'rejected') throw ours.reason;
-    return [theirs.value, ours.value] as const;
-  });
-  checkpoint();
-  await during(report, 'Arming the way back on both servers', () =>
-    Promise.all([peer, local].map((side) => side.server.arm({ id: idOf(side), seconds: longest(sides) }))),
-  );
-  checkpoint();
-  await during(report, `Changing ${peer.name}`, () => peer.server.commit({ id: idOf(peer) }));
-  checkpoint();
-  await during(report, `Changing ${local.name}`, () => local.server.commit({ id: idOf(local) }));
-  checkpoint();
-  await Promise.all(
-    [peer, local].map((side) => side.server.arm({ id: idOf(side), seconds: side.change.confirmSeconds })),
-  );
-  return [peer, local].flatMap((side, i) => (i === 0 ? onPeer : here).unjudged.map((path) => `${side.name}: ${path}`));
-}
-
-function refuseIfStopped(stop: Interruption): void {
-  if (stop.requested) throw new CmsadmError('interrupted', 'Interrupted.', { exitCode: exitCodes.interrupted });
-}
-
-const idOf = (side: Side): TransactionId => transactionId(side.change.tag, side.change.step);
-
-const longest = ({ local, peer }: Sides): number =>
-  local.change.services.seconds + peer.change.services.seconds + local.change.confirmSeconds + SLACK_SECONDS;
-
 /**
  * The link: each side takes it back alone until a login is proven in both directions.
- * @throws CmsadmError link-failed after both were put back
+ * @throws CmsadmError of the first cause, after both were put back
  */
-export async function runLink(
-  sides: Sides,
-  links: { readonly local: Link; readonly peer: Link },
-  report: Report,
-  stop: Interruption,
-): Promise<void> {
-  try {
-    await bringAbout(sides, ['alone', 'alone'], report, stop);
-    await proveLogins(sides, links, report);
-    await sides.peer.server.confirm({ id: idOf(sides.peer) });
-    await sides.local.server.confirm({ id: idOf(sides.local) });
-  } catch (error) {
-    throw await putBothBack(sides, error, report);
-  }
-}
-
-async function proveLogins(
-  sides: Sides,
-  links: { readonly local: Link; readonly peer: Link },
-  report: Report,
-): Promise<void> {
-  await during(report, 'Proving a fresh login in both directions', async () => {
-    // Both are waited for: nothing is put back while a proof is still on its way.
-    const [there, back] = await Promise.allSettled([
-      sides.local.server.proveLogin({ link: links.local }),
-      sides.peer.server.proveLogin({ link: links.peer }),
-    ]);
-    if (there.status === 'rejected') throw there.reason;
-    if (back.status === 'rejected') throw back.reason;
-  });
+export async function runLink(sides: Sides, links: Links, report: Report, stop: Interruption): Promise<void> {
+  await carryOut('link', sides, links, report, stop);
 }
 
 /**
  * A change on two servers with last-agent commit: the peer's durable `confirmed` is the only decision.
- * @param links how to log in afterwards; undefined where the target state allows no login (disable)
  * @returns files that no program judged
- * @throws CmsadmError put-back (both as before), needs-person (the two could not settle)
+ * @throws CmsadmError of the first cause with both as before, needs-person (the two could not settle)
  */
-export async function runChange(
-  sides: Sides,
-  links: { readonly local: Link; readonly peer: Link } | undefined,
-  report: Report,
-  stop: Interruption,
-): Promise<string[]> {
-  const { local, peer } = sides;
-  if (isEmpty(local.change) && isEmpty(peer.change)) return [];
-  let unjudged: string[];
-  try {
-    unjudged = await bringAbout(sides, ['coordinator', 'peer'], report, stop);
-    if (links) await proveLogins(sides, links, report);
-    refuseIfStopped(stop);
-    await local.server.asked({ id: idOf(local) });
-  } catch (error) {
-    throw await putBothBack(sides, error, report);
-  }
-  await during(report, 'Confirming on both servers', () => settleAsked(sides, links !== undefined, report));
-  return unjudged;
-}
-
-/** After `asked` this server does what the peer decided, and nothing else. */
-async function settleAsked(sides: Sides, staysLinked: boolean, report: Report): Promise<void> {
-  const { local, peer } = sides;
-  try {
-    await peer.server.confirm({ id: idOf(peer) });
-  } catch (error) {
-    if (error instanceof CmsadmError && error.code === 'put-back-already')
-      throw await putBothBack(sides, error, report);
-    throw new CmsadmError(
-      'needs-person',
-      `${peer.name} did not say whether it confirmed; ${local.name} waits for its answer.`,
-      {
-        server: peer.name,
-        exitCode: exitCodes.needsPerson,
-        details: [error instanceof Error ? error.message : String(error)],
-        remedy: staysLinked
-          ? `When ${peer.name} can be reached again, run \`cmsadm recover\` here: it does what ${peer.name} did.`
-          : `Run \`cmsadm recover\` here, which ends the pair on this server; if ${peer.name} still shows it, run \`cmsadm config_HA disable --alone\` there.`,
-      },
-    );
-  }
-  await afterTheDecision(`The change is confirmed, but ${local.name} could not finish`, () =>
-    local.server.confirm({ id: idOf(local) }),
-  );
-}
-
-/** Puts both servers back, tells both outcomes, and makes of the first cause the error that ends the run. */
-async function putBothBack(sides: Sides, cause: unknown, report: Report): Promise<unknown> {
-  const told: string[] = [];
-  let whole = true;
-  for (const side of [sides.local, sides.peer]) {
-    const end = report.step(`Putting ${side.name} back`);
-    try {
-      const back = await side.server.putBack({ id: idOf(side), by: 'operator' });
-      end('done');
-      told.push(`${side.name}: as before.`);
-      for (const path of back.left) told.push(`${side.name}: ${path} was edited meanwhile and is left as it is.`);
-      for (const kept of back.edited) told.push(`${side.name}: an edit made meanwhile is kept in ${kept}.`);
-    } catch (error) {
-      if (error instanceof CmsadmError && error.code === 'transaction-unknown') {
-        end('done');
-        told.push(`${side.name}: nothing had been changed.`);
-        continue;
-      }
-      end('failed');
-      whole = false;
-      told.push(
-        `${side.name}: ${error instanceof CmsadmError ? [error.message, ...error.details].join(' ') : String(error)}`,
-      );
-    }
-  }
-  if (!(cause instanceof CmsadmError)) {
-    // A bug: its stack matters more than anything; what was put back stands in the report.
-    for (const line of told) report.warn(line);
-    return cause;
-  }
-  const exitCode = !whole
-    ? exitCodes.needsPerson
-    : cause.code === 'interrupted'
-      ? exitCodes.interrupted
-      : exitCodes.putBack;
-  return new CmsadmError(cause.code, cause.message, {
-    exitCode,
-    details: [...cause.details, ...told],
-    ...(cause.server === undefined ? {} : { server: cause.server }),
-    ...(cause.file === undefined ? {} : { file: cause.file }),
-    remedy: whole
-      ? (cause.remedy ??
-        (cause.code === 'interrupted'
-          ? 'Run it again when you are ready.'
-          : 'Remove the cause and run the command again.'))
-      : 'The other server could not be settled from here: it puts itself back when its time is over. Then run `cmsadm recover` on both.',
-    cause,
-  });
+export async function runChange(sides: Sides, links: Links, report: Report, stop: Interruption): Promise<string[]> {
+  if (isEmpty(sides.local.change) && isEmpty(sides.peer.change)) return [];
+  return carryOut('change', sides, links, report, stop);
 }
 
 /**
- * A change on this server alone: activate, disable --alone.
+ * A change of one server for itself: activate, disable --alone, each side of a link that ends.
  * @throws CmsadmError after it was put back
  */
 export async function runAlone(side: Side, report: Report, stop: Interruption): Promise<void> {
-  const id = idOf(side);
-  const checkpoint = (): void => refuseIfStopped(stop);
-  try {
-    checkpoint();
-    await side.server.stage({ change: side.change, part: 'alone' });
-    await side.server.arm({ id, seconds: side.change.services.seconds + side.change.confirmSeconds + SLACK_SECONDS });
-    checkpoint();
-    await during(report, `Changing ${side.name}`, () => side.server.commit({ id }));
-    checkpoint();
-    await side.server.confirm({ id });
-  } catch (error) {
-    const end = report.step(`Putting ${side.name} back`);
-    const back = await side.server.putBack({ id, by: 'operator' }).then(
-      () => true,
-      (problem: unknown) => problem instanceof CmsadmError && problem.code === 'transaction-unknown',
-    );
-    end(back ? 'done' : 'failed');
-    if (!(error instanceof CmsadmError)) throw error;
-    throw new CmsadmError(error.code, error.message, {
-      exitCode: !back
-        ? exitCodes.needsPerson
-        : error.code === 'interrupted'
-          ? exitCodes.interrupted
-          : exitCodes.putBack,
-      details: error.details,
-      remedy: error.remedy ?? 'Remove the cause and run the command again.',
-      cause: error,
+  await carryOut('alone', { local: side }, undefined, report, stop);
+}
+
+type Cast = { readonly local: Side; readonly peer?: Side };
+
+/** Does the moves of a run one after the other; what a failure means stands in the table. */
+async function carryOut(
+  kind: RunKind,
+  cast: Cast,
+  links: Links | undefined,
+  report: Report,
+  stop: Interruption,
+): Promise<string[]> {
+  const unjudged: string[] = [];
+  for (const [done, move] of runs[kind].entries()) {
+    const on = move.on.flatMap((where) => {
+      const side = cast[where];
+      return side ? [{ where, side }] : [];
     });
+    const one = ({ where, side }: (typeof on)[number]): Promise<string[]> =>
+      doMove(kind, move, where, side, cast, links);
+    try {
+      // From the first `confirm` on it is too late: the other server may have decided.
+      if (stop.requested && move.does !== 'confirm')
+        throw new CmsadmError('interrupted', 'Interrupted.', { exitCode: exitCodes.interrupted });
+      // All are waited for: nothing is put back while a part of the move is still on its way.
+      const outcomes = await toldAs(
+        move,
+        on.map(({ side }) => side.name),
+        report,
+        async () => {
+          const settled = await Promise.allSettled(on.map(one));
+          return settled.map((outcome) => {
+            if (outcome.status === 'rejected') throw outcome.reason;
+            return outcome.value;
+          });
+        },
+      );
+      unjudged.push(...outcomes.flat());
+    } catch (error) {
+      throw await failed(kind, move, done, cast, error, report);
+    }
+  }
+  return unjudged;
+}
+
+/** @returns files that no program judged, each with its server */
+async function doMove(
+  kind: RunKind,
+  move: Move,
+  where: Where,
+  { name, server, change }: Side,
+  cast: Cast,
+  links: Links | undefined,
+): Promise<string[]> {
+  const id = transactionId(change.tag, change.step);
+  switch (move.does) {
+    case 'stage': {
+      const { unjudged } = await server.stage({ change, part: partOf[kind][where] });
+      return unjudged.map((path) => (cast.peer ? `${name}: ${path}` : path));
+    }
+    case 'arm':
+      await server.arm({ id, seconds: longest(cast) });
+      return [];
+    case 'commit':
+      await server.commit({ id });
+      return [];
+    case 'arm to confirm':
+      await server.arm({ id, seconds: change.confirmSeconds });
+      return [];
+    case 'prove':
+      if (links) await server.proveLogin({ link: links[where] });
+      return [];
+    case 'ask':
+      await server.asked({ id });
+      return [];
+    case 'confirm':
+      await server.confirm({ id });
+      return [];
   }
 }
+
+const titles: Partial<Record<Move['does'], (names: string) => string>> = {
+  stage: (names) => `Preparing the new files on ${names}`,
+  arm: (names) => `Arming the way back on ${names}`,
+  commit: (names) => `Changing ${names}`,
+  prove: () => 'Proving a fresh login in both directions',
+  confirm: (names) => `Confirming on ${names}`,
+};
+
+function toldAs<T>({ does }: Move, names: readonly string[], report: Report, work: () => Promise<T>): Promise<T> {
+  const title = titles[does];
+  return title ? during(report, title(names.length === 2 ? 'both servers' : (names[0] ?? '')), work) : work();
+}
+
+/** Seconds that everything may take until the logins are proven. */
+const longest = ({ local, peer }: Cast): number =>
+  local.change.services.seconds + (peer?.change.services.seconds ?? 0) + local.change.confirmSeconds + SLACK_SECONDS;
+
+/** What the operator is told of a move that failed, after what can be done about it was done. */
+async function failed(
+  kind: RunKind,
+  move: Move,
+  done: number,
+  cast: Cast,
+  error: unknown,
+  report: Report,
+): Promise<unknown> {
+  const { local, peer } = cast;
+  const refused = error instanceof CmsadmError && error.code === 'put-back-already';
+  if (peer && move.failing === 'as the peer decided' && !refused) return noWord(local, peer, error);
+  if (move.failing === 'stands')
+    return afterTheDecision(`The change is confirmed, but ${local.name} could not finish`, () =>
+      Promise.reject(error),
+    ).catch((told: unknown) => told);
+  const committed = runs[kind].slice(0, done + 1).filter(({ does }) => does === 'commit');
+  const touched = (where: Where): boolean => committed.some(({ on }) => on.includes(where));
+  return putAllBack(
+    [{ side: local, touched: touched('local') }, ...(peer ? [{ side: peer, touched: touched('peer') }] : [])],
+    error,
+    longest(cast),
+    report,
+  );
+}
+
+/** After `asked` this server does what the peer decided, and nothing else. */
+const noWord = (local: Side, peer: Side, error: unknown): CmsadmError =>
+  new CmsadmError(
+    'needs-person',
+    `${peer.name} did not say whether it confirmed; ${local.name} waits for its answer.`,
+    {
+      server: peer.name,
+      exitCode: exitCodes.needsPerson,
+      details: [
+        error instanceof Error ? error.message : String(error),
+        `${local.name}: as planned, not confirmed. It asks ${peer.name} by itself within ${local.change.confirmSeconds} s, then every minute, and does what that one did.`,
+        `${peer.name}: not known from here. As planned if the question came through; else it puts itself back within ${peer.change.confirmSeconds} s.`,
+      ],
+      remedy: `When ${peer.name} can be reached again, run \`cmsadm recover\` here: it does what ${peer.name} did, and says what that was.`,
+      cause: error,
+    },
+  );

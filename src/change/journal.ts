@@ -10,6 +10,7 @@ import {
   type Root,
   readText,
   removeIfThere,
+  rename,
   sha256,
   syncFolder,
   writeNew,
@@ -18,15 +19,15 @@ import {
 import { paths } from '../pair/state.ts';
 import { isTransactionId, stepOf, steps, type TransactionId, transactionId } from '../pair/tag.ts';
 import { type Change, realPath } from './change.ts';
+import { type Decision, type Part, parts, type Ruling, ruled } from './transitions.ts';
 
 /**
  * The journal of one transaction on one server: `<journal>/<tag>.<step>.jsonl`, append-only and fsynced.
- * Its first line is the manifest, every further one a state. The decision (confirmed or put back) is a file of its
- * own, made by link(2): whoever comes first decides, and nobody can decide twice.
+ * Its first line is the manifest, every further one a state. The decision (confirmed or put back; before it, on a
+ * coordinator, asked) is a file of its own, made by link(2): whoever comes first decides, and nobody can decide twice.
  */
 const states = ['staged', 'committing', 'committed', 'asked', 'confirmed', 'put-back'] as const;
 export type State = (typeof states)[number];
-export type Decision = 'confirmed' | 'put-back';
 
 const fileEntry = v.object({
   path: v.string(),
@@ -44,8 +45,10 @@ const manifestSchema = v.object({
   tag: v.string(),
   step: v.picklist(steps),
   /** Which part this server plays: the coordinator's own, the peer's, or alone. */
-  part: v.picklist(['coordinator', 'peer', 'alone']),
+  part: v.picklist(parts),
   at: v.string(),
+  /** The process that carries it out; a way back ends it before it touches what that one may be writing. */
+  worker: v.optional(v.object({ pid: v.number(), processStart: v.string(), bootId: v.string() })),
   files: v.array(fileEntry),
   madeFolders: v.array(v.string()),
   program: v.optional(v.object({ from: v.string(), to: v.string(), digest: v.string() })),
@@ -72,8 +75,6 @@ export const realEntry = ({ path, real }: Manifest['files'][number]): string => 
 const journalOf = (id: TransactionId): string => join(paths.journal, `${id}.jsonl`);
 const decisionOf = (id: TransactionId): string => join(paths.journal, `${id}.decision`);
 
-export type Part = Manifest['part'];
-
 /** What is written down of a change: hashes instead of contents. */
 export const manifestOf = (
   change: Change,
@@ -81,6 +82,7 @@ export const manifestOf = (
   now: number,
   madeFolders: readonly string[],
   generated: (path: string) => string,
+  worker: NonNullable<Manifest['worker']>,
 ): Manifest => ({
   operation: change.operation,
   operator: change.operator,
@@ -89,6 +91,7 @@ export const manifestOf = (
   step: change.step,
   part,
   at: new Date(now).toISOString(),
+  worker,
   files: change.files.map((file) => ({
     path: file.path,
     ...(realPath(file) === file.path ? {} : { real: realPath(file) }),
@@ -150,59 +153,101 @@ export function note(root: Root, id: TransactionId, state: State, now: number, m
 export function readJournal(
   root: Root,
   id: TransactionId,
-): { manifest: Manifest; states: State[]; running: string[]; enabled: string[]; decision: Decision | undefined } {
+): {
+  manifest: Manifest;
+  states: State[];
+  running: string[];
+  enabled: string[];
+  ruling: Ruling | undefined;
+  decision: Decision | undefined;
+} {
   const text = readText(root, journalOf(id));
   if (text === undefined)
     throw new CmsadmError('transaction-unknown', `There is no journal of ${id}.`, {
       remedy: '`cmsadm config_HA restore` lists the tags.',
     });
   const [first = '', ...rest] = text.split('\n');
+  const reached = statesIn(rest);
   try {
     return {
       manifest: v.parse(manifestSchema, JSON.parse(first)),
-      // A torn last line is a state that was never reached.
-      states: rest.flatMap((line) =>
-        states.filter((state) => line.startsWith(`{"state":"${state}"`) && line.endsWith('}')),
-      ),
+      states: reached,
       ...unitsBefore(rest),
+      // Version 0.1.0 had `asked` as a state only.
+      ruling: readRuling(root, id) ?? (reached.includes('asked') ? 'asked' : undefined),
       decision: readDecision(root, id),
     };
   } catch (cause) {
-    throw new CmsadmError('journal-damaged', `The journal of ${id} is damaged.`, {
-      file: journalOf(id),
-      cause,
-      remedy: `Compare both servers by hand, then move ${journalOf(id)} away.`,
-    });
+    throw damaged(id, journalOf(id), cause);
   }
 }
+
+// A torn last line is a state that was never reached.
+const statesIn = (lines: readonly string[]): State[] =>
+  lines.flatMap((line) => states.filter((state) => line.startsWith(`{"state":"${state}"`) && line.endsWith('}')));
+
+const damaged = (id: TransactionId, file: string, cause?: unknown): CmsadmError =>
+  new CmsadmError('journal-damaged', `The journal of ${id} is damaged.`, {
+    file,
+    cause,
+    remedy: `Compare both servers by hand, then move ${file} away.`,
+  });
 
 function unitsBefore(lines: readonly string[]): { running: string[]; enabled: string[] } {
   const line = lines.find((one) => one.startsWith('{"state":"committing"') && one.endsWith('}'));
   return line === undefined ? { running: [], enabled: [] } : v.parse(stateFactsSchema, JSON.parse(line));
 }
 
-export function readDecision(root: Root, id: TransactionId): Decision | undefined {
+/** What stands in the decision file. @throws CmsadmError journal-damaged */
+export function readRuling(root: Root, id: TransactionId): Ruling | undefined {
   const text = readText(root, decisionOf(id))?.trim();
-  return text === 'confirmed' || text === 'put-back' ? text : undefined;
+  if (text === undefined || text === 'confirmed' || text === 'put-back' || text === 'asked') return text;
+  throw damaged(id, decisionOf(id));
 }
 
-/** Decides, or learns what was decided before; durable when it returns. */
-export function decide(root: Root, id: TransactionId, decision: Decision): Decision {
+/** The end of a transaction, if it came. @throws CmsadmError journal-damaged */
+export function readDecision(root: Root, id: TransactionId): Decision | undefined {
+  const ruling = readRuling(root, id);
+  return ruling === 'asked' ? undefined : ruling;
+}
+
+/** What is told to the other server: no word that a power cut could take back. */
+export function durableDecision(root: Root, id: TransactionId): Decision | undefined {
+  const decision = readDecision(root, id);
+  if (decision !== undefined) syncFolder(root, paths.journal);
+  return decision;
+}
+
+/** Decides (or, as a coordinator, leaves it to the peer), or learns what was decided before; durable when it returns. */
+export function decide(root: Root, id: TransactionId, wanted: Ruling): Ruling {
   const prepared = `${decisionOf(id)}.${process.pid}`;
-  removeIfThere(root, prepared);
-  writeNew(root, prepared, `${decision}\n`, { mode: 0o600, owner: 'root', group: 'root' });
-  try {
-    hardLink(root, prepared, decisionOf(id));
-    syncFolder(root, paths.journal);
-    return decision;
-  } catch (error) {
-    const earlier = readDecision(root, id);
-    if (earlier === undefined) throw error;
-    return earlier;
-  } finally {
+  for (;;) {
+    const now = readRuling(root, id);
+    const next = ruled(now, wanted);
+    if (next === now) {
+      syncFolder(root, paths.journal); // another process may have written it a moment ago
+      return now;
+    }
     removeIfThere(root, prepared);
+    writeNew(root, prepared, `${next}\n`, { mode: 0o600, owner: 'root', group: 'root' });
+    if (now !== undefined) rename(root, prepared, decisionOf(id));
+    else if (!linked(root, prepared, decisionOf(id))) continue;
+    syncFolder(root, paths.journal);
+    removeIfThere(root, prepared);
+    return next;
   }
 }
+
+const linked = (root: Root, from: string, to: string): boolean => {
+  try {
+    hardLink(root, from, to);
+    return true;
+  } catch (error) {
+    removeIfThere(root, from);
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  }
+};
 
 /** All transactions of this server, oldest first. */
 export const transactions = (root: Root): TransactionId[] =>
@@ -221,9 +266,15 @@ export const unfinished = (root: Root): TransactionId[] => transactions(root).fi
 export const unfinishedRoles = (root: Root): TransactionId[] =>
   unfinished(root).filter((id) => stepOf(id) !== 'program');
 
+// Without its manifest: what is finished is finished, although its journal be damaged.
 function isFinished(root: Root, id: TransactionId): boolean {
-  const { states: reached, decision } = readJournal(root, id);
-  return decision !== undefined && reached.includes(decision);
+  const [, ...rest] = (readText(root, journalOf(id)) ?? '').split('\n');
+  try {
+    const decision = readDecision(root, id);
+    return decision !== undefined && statesIn(rest).includes(decision);
+  } catch {
+    return false; // a damaged decision: recover names it
+  }
 }
 
 /** Forgets a transaction that never changed anything. */

@@ -1,8 +1,7 @@
 import { CmsadmError } from '../errors.ts';
 import { makeKeyPair } from '../host/pair-key.ts';
 import { readFact, readText } from '../host/root.ts';
-import type { Session } from '../host/session.ts';
-import { connectPeer, type PublicKey } from '../host/ssh-client.ts';
+import type { PublicKey } from '../host/ssh-client.ts';
 import type { Host } from '../host/system.ts';
 import { readAlarms } from '../pair/alarms.ts';
 import { type About, type Facts, readFacts } from '../pair/facts.ts';
@@ -10,14 +9,13 @@ import { type Link, paths } from '../pair/state.ts';
 import { readStatus, type SyncStatus } from '../pair/sync-status.ts';
 import { backupOf, isTag, isTransactionId, steps, type Tag, type TransactionId } from '../pair/tag.ts';
 import type { OsFamily, Profile } from '../profile/schema.ts';
-import { commit, confirm } from './apply.ts';
+import { commit, confirm, putBackAlready } from './apply.ts';
 import type { Change } from './change.ts';
 import {
-  type Decision,
+  decide,
+  durableDecision,
   type Manifest,
   note,
-  type Part,
-  readDecision,
   readJournal,
   realEntry,
   transactions,
@@ -25,7 +23,10 @@ import {
 } from './journal.ts';
 import { type Claim, type LockOwner, lockOwner, releaseLock, takeLock } from './lock.ts';
 import { type PutBack, putBack } from './put-back.ts';
+import { recover, type Settled } from './recover.ts';
+import { loginToPeer, refuseOtherVersion } from './remote-server.ts';
 import { stage } from './stage.ts';
+import type { Decision, Part } from './transitions.ts';
 import { arm } from './way-back.ts';
 
 /** A confirmed change that can be restored: its manifest and the contents it replaced. */
@@ -68,6 +69,8 @@ export type Server = {
   confirm(args: { id: TransactionId }): Promise<void>;
   putBack(args: { id: TransactionId; by: 'operator' | 'itself' }): Promise<PutBack>;
   outcome(args: { id: TransactionId }): Promise<Decision | 'undecided' | 'unknown'>;
+  /** Settles what is open here; only an operator's `recover` on the other server asks for it. */
+  recover(args: { operator: string }): Promise<Settled[]>;
   /** A fresh login on the other server with the pair's key; `version`: what must greet there. */
   proveLogin(args: { link: Link; version?: string }): Promise<void>;
   tags(): Promise<readonly { manifest: Manifest; decision: Decision | undefined; missing: readonly string[] }[]>;
@@ -147,16 +150,25 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
       if (!change) throw new Error(`${id} was not staged in this session`);
       await writing(() => commit(host, change));
     },
-    asked: async ({ id }) => note(host.root, known(id), 'asked', host.system.clock()),
+    asked: async ({ id }) =>
+      writing(async () => {
+        if (decide(host.root, known(id), 'asked') !== 'asked') throw putBackAlready(id);
+        note(host.root, id, 'asked', host.system.clock());
+      }),
     confirm: ({ id }) => writing(() => confirm(host, known(id))),
     putBack: async ({ id, by }) => {
+      if (by === 'itself') {
+        // The coordinator asks, and we are undecided: as if our timer had fired.
+        await recover(host, known(id), 'itself');
+        return { files: [], edited: [], left: [], leftToDo: [] };
+      }
       // A run puts back what it staged itself, never an earlier change of the same name.
-      if (by === 'operator' && !staged.has(id))
-        throw new CmsadmError('transaction-unknown', `${id} was not staged in this session.`);
+      if (!staged.has(id)) throw new CmsadmError('transaction-unknown', `${id} was not staged in this session.`);
       return writing(() => putBack(host, known(id), by));
     },
     outcome: async ({ id }) =>
-      transactions(host.root).includes(id) ? (readDecision(host.root, id) ?? 'undecided') : 'unknown',
+      transactions(host.root).includes(id) ? (durableDecision(host.root, id) ?? 'undecided') : 'unknown',
+    recover: ({ operator }) => recover(host, undefined, 'operator', operator),
     proveLogin: async ({ link, version }) => {
       const session = await loginToPeer(host, link);
       session.close();
@@ -169,24 +181,6 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
       }),
     tag: async ({ tag }) => readTag(host, tag),
   };
-}
-
-/** @throws CmsadmError version-unexpected, if another version greeted */
-export function refuseOtherVersion({ greeting }: Session, version: string): void {
-  if (greeting.version === version) return;
-  throw new CmsadmError('version-unexpected', `cmsadm ${greeting.version} greets there, not ${version}.`, {
-    remedy: 'Look where `current` in /opt/cmsadm points on both servers.',
-  });
-}
-
-/** A session over the pair's key with the server that the link names. @throws CmsadmError not-linked, and those of connectPeer */
-export function loginToPeer(host: Host, link: Link): Promise<Session> {
-  const key = readText(host.root, paths.pairKey) ?? '';
-  return connectPeer(
-    host.system.connect,
-    { address: link.peer.address, port: link.peer.port, user: 'root', pins: link.peer.hostKeys },
-    key,
-  );
 }
 
 function readTag(host: Host, tag: Tag): TagFacts | undefined {
@@ -205,31 +199,4 @@ function readTag(host: Host, tag: Tag): TagFacts | undefined {
     }
   }
   return { manifest, before, missing };
-}
-
-/**
- * The other server's functions, called over a session. The protocol number in the greeting vouches for the shape of
- * what comes back; that is why the answers are taken as they are.
- */
-export function remoteServer(session: Session): Server {
-  const call = (verb: keyof Server) => (args?: unknown) => session.call(verb, args) as Promise<never>;
-  return {
-    facts: call('facts'),
-    standing: call('standing'),
-    lock: call('lock'),
-    unlock: call('unlock'),
-    key: call('key'),
-    installProgram: call('installProgram'),
-    removeProgram: call('removeProgram'),
-    stage: call('stage'),
-    arm: call('arm'),
-    commit: call('commit'),
-    asked: call('asked'),
-    confirm: call('confirm'),
-    putBack: call('putBack'),
-    outcome: call('outcome'),
-    proveLogin: call('proveLogin'),
-    tags: call('tags'),
-    tag: call('tag'),
-  };
 }

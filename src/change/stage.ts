@@ -20,8 +20,10 @@ import { paths } from '../pair/state.ts';
 import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
 import type { OsFamily, Profile } from '../profile/schema.ts';
 import { type Change, type FileChange, realPath } from './change.ts';
-import { beginJournal, forget, manifestOf, note, type Part } from './journal.ts';
+import { beginJournal, forget, manifestOf, note } from './journal.ts';
 import { refuseOtherProgram } from './program.ts';
+import type { Part } from './transitions.ts';
+import { thisProcess } from './worker.ts';
 
 /** The new content, complete and on disk, beside the file that it will replace. */
 export const stagedName = (path: string, tag: Tag): string => join(dirname(path), `.${basename(path)}.${tag}.staged`);
@@ -58,7 +60,10 @@ export async function stage(
         made.push(
           ...makeFolders(host.root, dirname(realPath(file)), dirname(file.path) === '/root/.ssh' ? 0o700 : 0o755),
         );
-    const id = beginJournal(host.root, manifestOf(change, part, host.system.clock(), made, generated));
+    const id = beginJournal(
+      host.root,
+      manifestOf(change, part, host.system.clock(), made, generated, thisProcess(host)),
+    );
     begun = id;
     const written = await Promise.allSettled(
       change.files.map((file) => writeStaged(host, file, change.tag, generated)),

@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { remoteServer, type Server } from '../change/server.ts';
+import { remoteServer } from '../change/remote-server.ts';
+import type { Server } from '../change/server.ts';
 import * as knownHosts from '../config-files/known-hosts.ts';
 import { CmsadmError } from '../errors.ts';
 import { probe, startPeer } from '../host/first-contact.ts';

@@ -1,7 +1,8 @@
-import { runAlone, runChange, withLocks } from '../change/coordinator.ts';
+import { isEmpty } from '../change/change.ts';
+import { runAlone, runChange, type Sides, withLocks } from '../change/coordinator.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
-import { planDisable } from '../ha/undo.ts';
+import { type DisablePlan, planDisable } from '../ha/undo.ts';
 import { clearAlarms } from '../pair/alarms.ts';
 import { during } from '../report.ts';
 import { lookForOther, sameName } from './activate.ts';
@@ -75,13 +76,13 @@ async function disableBoth(context: CommandContext, own: OwnStanding, peer: Peer
       reviewServer(
         { name: names.local, address: own.link.self.address, becomes: 'a single server' },
         facts.local,
-        [plan.local],
+        [plan.local.change, plan.local.link],
         context.profile,
       ),
       reviewServer(
         { name: names.peer, address: own.other.address, becomes: 'a single server' },
         facts.peer,
-        [plan.peer],
+        [plan.peer.change, plan.peer.link],
         context.profile,
       ),
     ],
@@ -96,19 +97,20 @@ async function disableBoth(context: CommandContext, own: OwnStanding, peer: Peer
     };
   if (!(await confirmed(context, () => context.report.show({ kind: 'diff', review }))))
     return declined(context, 'disable');
-  const sides = {
-    local: { name: names.local, server: own.local, change: plan.local },
-    peer: { name: names.peer, server: peer.server, change: plan.peer },
-  };
+  const sides = (step: keyof DisablePlan): Sides => ({
+    local: { name: names.local, server: own.local, change: plan.local[step] },
+    peer: { name: names.peer, server: peer.server, change: plan.peer[step] },
+  });
   const places = [lockPlace(names.local, own.local, facts.local), lockPlace(names.peer, peer.server, facts.peer)];
-  await withLocks(places, { operation: 'disable HA', operator: context.operator, startedOn: names.local }, () =>
-    // The target state allows no login; the session that is open carries the confirmation.
-    runChange(sides, undefined, context.report, context.stop),
-  );
+  const claim = { operation: 'disable HA', operator: context.operator, startedOn: names.local };
+  await withLocks(places, claim, async () => {
+    await runChange(sides('change'), links, context.report, context.stop);
+    await endLink(context, sides('link'));
+  });
   clearAlarms(context.host.root);
   const servers = [
-    resultOf(names.local, 'single', [plan.local], ['our lines are gone']),
-    resultOf(names.peer, 'single', [plan.peer], ['our lines are gone']),
+    resultOf(names.local, 'single', [plan.local.change, plan.local.link], ['our lines are gone']),
+    resultOf(names.peer, 'single', [plan.peer.change, plan.peer.link], ['our lines are gone']),
   ];
   context.report.show({
     kind: 'result',
@@ -121,6 +123,23 @@ async function disableBoth(context: CommandContext, own: OwnStanding, peer: Peer
     summary: `disable: done, tag ${run.tag}`,
     result: { outcome: 'done', tag: run.tag, servers },
   };
+}
+
+/** Both agree by now that the pair is over; each takes its end of the link down for itself, the other one first. */
+async function endLink(context: CommandContext, { local, peer }: Sides): Promise<void> {
+  const never = { requested: false }; // the decision has fallen
+  try {
+    await runAlone(peer, context.report, never);
+    await runAlone(local, context.report, never);
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    throw new CmsadmError('link-stays', `HA is disabled, but the link did not end on both servers: ${error.message}`, {
+      exitCode: exitCodes.needsPerson,
+      details: error.details,
+      remedy: `${error.remedy ?? 'Remove the cause.'} Then run \`cmsadm config_HA disable\` again; with --alone where the other server does not let this one in any more.`,
+      cause: error,
+    });
+  }
 }
 
 const programNotes = (
@@ -137,19 +156,17 @@ async function disableAlone(context: CommandContext, own: OwnStanding): Promise<
   const name = own.link.self.fqdn;
   await refuseIfBusy(own.local, name);
   const facts = await own.local.facts({ address: own.other.address, fqdn: own.other.fqdn });
-  const planned = planDisable(facts, name, own.link, context.profile, runOf(context));
+  const { change, link } = planDisable(facts, name, own.link, context.profile, runOf(context));
   // The program that carries this out stays; the operator decides about it.
-  const change = { ...planned, afterwards: { ...planned.afterwards, removeProgram: false } };
+  const steps = [
+    ...(isEmpty(change) ? [] : [change]),
+    { ...link, afterwards: { ...link.afterwards, removeProgram: false } },
+  ];
   const review = {
     operation: 'disable HA, on this server alone',
     tag: change.tag,
     servers: [
-      reviewServer(
-        { name, address: own.link.self.address, becomes: 'a single server' },
-        facts,
-        [change],
-        context.profile,
-      ),
+      reviewServer({ name, address: own.link.self.address, becomes: 'a single server' }, facts, steps, context.profile),
     ],
     notes: [
       `${own.other.fqdn} is not asked. If it ever comes back, run \`cmsadm config_HA disable --alone\` there as well.`,
@@ -167,10 +184,12 @@ async function disableAlone(context: CommandContext, own: OwnStanding): Promise<
   await withLocks(
     [lockPlace(name, own.local, facts)],
     { operation: 'disable HA', operator: context.operator, startedOn: name },
-    () => runAlone({ name, server: own.local, change }, context.report, context.stop),
+    async () => {
+      for (const step of steps) await runAlone({ name, server: own.local, change: step }, context.report, context.stop);
+    },
   );
   clearAlarms(context.host.root);
-  const servers = [resultOf(name, 'single', [change], ['our lines are gone'])];
+  const servers = [resultOf(name, 'single', steps, ['our lines are gone'])];
   context.report.show({ kind: 'result', title: 'HA is disabled on this server.', servers, notes: [] });
   return {
     exitCode: exitCodes.done,

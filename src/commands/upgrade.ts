@@ -1,5 +1,5 @@
 import { runChange, type Sides, withLocks } from '../change/coordinator.ts';
-import { loginToPeer, refuseOtherVersion, remoteServer } from '../change/server.ts';
+import { loginToPeer, refuseOtherVersion, remoteServer } from '../change/remote-server.ts';
 import { afterTheDecision, CmsadmError, exitCodes } from '../errors.ts';
 import type { BothFacts } from '../ha/answers.ts';
 import type { Review } from '../ha/review.ts';

@@ -3,7 +3,7 @@ import type { TagFacts } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
 import type { Facts, ManagedFact } from '../pair/facts.ts';
 import { type Link, type Pair, parsePair, paths, printPair } from '../pair/state.ts';
-import { backupOf } from '../pair/tag.ts';
+import { backupOf, type Step } from '../pair/tag.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { Run } from './answers.ts';
 import { changeBase, fileChange } from './file-changes.ts';
@@ -98,35 +98,47 @@ const whole = (
 /** Files that a way back needs until the end; they go after the confirmation. */
 const lastToGo: readonly string[] = [paths.recoverUnit];
 
-/** Disable on one server: our lines out of every file, our own files and units gone, backups kept. */
-export function planDisable(facts: Facts, server: string, link: Link, profile: Profile, run: Run): Change {
-  const files = facts.files
-    .filter(({ row }) => !lastToGo.includes(row.path))
-    .flatMap((file): FileChange[] => {
-      const text = link.broughtFiles.includes(file.row.path) ? undefined : undoneText(file);
-      // A file that held nothing but our lines was ours.
-      const change = fileChange(file, text === '' ? undefined : text);
-      return change && !(file.fact.state === 'file' && file.fact.content === text) ? [change] : [];
-    });
+/** Disable on one server: first the change is undone, over the link; then the link, by each server for itself. */
+export type DisablePlan = { readonly change: Change; readonly link: Change };
+
+/** Our lines out of every file, our own files and units gone, backups kept. */
+export function planDisable(facts: Facts, server: string, link: Link, profile: Profile, run: Run): DisablePlan {
+  const undone = (step: Step): FileChange[] =>
+    facts.files
+      .filter(({ row }) => row.step === step && !lastToGo.includes(row.path))
+      .flatMap((file): FileChange[] => {
+        const text = link.broughtFiles.includes(file.row.path) ? undefined : undoneText(file);
+        // A file that held nothing but our lines was ours.
+        const change = fileChange(file, text === '' ? undefined : text);
+        return change && !(file.fact.state === 'file' && file.fact.content === text) ? [change] : [];
+      });
   const present = (path: string): boolean =>
     facts.files.some(({ row, fact }) => row.path === path && fact.state === 'file');
+  const [ofChange, ofLink] = [undone('change'), undone('link')];
+  const watched = ofLink.some(({ kind }) => kind === 'sshd_config' || kind === 'sshd_drop_in');
   return {
-    ...whole(facts, server, 'disable HA', files, profile, run),
-    services: serviceWork(profile, facts, files, {
-      stop: facts.units[profile.agentUnit]?.exists ? [profile.agentUnit] : [],
-    }),
-    sshWatch: files.some(({ kind }) => kind === 'sshd_config' || kind === 'sshd_drop_in')
-      ? {
-          peer: { address: link.peer.address, fqdn: link.peer.fqdn },
-          own: link.self.address,
-          port: facts.sshPort,
-          mayEnter: false,
-        }
-      : null,
-    afterwards: {
-      removeFiles: lastToGo.filter(present),
-      disableUnits: lastToGo.filter(present).map(unitName),
-      removeProgram: link.broughtProgram,
+    change: {
+      ...whole(facts, server, 'disable HA', ofChange, profile, run),
+      services: serviceWork(profile, facts, ofChange, {
+        stop: facts.units[profile.agentUnit]?.exists ? [profile.agentUnit] : [],
+      }),
+    },
+    link: {
+      ...whole(facts, server, 'disable HA: link', ofLink, profile, run),
+      step: 'link',
+      sshWatch: watched
+        ? {
+            peer: { address: link.peer.address, fqdn: link.peer.fqdn },
+            own: link.self.address,
+            port: facts.sshPort,
+            mayEnter: false,
+          }
+        : null,
+      afterwards: {
+        removeFiles: lastToGo.filter(present),
+        disableUnits: lastToGo.filter(present).map(unitName),
+        removeProgram: link.broughtProgram,
+      },
     },
   };
 }

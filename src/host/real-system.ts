@@ -160,6 +160,20 @@ const connect = (address: string, port: number): Promise<Duplex> =>
 const processStart = (pid: number): string | undefined =>
   readOr(`/proc/${pid}/stat`, '').split(') ')[1]?.split(' ')[19];
 
+async function endProcess(pid: number): Promise<void> {
+  const start = processStart(pid);
+  if (start === undefined) return;
+  process.kill(pid, 'SIGKILL');
+  for (let tries = 0; tries < 100; tries += 1) {
+    // A zombie that nobody has waited for yet writes nothing any more.
+    if (processStart(pid) !== start || /\) [ZX] /.test(readOr(`/proc/${pid}/stat`, ''))) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new CmsadmError('process-stays', `Process ${pid} could not be ended.`, {
+    remedy: `See \`ps -p ${pid}\`: it hangs in the kernel, mostly on a disk.`,
+  });
+}
+
 /** The system of the server that the program runs on. */
 export const realSystem = (): System => ({
   real: true,
@@ -226,6 +240,7 @@ export const realSystem = (): System => ({
   connect,
   bootId: () => readOr('/proc/sys/kernel/random/boot_id', 'unknown').trim(),
   processStart,
+  endProcess,
   runInstaller: async (folder, options) => {
     const outcome = await run(['sh', `${folder}/install`, ...options], { timeout: 120_000 });
     if (outcome.exitCode === 0) return;

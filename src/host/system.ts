@@ -90,6 +90,8 @@ export type System = {
   bootId(): string;
   /** Start time of a process in clock ticks (proc(5), field 22); undefined if there is none. */
   processStart(pid: number): string | undefined;
+  /** Ends a process at once, one that stands still too, and waits until it is gone. @throws CmsadmError process-stays */
+  endProcess(pid: number): Promise<void>;
   /** Runs the program's own installer from an unpacked release. */
   runInstaller(folder: string, options: readonly string[]): Promise<void>;
 };

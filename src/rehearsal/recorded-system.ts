@@ -127,6 +127,7 @@ export function recordedSystem(
     },
     bootId: () => 'rehearsal',
     processStart: (pid) => (pid === process.pid ? 'rehearsal' : undefined),
+    endProcess: async () => undefined,
     runInstaller: async (_folder, options) => tell(`recorded on ${hostname()}: install ${options.join(' ')}`),
   };
 }

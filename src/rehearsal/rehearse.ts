@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fullPass } from '../agent/push.ts';
-import { loginToPeer } from '../change/server.ts';
+import { loginToPeer } from '../change/remote-server.ts';
 import type { CommandContext, CommandOutcome, Given } from '../commands/context.ts';
 import { restore } from '../commands/restore.ts';
 import { reverse } from '../commands/reverse.ts';

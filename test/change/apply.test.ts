@@ -177,7 +177,7 @@ describe('put back', () => {
     await server.stage({ change: changeOf(host, newTexts, { services }), part: 'peer' });
     await server.commit({ id });
     host.did.length = 0;
-    expect((await server.putBack({ id, by: 'itself' })).leftToDo).toEqual(['cms.service']);
+    expect((await putBack(host, id, 'itself')).leftToDo).toEqual(['cms.service']);
     expect(host.did).toEqual([
       'daemon-reload',
       'try-reload-or-restart ssh.service',

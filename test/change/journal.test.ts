@@ -30,6 +30,7 @@ const begin = (tag?: string): string =>
       now,
       ['/root/.ssh'],
       () => '',
+      { pid: 4711, processStart: '100', bootId: 'boot-1' },
     ),
   );
 beforeEach(() => {

@@ -1,8 +1,8 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { noServices } from '../../src/change/change.ts';
-import { decide, note, readJournal, unfinished } from '../../src/change/journal.ts';
+import { decide, readJournal, unfinished } from '../../src/change/journal.ts';
 import { recover } from '../../src/change/recover.ts';
 import { localServer, type Server } from '../../src/change/server.ts';
 import { recoverCommand } from '../../src/commands/recover.ts';
@@ -67,12 +67,22 @@ describe('without asking the other server', () => {
     expect(unfinished(host.root)).toEqual([]);
   });
 
-  test('a coordinator that has asked and has no link any more goes on: only disable ends its own link', async () => {
+  test('a coordinator that has asked and has no link any more decides nothing by itself', async () => {
     await reach('coordinator', 'committed');
-    note(host.root, id, 'asked', 0);
-    expect(await recover(host, undefined, 'operator')).toMatchObject([{ id, did: 'confirmed' }]);
+    await server.asked({ id });
+    expect(await recover(host, undefined, 'operator')).toMatchObject([
+      { id, did: 'waits', why: expect.stringContaining('the link is gone') },
+    ]);
     expect(textAt(host, '/etc/hosts')).toBe('new\n');
-    expect(unfinished(host.root)).toEqual([]);
+    expect(unfinished(host.root)).toEqual([id]);
+  });
+
+  test('a coordinator that put itself back, while its run stood still, asks no more', async () => {
+    await reach('coordinator', 'committed');
+    await recover(host, id, 'itself');
+    await expect(server.asked({ id })).rejects.toMatchObject({ code: 'put-back-already' });
+    await expect(server.commit({ id })).rejects.toMatchObject({ code: 'put-back-already' });
+    expect(tree(host)).toEqual(before);
   });
 
   test('by itself: nothing that interrupts the service is restarted, an alarm names it', async () => {
@@ -98,15 +108,17 @@ describe('without asking the other server', () => {
     expect(textAt(host, '/etc/hosts.zdt_4711_1700000000.edited')).toBe('edited\n');
   });
 
-  test('while another operation runs it is left alone; the timer of the way back settles it all the same', async () => {
+  test('while another operation runs it is left alone; the timer ends the run that is late, and settles', async () => {
     await reach('peer', 'committed');
+    const journal = join(host.root.prefix, paths.journal, `${id}.jsonl`);
+    const late = process.pid + 1;
     const owner = { operation: 'set up roles', operator: 'anna', startedOn: 'cms1.example.com' };
     const busy = { ...host, system: { ...host.system, processStart: () => '100' } };
     mkdirSync(join(host.root.prefix, 'run/cmsadm'), { recursive: true });
     const lock = {
       ...owner,
       since: '2026-01-01T00:00:00Z',
-      pid: process.pid + 1,
+      pid: late,
       processStart: '100',
       bootId: 'boot-1',
     };
@@ -116,7 +128,11 @@ describe('without asking the other server', () => {
     ]);
     expect(textAt(host, '/etc/hosts')).toBe('new\n');
     expect(await recover(busy, 'zdt_9_1700000000.change', 'itself'), 'another timer').toEqual([]);
-    expect(await recover(busy, id, 'itself')).toMatchObject([{ did: 'put back' }]);
+    expect(await recover(busy, id, 'itself'), 'the operation is another one').toMatchObject([{ did: 'left' }]);
+    expect(host.did.filter((line) => line.startsWith('end'))).toEqual([]);
+    writeFileSync(journal, readFileSync(journal, 'utf8').replace(`"pid":${process.pid}`, `"pid":${late}`));
+    const ended = { ...busy.system, endProcess: async () => rmSync(join(host.root.prefix, 'run/cmsadm/lock')) };
+    expect(await recover({ ...busy, system: ended }, id, 'itself')).toMatchObject([{ did: 'put back' }]);
     expect(tree(host)).toEqual(before);
   });
 });

@@ -81,6 +81,7 @@ export function testHost(prefix: string, system: Partial<System> = {}): TestHost
       connect: () => Promise.reject(new Error('not asked in these tests')),
       bootId: () => 'boot-1',
       processStart: (pid) => (pid === process.pid ? '100' : undefined),
+      endProcess: async (pid) => void did.push(`end ${pid}`),
       runInstaller: async (folder, options) => void did.push(`install ${folder} ${options.join(' ')}`),
       ...system,
     },
@@ -127,13 +128,13 @@ export function changeOf(host: Host, texts: NewTexts, more: Partial<Change> = {}
   };
 }
 
-/** Everything below a server's folder except journal, epoch and locks: mode and content, or what else it is. */
+/** Everything below a server's folder except journal, epoch, logs and locks: mode and content, or what else it is. */
 export function tree({ root }: Host): Record<string, string> {
   const found: Record<string, string> = {};
   const walk = (within: string): void => {
     for (const name of readdirSync(join(root.prefix, within))) {
       const path = `${within}/${name}`;
-      if (path === '/var/lib/cmsadm' || path === '/run') continue;
+      if (['/var/lib/cmsadm', '/var/log', '/run'].includes(path)) continue;
       const stat = lstatSync(join(root.prefix, path));
       const mode = (stat.mode & 0o7777).toString(8);
       found[path] = stat.isFile() ? `${mode} ${readFileSync(join(root.prefix, path), 'latin1')}` : mode;

@@ -168,11 +168,13 @@ describe.each(cases)('carried out: %s', (name) => {
       local: planDisable(local, 'cms1.example.com', local.link, profile, run(tags.disable)),
       peer: planDisable(peer, 'cms2.example.com', peer.link, profile, run(tags.disable)),
     };
-    expect(plan.local.afterwards.removeProgram).toBe(false);
-    expect(plan.peer.afterwards.removeProgram).toBe(true);
-    expect(plan.peer.services.stop).toEqual(['cmsadm-agent.service']);
+    expect(plan.local.link.afterwards.removeProgram).toBe(false);
+    expect(plan.peer.link.afterwards.removeProgram).toBe(true);
+    expect(plan.peer.change.services.stop).toEqual(['cmsadm-agent.service']);
     expect(snapshot(pair.one)).not.toEqual(pair.before);
-    await both(pair, plan);
+    await both(pair, { local: plan.local.change, peer: plan.peer.change });
+    for (const root of roots) expect(readLink(root), 'the two can still talk').toBeDefined();
+    await both(pair, { local: plan.local.link, peer: plan.peer.link });
     expect(snapshot(pair.one)).toEqual(pair.before);
   });
 });
