@@ -1,13 +1,13 @@
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { readAnswers } from './answers-file.ts';
 import { linesAsker, terminalAsker } from './ask.ts';
-import type { CommandContext, CommandOutcome, Given, Parameter } from './commands/context.ts';
+import type { CommandContext, CommandOutcome } from './commands/context.ts';
 import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
 import { versionOf } from './host/program-version.ts';
 import { runMenu } from './menu.ts';
-import { type Operation, operations } from './operations.ts';
+import { addOperation } from './operation-flags.ts';
+import { operations } from './operations.ts';
 import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
 import type { Asker } from './report.ts';
@@ -15,9 +15,6 @@ import { makeReport } from './screen/render.ts';
 import { type GlobalOptions, hostOf, openContext, requireRoot, runLogged } from './session.ts';
 
 type Renderer = ReturnType<typeof makeReport>;
-
-const flagOf = (parameter: Parameter): string =>
-  parameter.flag ? `--${parameter.name}` : `--${parameter.name} <value>`;
 
 const renderer = (json: boolean): Renderer =>
   makeReport({
@@ -134,45 +131,11 @@ function addHa(program: Command): void {
         },
       );
     });
-  for (const operation of operations) addOperation(program, ha, operation);
+  for (const operation of operations)
+    addOperation(program, ha, operation, async (options, given) =>
+      finish(await command(options, `config_HA ${operation.name}`, (context) => operation.run(context, given))),
+    );
 }
-
-function addOperation(program: Command, ha: Command, operation: Operation): void {
-  const sub = ha
-    .command(operation.name)
-    .description(operation.label)
-    .option('--json', 'one JSON object on standard output')
-    .option('--yes', 'carry out without asking')
-    .option('--dry-run', 'show the plan and stop (exit 0 nothing to do, 2 changes pending)')
-    .option('--answers <file>', 'answers as YAML; flags win')
-    .addOption(new Option('--root <folder>', 'a rehearsal server instead of this one'));
-  for (const parameter of operation.parameters)
-    if (parameter.help !== '') sub.addOption(new Option(flagOf(parameter), parameter.help));
-  sub.action(async () => {
-    const options: GlobalOptions & Record<string, unknown> = { ...program.opts(), ...withoutUndefined(sub.opts()) };
-    const file = sub.getOptionValue('answers');
-    const fromFile = typeof file === 'string' ? readAnswers(file, operation.parameters) : {};
-    const given: Given = { ...fromFile, ...flagValues(sub, operation.parameters) };
-    finish(await command(options, `config_HA ${operation.name}`, (context) => operation.run(context, given)));
-  });
-}
-
-const withoutUndefined = (values: Record<string, unknown>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
-
-/** Values by parameter name; commander keeps them in camel case, and `--no-x` as `x: false`. */
-const flagValues = (sub: Command, parameters: readonly Parameter[]): Given =>
-  Object.fromEntries(
-    parameters.flatMap((parameter) => {
-      const option = sub.options.find(({ long }) => long === `--${parameter.name}`);
-      const value: unknown = option && sub.getOptionValue(option.attributeName());
-      if (parameter.flag)
-        return value === !option?.negate && sub.getOptionValueSource(option?.attributeName() ?? '') === 'cli'
-          ? [[parameter.name, '']]
-          : [];
-      return typeof value === 'string' ? [[parameter.name, value]] : [];
-    }),
-  );
 
 function addService(program: Command): void {
   program

@@ -1,8 +1,10 @@
 import type { CommandContext, CommandOutcome, Given, Parameter } from './commands/context.ts';
 import {
   activateParameters,
+  backupsParameters,
   contactParameters,
   disableParameters,
+  operationParameter,
   overrideParameters,
   setupParameters,
   tagParameter,
@@ -53,6 +55,18 @@ export const operations: readonly Operation[] = [
     label: 'Disable HA',
     parameters: Object.values(disableParameters),
     run: async (context, given) => (await import('./commands/disable.ts')).disable(context, given),
+  },
+  {
+    name: 'backups',
+    label: 'List the backups, and remove old ones',
+    parameters: Object.values(backupsParameters),
+    run: async (context, given) => (await import('./commands/backups.ts')).backups(context, given),
+  },
+  {
+    name: 'unlock',
+    label: 'End an operation that hangs',
+    parameters: [operationParameter],
+    run: async (context, given) => (await import('./commands/unlock.ts')).unlock(context, given),
   },
   {
     name: 'upgrade',

@@ -13,6 +13,8 @@ export async function openToPeer(root: string, carriedIn: string | undefined): P
   const host = await hostOf(root, () => {});
   // A session outlives a lost terminal long enough to put back what it began.
   for (const signal of ['SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
+  // Asked to leave (`unlock`, a shutdown), it ends as after a lost session.
+  process.on('SIGTERM', () => process.stdin.destroy());
   const [seen = ''] = (process.env['SSH_CONNECTION'] ?? process.env['CMSADM_SSH_CONNECTION'] ?? '').split(' ');
   const origin = { carriedIn, seenFrom: seen === '' ? undefined : seen };
   await servePeer(host, profileOfServer(root, programRoot), origin, process.stdin, process.stdout);

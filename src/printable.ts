@@ -93,3 +93,6 @@ function wrapLine(text: string, width: number, first: string, rest: string): str
   end();
   return lines;
 }
+
+/** `1 file`, `2 files`. */
+export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;

@@ -14,6 +14,9 @@ const newerVerbs: Readonly<Record<string, number>> = {
   stageRelease: 2,
   keepReleases: 2,
   recover: 2,
+  backups: 2,
+  prune: 2,
+  endOwner: 2,
 };
 
 /** The lowest protocol in which a verb is understood. */

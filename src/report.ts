@@ -1,4 +1,5 @@
 import type { Check } from './ha/preflight.ts';
+import type { KeptTag } from './ha/prune.ts';
 import type { Review } from './ha/review.ts';
 
 /** A pair as one server sees it. */
@@ -27,7 +28,10 @@ export type TagLine = {
   readonly operation: string;
   readonly operator: string;
   readonly files: readonly string[];
-  readonly state: string;
+  /** `whole`, or why it can't be restored. */
+  readonly state: 'whole' | 'partial' | 'pruned' | 'on one server' | 'not settled';
+  /** What each server lacks that has not all of it. */
+  readonly lacks: readonly string[];
 };
 
 /** What a finished operation tells of one server. */
@@ -47,6 +51,12 @@ export type Screen =
   | { readonly kind: 'diff'; readonly review: Review }
   | { readonly kind: 'pair'; readonly views: readonly PairView[] }
   | { readonly kind: 'tags'; readonly tags: readonly TagLine[] }
+  | {
+      readonly kind: 'backups';
+      readonly title: string;
+      readonly tags: readonly KeptTag[];
+      readonly notes: readonly string[];
+    }
   | {
       readonly kind: 'result';
       readonly title: string;

@@ -26,7 +26,7 @@ import { type Decision, type Part, parts, type Ruling, ruled } from './transitio
  * Its first line is the manifest, every further one a state. The decision (confirmed or put back; before it, on a
  * coordinator, asked) is a file of its own, made by link(2): whoever comes first decides, and nobody can decide twice.
  */
-const states = ['staged', 'committing', 'committed', 'asked', 'confirmed', 'put-back'] as const;
+const states = ['staged', 'committing', 'committed', 'asked', 'confirmed', 'put-back', 'pruned'] as const;
 export type State = (typeof states)[number];
 
 const fileEntry = v.object({
@@ -276,6 +276,12 @@ function isFinished(root: Root, id: TransactionId): boolean {
     return false; // a damaged decision: recover names it
   }
 }
+
+/** Not decided, or decided and not carried out to its end. */
+export const isOpen = (journal: {
+  readonly states: readonly State[];
+  readonly decision: Decision | undefined;
+}): boolean => journal.decision === undefined || !journal.states.includes(journal.decision);
 
 /** Forgets a transaction that never changed anything. */
 export function forget(root: Root, id: TransactionId): void {

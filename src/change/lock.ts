@@ -94,11 +94,15 @@ const linked = (host: Host, mine: string, path: string): boolean => {
   }
 };
 
-const locked = (owner: LockOwner): CmsadmError =>
+/** What a second operator is told. @param server whose lock it is, where that is not this one */
+export const locked = (owner: LockOwner, server?: string): CmsadmError =>
   new CmsadmError(
     'locked',
     `${owner.operator} is changing this pair: ${owner.operation}, since ${owner.since}, from ${owner.startedOn}.`,
-    { remedy: 'Wait until that operation has ended.' },
+    {
+      ...(server === undefined ? {} : { server }),
+      remedy: 'Wait until that operation has ended. If it hangs: cmsadm config_HA unlock.',
+    },
   );
 
 /** Gives the lock back, if it is this process's. */

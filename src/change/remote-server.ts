@@ -35,6 +35,7 @@ export function remoteServer(session: Session): Server {
     standing: call('standing'),
     lock: call('lock'),
     unlock: call('unlock'),
+    endOwner: call('endOwner'),
     key: call('key'),
     installProgram: call('installProgram'),
     removeProgram: call('removeProgram'),
@@ -49,5 +50,7 @@ export function remoteServer(session: Session): Server {
     proveLogin: call('proveLogin'),
     tags: call('tags'),
     tag: call('tag'),
+    backups: call('backups'),
+    prune: call('prune'),
   };
 }

@@ -10,7 +10,9 @@ import { readStatus, type SyncStatus } from '../pair/sync-status.ts';
 import { backupOf, isTag, isTransactionId, steps, type Tag, type TransactionId } from '../pair/tag.ts';
 import type { OsFamily, Profile } from '../profile/schema.ts';
 import { commit, confirm, putBackAlready } from './apply.ts';
+import { type Pruned, pruneBackups, readBackups, type TagBackups } from './backups.ts';
 import type { Change } from './change.ts';
+import { type Ended, endOwner, type Holder, holderOf } from './end-owner.ts';
 import {
   decide,
   durableDecision,
@@ -21,7 +23,7 @@ import {
   transactions,
   unfinished,
 } from './journal.ts';
-import { type Claim, type LockOwner, lockOwner, releaseLock, takeLock } from './lock.ts';
+import { type Claim, type LockOwner, releaseLock, takeLock } from './lock.ts';
 import { type PutBack, putBack } from './put-back.ts';
 import { recover, type Settled } from './recover.ts';
 import { loginToPeer, refuseOtherVersion } from './remote-server.ts';
@@ -42,8 +44,17 @@ export type TagFacts = {
   readonly missing: readonly string[];
 };
 
+/** One change of this server, as far as a list of tags tells it. */
+export type TagSummary = {
+  readonly manifest: Manifest;
+  readonly decision: Decision | undefined;
+  readonly missing: readonly string[];
+  /** Its backups were removed by an operator. A server that speaks protocol 1 never prunes and does not say. */
+  readonly pruned?: boolean;
+};
+
 type Standing = {
-  readonly lock: LockOwner | undefined;
+  readonly lock: Holder | undefined;
   readonly unfinished: readonly TransactionId[];
   /** What the agent last said of itself; undefined if it never ran since the boot. */
   readonly sync: SyncStatus | undefined;
@@ -56,6 +67,8 @@ export type Server = {
   standing(): Promise<Standing>;
   lock(claim: Claim): Promise<void>;
   unlock(): Promise<void>;
+  /** Ends the process that holds this server's lock, if it still is the one that was seen. */
+  endOwner(args: { seen: LockOwner }): Promise<Ended>;
   /** Makes the pair's key in memory if this server has none; tells its public half. */
   key(): Promise<PublicKey>;
   /** Installs the carried program for good. */
@@ -73,8 +86,12 @@ export type Server = {
   recover(args: { operator: string }): Promise<Settled[]>;
   /** A fresh login on the other server with the pair's key; `version`: what must greet there. */
   proveLogin(args: { link: Link; version?: string }): Promise<void>;
-  tags(): Promise<readonly { manifest: Manifest; decision: Decision | undefined; missing: readonly string[] }[]>;
+  tags(): Promise<readonly TagSummary[]>;
   tag(args: { tag: Tag }): Promise<TagFacts | undefined>;
+  /** What this server keeps of earlier changes, oldest first. */
+  backups(): Promise<readonly TagBackups[]>;
+  /** Removes the backups of these tags; paths come from this server's own manifests. */
+  prune(args: { tags: readonly Tag[] }): Promise<Pruned>;
 };
 
 export type Context = {
@@ -89,6 +106,15 @@ export type Context = {
 
 const noTransaction = (text: string): CmsadmError =>
   new CmsadmError('transaction-unknown', `${JSON.stringify(text)} names no transaction.`);
+
+// Whoever planned may have been overtaken by an operation that died before he had the lock.
+function refuseIfOpen(open: readonly TransactionId[], server: string): void {
+  if (open.length > 0)
+    throw new CmsadmError('unfinished', `An earlier change of ${server} is not settled: ${open.join(', ')}.`, {
+      server,
+      remedy: `Run \`cmsadm recover\` on ${server}.`,
+    });
+}
 
 // Names come from the other server and become parts of paths.
 const known = (id: TransactionId): TransactionId => {
@@ -118,13 +144,14 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
   return {
     facts: async (about) => ({ ...(await readFacts(host, profile, about)), seenFrom }),
     standing: async () => ({
-      lock: lockOwner(host),
+      lock: holderOf(host),
       unfinished: unfinished(host.root),
       sync: readStatus(host.root),
       alarms: readAlarms(host.root),
     }),
     lock: async (claim) => takeLock(host, claim),
     unlock: async () => releaseLock(host),
+    endOwner: ({ seen }) => endOwner(host, seen),
     key: async () => {
       const [type, base64] = (readText(host.root, `${paths.pairKey}.pub`) ?? '').trim().split(/\s+/);
       if (type && base64) return { type, base64 };
@@ -140,6 +167,7 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
     },
     stage: async ({ change, part }) => {
       if (!isTag(change.tag) || !steps.includes(change.step)) throw noTransaction(change.tag);
+      refuseIfOpen(unfinished(host.root), change.server);
       const done = await writing(() => stage(host, profile, family, change, part, (path) => keyFiles.get(path) ?? ''));
       staged.set(done.id, change);
       return done;
@@ -176,10 +204,13 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
     },
     tags: async () =>
       transactions(host.root).map((id) => {
-        const { manifest, decision } = readJournal(host.root, id);
-        return { manifest, decision, missing: readTag(host, manifest.tag)?.missing ?? [] };
+        const { manifest, decision, states } = readJournal(host.root, id);
+        const missing = readTag(host, manifest.tag)?.missing ?? [];
+        return { manifest, decision, missing, pruned: states.includes('pruned') };
       }),
     tag: async ({ tag }) => readTag(host, tag),
+    backups: async () => readBackups(host.root),
+    prune: ({ tags }) => writing(() => pruneBackups(host, tags.filter(isTag))),
   };
 }
 
@@ -191,7 +222,8 @@ function readTag(host: Host, tag: Tag): TagFacts | undefined {
   const missing: string[] = [];
   for (const file of manifest.files) {
     if (file.before === null) before[file.path] = null;
-    else {
+    // Of a private key that ended with the link no backup is kept, and none is restored.
+    else if (file.kind !== 'pair_key') {
       const backup = readFact(host.root, backupOf(realEntry(file), tag));
       if (backup.state === 'file')
         before[file.path] = { content: backup.content, mode: backup.mode, owner: backup.owner, group: backup.group };

@@ -65,6 +65,14 @@ export function checkFile(root: Root, text: string): string {
   return at(root, text);
 }
 
+/** A whole number from `least` to `most`. @throws CmsadmError answer-refused */
+export function checkCount(text: string, least: number, most: number): string {
+  const count = Number(text);
+  if (!/^\d{1,6}$/.test(text) || count < least || count > most)
+    throw refuse(`${shown(text)} is no number from ${least} to ${most}.`, `Give a number from ${least} to ${most}.`);
+  return String(count);
+}
+
 /** A TCP port. @throws CmsadmError answer-refused */
 export function checkPort(text: string): string {
   const port = Number(text);

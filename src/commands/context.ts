@@ -41,6 +41,8 @@ export type Parameter = {
   readonly secret?: true;
   /** A flag without value. */
   readonly flag?: true;
+  /** Given as the words behind the command instead of a flag. */
+  readonly words?: true;
 };
 
 export const usage = (message: string, remedy: string, details: readonly string[] = []): CmsadmError =>
@@ -52,6 +54,8 @@ export type Slot = {
   readonly preset?: string;
   readonly check: (answer: string) => string | Promise<string>;
 };
+
+const spelled = ({ name, words }: Parameter): string => (words ? name.toUpperCase() : `--${name}`);
 
 /**
  * Settles the answers in their order: what was given, else asked, else preset. Everything that is missing or wrong
@@ -79,13 +83,13 @@ export async function settleAnswers(
           ...(preset === undefined ? {} : { preset }),
         });
       else if (preset !== undefined) settled[parameter.name] = await check(preset);
-      else missing.push(`--${parameter.name}: ${parameter.help}`);
+      else missing.push(`${spelled(parameter)}: ${parameter.help}`);
     } catch (error) {
       if (!(error instanceof CmsadmError) || error.exitCode === exitCodes.interrupted || error.code === 'input-ended')
         throw error;
       wrong.push(
         [
-          `--${parameter.name}${error.file === undefined ? '' : ` ${value}`}: ${error.message}`,
+          `${spelled(parameter)}${error.file === undefined ? '' : ` ${value}`}: ${error.message}`,
           ...error.details,
           error.remedy ?? '',
         ]
@@ -121,18 +125,25 @@ export function requireSomebody(context: CommandContext): void {
 }
 
 /**
- * Asks for the final word on a reviewed plan: `y`, `n`, or `d` for the diffs.
+ * Asks for the final word on what was reviewed: `y`, `n`, or `d` for its details.
+ * @param showDetails what `d` shows, if there is more to show
  * @returns false on `n`
  * @throws CmsadmError usage without `--yes` and without a terminal
  */
-export async function confirmed(context: CommandContext, showDiffs: () => void): Promise<boolean> {
+export async function confirmed(
+  context: CommandContext,
+  showDetails?: () => void,
+  what: 'diffs' | 'files' = 'diffs',
+): Promise<boolean> {
   if (context.yes) return true;
   requireSomebody(context);
   const { ask } = context;
   if (!ask) return false; // a dry run ends before it is asked
   for (;;) {
-    const key = await ask.choose('Proceed? (y/n, d shows the diffs):', ['y', 'n', 'd']);
-    if (key === 'd') showDiffs();
+    const key = showDetails
+      ? await ask.choose(`Proceed? (y/n, d shows the ${what}):`, ['y', 'n', 'd'])
+      : await ask.choose('Proceed? (y/n):', ['y', 'n']);
+    if (key === 'd') showDetails?.();
     else {
       context.log.choice(`proceed=${key}`);
       return key === 'y';

@@ -85,3 +85,38 @@ export async function peerOrAdvice(context: CommandContext, own: OwnStanding, ad
     );
   }
 }
+
+/** A server and how to call it. */
+export type Named = { readonly name: string; readonly server: Verbs };
+
+/** This server and, where it is linked and answers, the other one. */
+export type ServersThere = {
+  /** This server first. */
+  readonly servers: readonly Named[];
+  readonly link: Link | undefined;
+  readonly peer: Peer | undefined;
+  /** Why the other one can't be asked; undefined where it is asked, or where there is none. */
+  readonly away: CmsadmError | undefined;
+};
+
+/** The servers that can be asked, whether they are a pair or not. */
+export async function serversThere(context: CommandContext): Promise<ServersThere> {
+  const alone = await onlyThis(context);
+  const { link } = alone;
+  if (!link) return alone;
+  try {
+    const peer = await linkedPeer(context, link);
+    return { ...alone, servers: [...alone.servers, { name: link.peer.fqdn, server: peer.server }], peer };
+  } catch (cause) {
+    if (!(cause instanceof CmsadmError)) throw cause;
+    const message = `${link.peer.fqdn} cannot be reached: ${cause.message}`;
+    return { ...alone, away: new CmsadmError('peer-away', message, { server: link.peer.fqdn, cause }) };
+  }
+}
+
+/** This server, with its link, the other one unasked. */
+export async function onlyThis(context: CommandContext): Promise<ServersThere> {
+  const link = readLink(context.host.root);
+  const name = link?.self.fqdn ?? (await context.host.system.identity()).hostname;
+  return { servers: [{ name, server: localContextServer(context) }], link, peer: undefined, away: undefined };
+}

@@ -79,6 +79,28 @@ export const disableParameters = {
   alone: { name: 'alone', question: '', help: 'only this server: the other one is gone for good', flag: true },
 } as const satisfies Record<string, Parameter>;
 
+export const backupsParameters = {
+  prune: { name: 'prune', question: '', help: 'remove old backups on both servers', flag: true },
+  keep: {
+    name: 'keep',
+    question: 'Keep the backups of how many tags',
+    help: 'with --prune: how many tags keep their backups, however old (10)',
+  },
+  days: {
+    name: 'days',
+    question: 'Keep also what is younger than how many days',
+    help: 'with --prune: backups younger than this many days stay as well (30)',
+  },
+  alone: { name: 'alone', question: '', help: 'only on this server: the other one is not asked', flag: true },
+} as const satisfies Record<string, Parameter>;
+
+export const operationParameter: Parameter = {
+  name: 'operation',
+  question: 'Type the operation that shall be ended',
+  help: 'the operation that hangs, as `show` tells it',
+  words: true,
+};
+
 export const tagParameter: Parameter = {
   name: 'tag',
   question: 'Backup tag to restore',

@@ -30,7 +30,7 @@ const verbNames = [
     'asked',
     'confirm',
   ],
-  ...['putBack', 'outcome', 'recover', 'proveLogin', 'tags', 'tag'],
+  ...['putBack', 'outcome', 'recover', 'proveLogin', 'tags', 'tag', 'backups', 'prune', 'endOwner'],
 ] as const satisfies readonly (keyof Server)[] | readonly string[];
 
 /**

@@ -3,6 +3,7 @@ import { runAlone, runChange, withLocks } from '../change/coordinator.ts';
 import type { TagFacts, Server as Verbs } from '../change/server.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
+import { refuseUnlessWhole, tagList } from '../ha/tag-list.ts';
 import { planRestore } from '../ha/undo.ts';
 import { type Pair, parsePair, paths } from '../pair/state.ts';
 import { backupOf, isTag, type Tag } from '../pair/tag.ts';
@@ -14,63 +15,67 @@ import { tagParameter } from './parameters.ts';
 import { lastSync } from './reverse.ts';
 import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
 
-/** The tags that can be restored, newest first. */
-export async function listTags(server: Verbs): Promise<TagLine[]> {
-  const tags = await server.tags();
-  return tags
-    .filter(({ manifest, decision }) => manifest.step === 'change' && decision === 'confirmed')
-    .map(({ manifest, missing }) => ({
-      tag: manifest.tag,
-      at: manifest.at,
-      operation: manifest.operation,
-      operator: manifest.operator,
-      files: manifest.files.map(({ path }) => path),
-      state: missing.length === 0 ? 'whole' : 'partial',
-    }))
-    .reverse();
-}
-
 /** Restore a tag on both servers: undoes one change, keeps the link; on the secondary only while the primary is away. */
 export async function restore(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const own = await ownStanding(context);
-  const tags = await listTags(own.local);
-  context.report.show({ kind: 'tags', tags });
-  if (given[tagParameter.name] === undefined && !context.ask)
-    return { exitCode: exitCodes.done, summary: 'restore: tags listed', result: { outcome: 'listed', tags } };
-  const known = (text: string): Tag => {
-    const tag = text.replace(/^\./, '');
-    if (isTag(tag) && tags.some((line) => line.tag === tag)) return tag;
-    throw new CmsadmError('tag-unknown', `${JSON.stringify(text)} is none of the tags that can be restored.`, {
-      remedy: 'cmsadm config_HA restore lists them.',
-    });
-  };
-  const { tag = '' } = await settleAnswers([{ parameter: tagParameter, check: known }], given, context);
-  const peer = await peerIfThere(context, own);
-  if (!peer) return restoreAlone(context, own, tag);
+  const { peer, away } = await peerIfThere(context, own);
   try {
-    if (own.role === 'secondary' && own.pair)
+    const tags = await listTags(own, peer);
+    context.report.show({ kind: 'tags', tags });
+    if (away) context.report.line(`${own.other.fqdn} cannot be asked (${away.message}): so this server knows them.`);
+    if (given[tagParameter.name] === undefined && !context.ask)
+      return { exitCode: exitCodes.done, summary: 'restore: tags listed', result: { outcome: 'listed', tags } };
+    const { tag = '' } = await settleAnswers(
+      [{ parameter: tagParameter, check: (text) => knownTag(text, tags) }],
+      given,
+      context,
+    );
+    if (away && own.role !== 'secondary') throw peerAway(own, away);
+    if (peer && own.role === 'secondary' && own.pair)
       throw notPrimary('restore a tag while it is reachable', own.pair.primary.fqdn);
-    return await restoreBoth(context, own, peer, tag);
+    for (const line of tags) if (line.tag === tag) refuseUnlessWhole(line);
+    return peer ? await restoreBoth(context, own, peer, tag) : await restoreAlone(context, own, tag);
   } finally {
-    peer.session.close();
+    peer?.session.close();
   }
 }
 
-/** The peer; undefined if it is away and this server may act alone. */
-async function peerIfThere(context: CommandContext, own: OwnStanding): Promise<Peer | undefined> {
+async function listTags(own: OwnStanding, peer: Peer | undefined): Promise<TagLine[]> {
+  const [ours, theirs] = await Promise.all([own.local.tags(), peer?.server.tags()]);
+  return tagList([
+    { name: own.link.self.fqdn, tags: ours },
+    ...(theirs ? [{ name: own.other.fqdn, tags: theirs }] : []),
+  ]);
+}
+
+function knownTag(text: string, tags: readonly TagLine[]): Tag {
+  const tag = text.replace(/^\./, '');
+  if (isTag(tag) && tags.some((line) => line.tag === tag)) return tag;
+  throw new CmsadmError('tag-unknown', `${JSON.stringify(text)} is none of the tags that can be restored.`, {
+    remedy: 'cmsadm config_HA restore lists them.',
+  });
+}
+
+/** The peer, or why it can't be asked. */
+async function peerIfThere(
+  context: CommandContext,
+  own: OwnStanding,
+): Promise<{ readonly peer?: Peer; readonly away?: CmsadmError }> {
   try {
-    return await linkedPeer(context, own.link);
+    return { peer: await linkedPeer(context, own.link) };
   } catch (error) {
     if (!(error instanceof CmsadmError)) throw error;
-    if (own.role === 'secondary') return undefined;
-    throw new CmsadmError('peer-away', `${own.other.fqdn} cannot be reached: ${error.message}`, {
-      server: own.other.fqdn,
-      remedy:
-        'A restore changes both servers. Bring the other one back, or end the pair here: cmsadm config_HA disable --alone.',
-      cause: error,
-    });
+    return { away: error };
   }
 }
+
+const peerAway = ({ other }: OwnStanding, cause: CmsadmError): CmsadmError =>
+  new CmsadmError('peer-away', `${other.fqdn} cannot be reached: ${cause.message}`, {
+    server: other.fqdn,
+    remedy:
+      'A restore changes both servers. Bring the other one back, or end the pair here: cmsadm config_HA disable --alone.',
+    cause,
+  });
 
 async function tagOf(server: Verbs, name: string, tag: Tag): Promise<TagFacts> {
   const found = await server.tag({ tag });

@@ -1,5 +1,6 @@
 import type { Change } from '../change/change.ts';
 import { transactions } from '../change/journal.ts';
+import { locked } from '../change/lock.ts';
 import { localServer, type Server } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
 import type { Run } from '../ha/answers.ts';
@@ -27,15 +28,7 @@ export const lockPlace = (
  */
 export async function refuseIfBusy(server: Server, name: string): Promise<void> {
   const { lock, unfinished } = await server.standing();
-  if (lock)
-    throw new CmsadmError(
-      'locked',
-      `${lock.operator} is changing this pair: ${lock.operation}, since ${lock.since}, from ${lock.startedOn}.`,
-      {
-        server: name,
-        remedy: 'Wait until that operation has ended.',
-      },
-    );
+  if (lock) throw locked(lock, name);
   if (unfinished.length > 0)
     throw new CmsadmError('unfinished', `An earlier change of ${name} is not settled: ${unfinished.join(', ')}.`, {
       server: name,

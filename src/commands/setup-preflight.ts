@@ -1,3 +1,4 @@
+import { locked } from '../change/lock.ts';
 import type { Server as ServerVerbs } from '../change/server.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import type { BothFacts, SetupAnswers } from '../ha/answers.ts';
@@ -75,7 +76,7 @@ export async function findings(
         id: 'busy',
         server: name,
         ok: undefined,
-        problem: `${lock.operator} is changing this pair (${lock.operation}, since ${lock.since}).`,
+        problem: locked(lock).message,
         remedy: 'Wait until that has ended.',
       };
     if (unfinished.length > 0)

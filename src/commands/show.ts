@@ -1,3 +1,4 @@
+import type { Holder } from '../change/end-owner.ts';
 import type { Server as Verbs } from '../change/server.ts';
 import type { Server } from '../config-files/server.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
@@ -63,12 +64,20 @@ async function viewOf(server: Verbs, self: Server, about: About): Promise<PairVi
     primary: pair?.primary.fqdn,
     secondary: pair?.secondary.fqdn,
     services: servicesOf(facts),
-    lock: standing.lock && `${standing.lock.operator}: ${standing.lock.operation}, since ${standing.lock.since}`,
+    lock: standing.lock && lockLine(standing.lock),
     unfinished: standing.unfinished,
     sync: standing.sync && syncLine(standing.sync),
     alarms: standing.alarms,
   };
 }
+
+const lockLine = ({ operator, operation, since, startedOn, process }: Holder): string =>
+  [
+    `${operator}: ${operation}`,
+    `since ${since}`,
+    `from ${startedOn}`,
+    ...(process === 'stopped' ? ['stopped'] : []),
+  ].join(', ');
 
 const syncLine = ({ state, lastPass, queue }: SyncStatus): string =>
   [

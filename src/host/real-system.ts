@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { CmsadmError } from '../errors.ts';
 import { parseAddresses, parseListeners, parseRouteSource } from './network.ts';
 import { ask, lastLines, run, runOrFail } from './processes.ts';
-import type { Identity, ServiceVerb, System, UnitState, Verdict } from './system.ts';
+import type { Identity, ProcessState, ServiceVerb, System, UnitState, Verdict } from './system.ts';
 
 const readOr = (file: string, other: string): string => {
   try {
@@ -156,17 +156,38 @@ const connect = (address: string, port: number): Promise<Duplex> =>
     });
   });
 
-/** Start time of a process: proc(5) stat, field 22, counted after the name in brackets. */
-const processStart = (pid: number): string | undefined =>
-  readOr(`/proc/${pid}/stat`, '').split(') ')[1]?.split(' ')[19];
+/** The fields of proc(5) stat from the third on, counted after the name in brackets; none of a process that only waits to be buried. */
+function processFields(pid: number): string[] {
+  const text = readOr(`/proc/${pid}/stat`, '');
+  const fields = text.slice(text.lastIndexOf(') ') + 2).split(' ');
+  return ['Z', 'X', ''].includes(fields[0] ?? '') ? [] : fields;
+}
+
+function processState(pid: number): ProcessState | undefined {
+  const [letter] = processFields(pid);
+  if (letter === undefined) return undefined;
+  return letter === 'T' || letter === 't' ? 'stopped' : letter === 'D' ? 'waiting' : 'running';
+}
+
+const processStart = (pid: number): string | undefined => processFields(pid)[19];
+
+function send(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    // It went a moment ago.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
+const askToLeave = (pid: number): void => send(pid, 'SIGTERM');
 
 async function endProcess(pid: number): Promise<void> {
   const start = processStart(pid);
   if (start === undefined) return;
-  process.kill(pid, 'SIGKILL');
+  send(pid, 'SIGKILL');
   for (let tries = 0; tries < 100; tries += 1) {
-    // A zombie that nobody has waited for yet writes nothing any more.
-    if (processStart(pid) !== start || /\) [ZX] /.test(readOr(`/proc/${pid}/stat`, ''))) return;
+    if (processStart(pid) !== start) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new CmsadmError('process-stays', `Process ${pid} could not be ended.`, {
@@ -240,6 +261,8 @@ export const realSystem = (): System => ({
   connect,
   bootId: () => readOr('/proc/sys/kernel/random/boot_id', 'unknown').trim(),
   processStart,
+  processState,
+  askToLeave,
   endProcess,
   runInstaller: async (folder, options) => {
     const outcome = await run(['sh', `${folder}/install`, ...options], { timeout: 120_000 });

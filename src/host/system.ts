@@ -54,6 +54,9 @@ export type FirewallInForce = {
 
 export type ServiceVerb = 'try-restart' | 'try-reload-or-restart' | 'enable' | 'disable' | 'restart' | 'stop' | 'start';
 
+/** What a process is doing (proc(5), field 3): `stopped` by a signal, or `waiting` in the kernel where no signal reaches it. */
+export type ProcessState = 'running' | 'stopped' | 'waiting';
+
 /** What a server offers besides its files: facts, processes, services, the network. */
 export type System = {
   /** True where services are really controlled and judges really run. */
@@ -88,8 +91,11 @@ export type System = {
   /** Opens a TCP connection. @throws CmsadmError unreachable */
   connect(address: string, port: number): Promise<Duplex>;
   bootId(): string;
-  /** Start time of a process in clock ticks (proc(5), field 22); undefined if there is none. */
+  /** Start time of a process in clock ticks (proc(5), field 22); undefined if there is none, or only its remains. */
   processStart(pid: number): string | undefined;
+  processState(pid: number): ProcessState | undefined;
+  /** Asks a process to leave (SIGTERM); does nothing where there is none. */
+  askToLeave(pid: number): void;
   /** Ends a process at once, one that stands still too, and waits until it is gone. @throws CmsadmError process-stays */
   endProcess(pid: number): Promise<void>;
   /** Runs the program's own installer from an unpacked release. */

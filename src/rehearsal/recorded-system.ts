@@ -127,6 +127,8 @@ export function recordedSystem(
     },
     bootId: () => 'rehearsal',
     processStart: (pid) => (pid === process.pid ? 'rehearsal' : undefined),
+    processState: (pid) => (pid === process.pid ? 'running' : undefined),
+    askToLeave: (pid) => tell(`recorded on ${hostname()}: kill ${pid}`),
     endProcess: async () => undefined,
     runInstaller: async (_folder, options) => tell(`recorded on ${hostname()}: install ${options.join(' ')}`),
   };

@@ -1,7 +1,8 @@
 import type { Check, Level } from '../ha/preflight.ts';
 import type { Review, ReviewFile, ReviewServer, ReviewService } from '../ha/review.ts';
-import { wrap } from '../printable.ts';
+import { count, wrap } from '../printable.ts';
 import type { Screen, ServerResult, TagLine } from '../report.ts';
+import { backupLines } from './backups-screen.ts';
 import { diffLines } from './diff-screen.ts';
 import type { Look } from './paint.ts';
 import { pairLines } from './pair-screen.ts';
@@ -19,6 +20,8 @@ export function screenLines(screen: Screen, look: Look): string[] {
       return pairLines(screen.views, look);
     case 'tags':
       return tagLines(screen.tags, look);
+    case 'backups':
+      return backupLines(screen, look);
     case 'result':
       return resultLines(screen.title, screen.servers, screen.notes, look);
   }
@@ -98,14 +101,13 @@ const serviceLines = ({ how, label, unit, because, interruption }: ReviewService
 function tagLines(tags: readonly TagLine[], { width, paint }: Look): string[] {
   if (tags.length === 0) return ['There is no backup tag.'];
   const longest = Math.max(...tags.map(({ tag }) => tag.length));
-  return tags.flatMap(({ tag, at, operation, operator, files, state }) => [
+  return tags.flatMap(({ tag, at, operation, operator, files, state, lacks }) => [
     ...wrap(`${tag.padEnd(longest)}  ${at}  ${state}`, width, '', '  ').map(paint.place),
     ...wrap(`${operation}, by ${operator}`, width, '  '),
     ...wrap(`${count(files.length, 'file')}${files.length === 0 ? '' : `: ${files.join(', ')}`}`, width, '  ', '    '),
+    ...lacks.flatMap((one) => wrap(one, width, '  - ')).map(paint.warning),
   ]);
 }
-
-const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
 function resultLines(
   title: string,

@@ -81,6 +81,8 @@ export function testHost(prefix: string, system: Partial<System> = {}): TestHost
       connect: () => Promise.reject(new Error('not asked in these tests')),
       bootId: () => 'boot-1',
       processStart: (pid) => (pid === process.pid ? '100' : undefined),
+      processState: (pid) => (pid === process.pid ? 'running' : undefined),
+      askToLeave: (pid) => void did.push(`ask ${pid}`),
       endProcess: async (pid) => void did.push(`end ${pid}`),
       runInstaller: async (folder, options) => void did.push(`install ${folder} ${options.join(' ')}`),
       ...system,

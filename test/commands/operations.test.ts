@@ -255,8 +255,7 @@ test('a tag whose backup is gone is not restored, and the file is named', async 
   const before = standing(pair);
   await expect(restore(pair.one, { tag: pair.tag })).rejects.toMatchObject({
     code: 'backup-missing',
-    server: 'cms2.example.com',
-    details: [`missing: /etc/hosts.${pair.tag}`],
+    details: [`cms2.example.com: missing /etc/hosts.${pair.tag}`],
   });
   expect(standing(pair)).toEqual(before);
 });

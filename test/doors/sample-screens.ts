@@ -134,7 +134,8 @@ export const sampleScreens: Readonly<Record<string, Screen>> = {
         operation: 'set up roles',
         operator: 'root',
         files: ['/etc/hosts', '/etc/services', '/root/.rhosts', '/root/.ssh/known_hosts', '/root/.ssh/authorized_keys'],
-        state: 'confirmed',
+        state: 'whole',
+        lacks: [],
       },
       {
         tag: 'zdt_9_1700000999',
@@ -142,9 +143,45 @@ export const sampleScreens: Readonly<Record<string, Screen>> = {
         operation: 'reverse roles',
         operator: 'anna',
         files: [],
-        state: 'put back',
+        state: 'partial',
+        lacks: ['cms2.example.com: missing /etc/hosts.zdt_9_1700000999'],
       },
     ],
+  },
+  backups: {
+    kind: 'backups',
+    title: 'Backups, newest first',
+    tags: [
+      {
+        ...{ tag: 'zdt_4711_1700000000', at: '2023-11-14T22:13:20Z', operation: 'set up roles', operator: 'root' },
+        bytes: 34_750,
+        servers: [
+          {
+            ...{ name: 'cms1.example.com', state: 'confirmed', pruned: false, edited: [] },
+            files: [
+              { path: '/etc/hosts.zdt_4711_1700000000', bytes: 950 },
+              { path: '/etc/services.zdt_4711_1700000000', bytes: 12_800 },
+            ],
+          },
+          {
+            ...{ name: 'cms2.example.com', state: 'put back', pruned: false, files: [] },
+            edited: ['/etc/hosts.zdt_4711_1700000000.edited'],
+          },
+        ],
+      },
+      {
+        ...{ tag: 'zdt_9_1600000000', at: '2020-09-13T12:26:40Z', operation: 'reverse roles', operator: 'anna' },
+        bytes: 2_100_000,
+        servers: [
+          {
+            ...{ name: 'cms1.example.com', state: 'confirmed', pruned: true, edited: [] },
+            files: [{ path: '/var/lib/cmsadm/pair.json.zdt_9_1600000000', bytes: 2_100_000 }],
+          },
+          { ...{ name: 'cms2.example.com', state: 'open', pruned: false, edited: [] }, files: [] },
+        ],
+      },
+    ],
+    notes: ['cms2.example.com is not asked and keeps its own.'],
   },
   'tags-none': { kind: 'tags', tags: [] },
   result: {
@@ -176,6 +213,6 @@ export function withTexts(value: unknown, change: (text: string) => string): unk
 
 // Words that the types fix.
 const fixed = new Set([
-  ...['preflight', 'review', 'diff', 'pair', 'tags', 'result', 'pass', 'warn', 'fail', 'both'],
+  ...['preflight', 'review', 'diff', 'pair', 'tags', 'backups', 'result', 'pass', 'warn', 'fail', 'both'],
   ...['changed', 'created', 'removed', 'stays', 'primary', 'secondary'],
 ]);

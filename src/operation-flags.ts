@@ -1,0 +1,59 @@
+import { type Command, Option } from 'commander';
+import { readAnswers } from './answers-file.ts';
+import type { Given, Parameter } from './commands/context.ts';
+import type { Operation } from './operations.ts';
+import type { GlobalOptions } from './session.ts';
+
+/**
+ * Adds an operation to the command line: its parameters as flags, or as the words behind it.
+ * @param run gets the options of this call, and what flags, words and the answers file gave
+ */
+export function addOperation(
+  program: Command,
+  ha: Command,
+  { name, label, parameters }: Operation,
+  run: (options: GlobalOptions, given: Given) => Promise<void>,
+): void {
+  const sub = ha
+    .command(name)
+    .description(label)
+    .option('--json', 'one JSON object on standard output')
+    .option('--yes', 'carry out without asking')
+    .option('--dry-run', 'show the plan and stop (exit 0 nothing to do, 2 changes pending)')
+    .option('--answers <file>', 'answers as YAML; flags win')
+    .addOption(new Option('--root <folder>', 'a rehearsal server instead of this one'));
+  for (const parameter of parameters)
+    if (parameter.words) sub.argument(`[${parameter.name}...]`, parameter.help);
+    else if (parameter.help !== '') sub.addOption(new Option(flagOf(parameter), parameter.help));
+  sub.action(async () => {
+    const options: GlobalOptions & Record<string, unknown> = { ...program.opts(), ...withoutUndefined(sub.opts()) };
+    const file = sub.getOptionValue('answers');
+    const fromFile = typeof file === 'string' ? readAnswers(file, parameters) : {};
+    await run(options, { ...fromFile, ...flagValues(sub, parameters), ...wordValues(sub, parameters) });
+  });
+}
+
+const flagOf = (parameter: Parameter): string =>
+  parameter.flag ? `--${parameter.name}` : `--${parameter.name} <value>`;
+
+const withoutUndefined = (values: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+
+/** Values by parameter name; commander keeps them in camel case, and `--no-x` as `x: false`. */
+const flagValues = (sub: Command, parameters: readonly Parameter[]): Given =>
+  Object.fromEntries(
+    parameters.flatMap((parameter) => {
+      const option = sub.options.find(({ long }) => long === `--${parameter.name}`);
+      const value: unknown = option && sub.getOptionValue(option.attributeName());
+      if (parameter.flag)
+        return value === !option?.negate && sub.getOptionValueSource(option?.attributeName() ?? '') === 'cli'
+          ? [[parameter.name, '']]
+          : [];
+      return typeof value === 'string' ? [[parameter.name, value]] : [];
+    }),
+  );
+
+const wordValues = ({ args }: Command, parameters: readonly Parameter[]): Given =>
+  Object.fromEntries(
+    parameters.flatMap(({ name, words }) => (words && args.length > 0 ? [[name, args.join(' ')]] : [])),
+  );
