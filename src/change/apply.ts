@@ -8,20 +8,22 @@ import { type Change, type FileChange, realPath, type ServiceWork } from './chan
 import { decide, note, readJournal, readRuling, realEntry } from './journal.ts';
 import { agentProcess, endSwitch, proveAgent, refuseOtherProgram, switchProgram } from './program.ts';
 import { assertSshd, watchSshd } from './ssh-watch.ts';
-import { refuseIfChanged, stagedName, unstage } from './stage.ts';
+import { refuseIfTouched, type Stamps, stagedName, unstage } from './stage.ts';
 import { disarm } from './way-back.ts';
 
 /**
  * Makes the staged change live: backups by hard link, renames in a fixed order, then only the services that read the
  * changed files, then their health.
- * @throws CmsadmError sshd-judged-bad, service-failed, service-unhealthy, put-back-already; the caller then puts back
+ * @param stamps from stage
+ * @throws CmsadmError file-changed, sshd-judged-bad, service-failed, service-unhealthy, put-back-already; the caller then
+ * puts back
  */
-export async function commit(host: Host, change: Change): Promise<void> {
+export async function commit(host: Host, change: Change, stamps: Stamps): Promise<void> {
   const id = transactionId(change.tag, change.step);
   // The way back may have come first, while this process stood still.
   if (readRuling(host.root, id) !== undefined) throw putBackAlready(id);
   const watched = change.sshWatch && host.system.real ? await watchSshd(host, change.sshWatch) : undefined;
-  for (const file of change.files) await refuseIfChanged(host, file, change); // minutes may lie between stage and now
+  await refuseIfTouched(host, change, stamps);
   if (change.program) refuseOtherProgram(host.root, change.program);
   const { reload, restart, enable, start } = change.services;
   const units = await host.system.units([...reload, ...restart, ...enable, ...start, ...change.services.stop]);

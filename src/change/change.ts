@@ -12,7 +12,7 @@ export type FileChange = {
   readonly before: string | null;
   /** Mode, owner and group that the plan saw. */
   readonly was?: Ownership;
-  /** Where its folder really is; undefined where it has to be made. */
+  /** Where its folder really is. */
   readonly folder?: Place;
   /** The backup whose access lists, attributes and label the new file gets; those of the file itself otherwise. */
   readonly like?: string;

@@ -113,8 +113,8 @@ async function putBackFile(
     if (file.before !== null && readFact(held, backup).state === 'absent')
       throw new Error(`its backup ${backupOf(file.path, manifest.tag)} is gone`);
     const now = readFact(held, name);
-    const found = now.state === 'file' ? now.sha256 : null;
-    const kept = found !== null && found !== file.after ? keepEdited(held, name, backup) : undefined;
+    const isOurs = now.state === 'absent' || (now.state === 'file' && now.sha256 === file.after);
+    const kept = isOurs ? undefined : keepEdited(held, name, backup);
     if (file.before === null) removeIfThere(held, name);
     else rename(held, backup, name);
     syncFolder(held, '/');
@@ -138,12 +138,15 @@ function isReplaced(held: Root, file: Manifest['files'][number], name: string, t
 /** Not ours yet: as it was, or as the administrator made it meanwhile. */
 function notReplaced(held: Root, file: Manifest['files'][number], name: string, backup: string): FileOutcome {
   const now = readFact(held, name);
-  const found = now.state === 'file' ? now.sha256 : null;
-  if (found !== file.before) return { outcome: 'left' };
-  // A backup is then only a second name of the file itself.
-  if (file.before !== null && readFact(held, backup).state === 'file') removeIfThere(held, backup);
-  return { outcome: 'untouched' };
+  const isAsBefore = file.before === null ? now.state === 'absent' : now.state === 'file' && now.sha256 === file.before;
+  // A backup is then only a second name of the file itself, or of what the administrator has replaced by the same.
+  const isSecondName = readFact(held, backup).state === 'file' && (isAsBefore || isSameName(held, name, backup));
+  if (isSecondName) removeIfThere(held, backup);
+  return { outcome: isAsBefore ? 'untouched' : 'left' };
 }
+
+const isSameName = (held: Root, name: string, backup: string): boolean =>
+  readFact(held, name).state !== 'absent' && isSameFile(held, name, backup);
 
 /** A name that is free, however often somebody edited between two attempts. */
 function keepEdited(held: Root, name: string, backup: string): string {

@@ -27,7 +27,7 @@ import { type Claim, type LockOwner, releaseLock, takeLock } from './lock.ts';
 import { type PutBack, putBack } from './put-back.ts';
 import { recover, type Settled } from './recover.ts';
 import { loginToPeer, refuseOtherVersion } from './remote-server.ts';
-import { stage } from './stage.ts';
+import { type Stamps, stage } from './stage.ts';
 import type { Decision, Part } from './transitions.ts';
 import { arm } from './way-back.ts';
 
@@ -139,7 +139,7 @@ export async function writing<T>(work: () => Promise<T>): Promise<T> {
 
 /** The functions of this very server. */
 export function localServer({ host, profile, family, carriedIn, seenFrom }: Context): Server {
-  const staged = new Map<TransactionId, Change>();
+  const staged = new Map<TransactionId, { readonly change: Change; readonly stamps: Stamps }>();
   const keyFiles = new Map<string, string>();
   return {
     facts: async (about) => ({ ...(await readFacts(host, profile, about)), seenFrom }),
@@ -168,15 +168,17 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
     stage: async ({ change, part }) => {
       if (!isTag(change.tag) || !steps.includes(change.step)) throw noTransaction(change.tag);
       refuseIfOpen(unfinished(host.root), change.server);
-      const done = await writing(() => stage(host, profile, family, change, part, (path) => keyFiles.get(path) ?? ''));
-      staged.set(done.id, change);
+      const { stamps, ...done } = await writing(() =>
+        stage(host, profile, family, change, part, (path) => keyFiles.get(path) ?? ''),
+      );
+      staged.set(done.id, { change, stamps });
       return done;
     },
     arm: async ({ id, seconds }) => arm(host, known(id), Math.trunc(seconds)),
     commit: async ({ id }) => {
-      const change = staged.get(id);
-      if (!change) throw new Error(`${id} was not staged in this session`);
-      await writing(() => commit(host, change));
+      const ready = staged.get(id);
+      if (!ready) throw new Error(`${id} was not staged in this session`);
+      await writing(() => commit(host, ready.change, ready.stamps));
     },
     asked: async ({ id }) =>
       writing(async () => {
@@ -225,9 +227,11 @@ function readTag(host: Host, tag: Tag): TagFacts | undefined {
     // Of a private key that ended with the link no backup is kept, and none is restored.
     else if (file.kind !== 'pair_key') {
       const backup = readFact(host.root, backupOf(realEntry(file), tag));
-      if (backup.state === 'file')
-        before[file.path] = { content: backup.content, mode: backup.mode, owner: backup.owner, group: backup.group };
-      else missing.push(backupOf(file.path, tag));
+      const name = backupOf(file.path, tag);
+      if (backup.state !== 'file') missing.push(name);
+      // Somebody wrote to it, or to another name of the old file.
+      else if (backup.sha256 !== file.before) missing.push(`${name}, which no longer has the old content`);
+      else before[file.path] = { content: backup.content, mode: backup.mode, owner: backup.owner, group: backup.group };
     }
   }
   return { manifest, before, missing };

@@ -10,6 +10,7 @@ import {
   readText,
   removeEmptyFolder,
   removeIfThere,
+  stampOf,
   syncFolder,
   writeNew,
   writeNewLike,
@@ -38,7 +39,8 @@ const judgedStaged: Readonly<Record<string, 'chrony' | 'nftables' | 'iptables'>>
  * Prepares a change without touching anything live: checks that every file is still what the plan saw, writes the new
  * contents beside their targets with their final mode and owner, and lets the programs that read them judge them.
  * @param generated the content of a file that this server makes itself (its pair key)
- * @returns the transaction's id and the files that no program could judge
+ * @returns the transaction's id, the files that no program could judge, and the stamps of the files to be replaced, for
+ * commit
  * @throws CmsadmError file-changed, file-refused, path-refused, judged-bad; nothing is left behind then
  */
 export async function stage(
@@ -48,9 +50,10 @@ export async function stage(
   change: Change,
   part: Part,
   generated: (path: string) => string,
-): Promise<{ id: TransactionId; unjudged: string[] }> {
+): Promise<{ id: TransactionId; unjudged: string[]; stamps: Stamps }> {
   refuseForeignPaths(change, profile, family);
-  for (const file of change.files) await refuseIfChanged(host, file, change);
+  const stamps: Stamps = new Map();
+  for (const file of change.files) stamps.set(file.path, await refuseIfChanged(host, file, change));
   if (change.program) refuseOtherProgram(host.root, change.program);
   const made: string[] = [];
   let begun: TransactionId | undefined;
@@ -71,7 +74,7 @@ export async function stage(
     for (const one of written) if (one.status === 'rejected') throw one.reason;
     const unjudged = await judgeStaged(host, change);
     note(host.root, id, 'staged', host.system.clock());
-    return { id, unjudged };
+    return { id, unjudged, stamps };
   } catch (error) {
     // What stands there under a tag that was used before is not ours to take away.
     if (begun !== undefined) {
@@ -106,14 +109,21 @@ function refuseForeignPaths(change: Change, profile: Profile, family: OsFamily):
     );
 }
 
-/** @throws CmsadmError file-changed, file-refused, folder-moved, tag-taken */
-export async function refuseIfChanged(host: Host, file: FileChange, change: Change): Promise<void> {
+/** What a file was stamped with when its successor was made ready; undefined where there was none. By path. */
+export type Stamps = Map<string, string | undefined>;
+
+/**
+ * @returns the file's stamp
+ * @throws CmsadmError file-changed, file-refused, folder-moved, tag-taken
+ */
+async function refuseIfChanged(host: Host, file: FileChange, change: Change): Promise<string | undefined> {
   const { folder, name } = splitPath(realPath(file));
   if (!isFolder(host.root, folder)) {
-    if (file.before === null) return; // it is made when the new file is staged
+    if (file.before === null) return undefined; // it is made when the new file is staged
     throw changedSince(file, change, 'is gone');
   }
-  await inFolder(host.root, folder, file.folder?.id, (held) => {
+  return inFolder(host.root, folder, file.folder?.id, (held) => {
+    const stamp = stampOf(held, name);
     const now = readFact(held, name);
     if (now.state === 'refused')
       throw new CmsadmError('file-refused', `${file.path} on ${change.server} ${now.why}.`, {
@@ -130,7 +140,19 @@ export async function refuseIfChanged(host: Host, file: FileChange, change: Chan
         server: change.server,
         remedy: 'Start again.',
       });
+    return stamp;
   });
+}
+
+/**
+ * Looks once more, before anything is replaced: minutes may lie between stage and now. The successor has the access
+ * list and attributes that the file had then, so none of it may have changed.
+ * @throws CmsadmError as refuseIfChanged
+ */
+export async function refuseIfTouched(host: Host, change: Change, stamps: Stamps): Promise<void> {
+  for (const file of change.files)
+    if ((await refuseIfChanged(host, file, change)) !== stamps.get(file.path))
+      throw changedSince(file, change, 'was touched after its successor was made ready');
 }
 
 const changedSince = (file: FileChange, change: Change, how: string): CmsadmError =>

@@ -74,6 +74,11 @@ export const reviewFacts = (review: Review): unknown => ({
   ...review,
   servers: review.servers.map((server) => ({
     ...server,
-    files: server.files.map(({ path, real, what }) => ({ path, ...(real === undefined ? {} : { real }), what })),
+    files: server.files.map(({ path, real, otherNames, what }) => ({
+      path,
+      ...(real === undefined ? {} : { real }),
+      ...(otherNames === undefined ? {} : { otherNames }),
+      what,
+    })),
   })),
 });

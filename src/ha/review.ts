@@ -8,6 +8,8 @@ export type ReviewFile = {
   /** Where it really is, if a folder of its path is a link. */
   readonly real?: string;
   readonly what: 'changed' | 'created' | 'removed' | 'stays';
+  /** Other names of the file (hard links): they keep the old content. */
+  readonly otherNames?: number;
   readonly secret: boolean;
   /** latin1 text; undefined where it must not be shown. */
   readonly before: string | undefined;
@@ -84,6 +86,7 @@ export function reviewServer(
           {
             path: row.path,
             ...(realPath(change) === row.path ? {} : { real: realPath(change) }),
+            ...(fact.state === 'file' && fact.otherNames !== undefined ? { otherNames: fact.otherNames } : {}),
             what: change.after === null ? 'removed' : change.before === null ? 'created' : 'changed',
             secret: row.secret,
             before,

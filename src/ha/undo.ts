@@ -1,4 +1,4 @@
-import { type Change, type FileChange, nothingAfterwards } from '../change/change.ts';
+import { type Change, type FileChange, nothingAfterwards, realPath } from '../change/change.ts';
 import type { TagFacts } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
 import type { Facts, ManagedFact } from '../pair/facts.ts';
@@ -33,18 +33,8 @@ export function planRestore(
   const files = facts.files.flatMap((file): FileChange[] => {
     const before = tag.before[file.row.path];
     if (before === undefined || file.row.step !== 'change') return [];
-    const content =
-      before === null ? undefined : file.row.path === paths.pair ? atEpoch(before.content, epoch) : before.content;
-    const change = fileChange(file, content) ?? ownershipChange(file, before);
-    if (!change?.after || before === null) return change ? [change] : [];
-    const { mode, owner, group } = before;
-    return [
-      {
-        ...change,
-        like: backupOf(change.path, tag.manifest.tag),
-        after: { ...change.after, mode, owner, group },
-      },
-    ];
+    const change = before === null ? fileChange(file, undefined) : restoredFile(file, before, epoch, tag);
+    return change ? [change] : [];
   });
   const agentGoes = files.some((file) => file.path === paths.agentUnit && file.after === null);
   const agentActs = !agentGoes && files.some((file) => file.path === paths.pair || file.path === paths.agentUnit);
@@ -58,14 +48,32 @@ export function planRestore(
   };
 }
 
-// The bytes are as before, but mode or owner are not.
-function ownershipChange(file: ManagedFact, before: TagFacts['before'][string]): FileChange | undefined {
-  const { fact } = file;
-  if (fact.state !== 'file' || !before) return undefined;
-  if (fact.mode === before.mode && fact.owner === before.owner && fact.group === before.group) return undefined;
-  const { content, mode, owner, group } = { ...before, content: fact.content };
-  const after = { content, mode, owner, group };
-  return { ...changeBase(file), before: fact.sha256, after };
+/** Text, mode and owner as the backup has them, whoever took the file away since; undefined where nothing differs. */
+function restoredFile(
+  file: ManagedFact,
+  { content: text, mode, owner, group }: NonNullable<TagFacts['before'][string]>,
+  epoch: number,
+  { manifest }: TagFacts,
+): FileChange | undefined {
+  const { fact, folder } = file;
+  const { path } = file.row;
+  const content = path === paths.pair ? atEpoch(text, epoch) : text;
+  const isSame =
+    fact.state === 'file' &&
+    fact.content === content &&
+    fact.mode === mode &&
+    fact.owner === owner &&
+    fact.group === group;
+  if (isSame) return undefined;
+  // Where a link leads elsewhere by now, the backup lies in the folder of then.
+  const then = manifest.files.find((one) => one.path === path)?.real ?? path;
+  const isBeside = then === realPath({ path, ...(folder ? { folder } : {}) });
+  return {
+    ...changeBase(file),
+    before: fact.state === 'file' ? fact.sha256 : null,
+    ...(isBeside ? { like: backupOf(path, manifest.tag) } : {}),
+    after: { content, mode, owner, group },
+  };
 }
 
 // A restored role is a new role: it must not look older than what the other server knows.

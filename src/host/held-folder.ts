@@ -1,20 +1,24 @@
 import * as fs from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { CmsadmError } from '../errors.ts';
 import { at, type Disk, isMissing, type Root } from './root.ts';
 
-/** Where a folder really is, as a path of the server without links, and which folder that is (device:inode). */
-export type Place = { readonly real: string; readonly id: string };
+/** Where a folder really is, as a path of the server without links. */
+export type Place = {
+  readonly real: string;
+  /** Which folder that is (device:inode); undefined where it has to be made. */
+  readonly id?: string;
+};
 
 const diskOf = (root: Root): Disk => root.disk ?? fs;
 const idOf = ({ dev, ino }: { dev: number; ino: number }): string => `${dev}:${ino}`;
 
 /**
- * Resolves the links in a folder's path, once: the plan shows and pins what comes out.
- * @returns undefined where there is no such folder yet
- * @throws CmsadmError folder-outside for a link that leads out of this root
+ * Resolves the links in a folder's path, once: the plan shows and pins what comes out. Of a folder that has to be made
+ * the part that is there is resolved.
+ * @throws CmsadmError folder-outside for a link that leads out of this root, folder-missing for one that leads nowhere
  */
-export function placeOf(root: Root, folder: string): Place | undefined {
+export function placeOf(root: Root, folder: string): Place {
   const disk = diskOf(root);
   try {
     const top = disk.realpathSync(root.prefix);
@@ -24,7 +28,18 @@ export function placeOf(root: Root, folder: string): Place | undefined {
       throw new CmsadmError('folder-outside', `${folder} leads out of ${root.prefix}, to ${real}.`, { file: folder });
     return { real: join('/', within), id: idOf(disk.lstatSync(real)) };
   } catch (error) {
-    if (isMissing(error)) return undefined;
+    if (!isMissing(error) || folder === '/') throw error;
+    if (isLink(root, folder))
+      throw new CmsadmError('folder-missing', `${folder} is a link to a folder that is not there.`, { file: folder });
+    return { real: join(placeOf(root, dirname(folder)).real, basename(folder)) };
+  }
+}
+
+function isLink(root: Root, path: string): boolean {
+  try {
+    return diskOf(root).lstatSync(at(root, path)).isSymbolicLink();
+  } catch (error) {
+    if (isMissing(error)) return false;
     throw error;
   }
 }

@@ -26,7 +26,7 @@ export type Disk = {
   renameSync(from: string, to: string): void;
   unlinkSync(path: string): void;
 };
-type Stat = Pick<fs.Stats, 'isFile' | 'isSymbolicLink' | 'mode' | 'uid' | 'gid' | 'dev' | 'ino'>;
+type Stat = Pick<fs.Stats, 'isFile' | 'isSymbolicLink' | 'mode' | 'uid' | 'gid' | 'dev' | 'ino' | 'nlink' | 'ctimeMs'>;
 
 /**
  * The files of one server: everything stands below `prefix` (`/` on a real server).
@@ -53,6 +53,8 @@ export type FileFact =
       readonly mode: number;
       readonly owner: string;
       readonly group: string;
+      /** How many other names the file has (hard links); not told where there is none. */
+      readonly otherNames?: number;
     }
   /** Something that must not be replaced: a link, a folder, an immutable or unwritable file. */
   | { readonly state: 'refused'; readonly why: string };
@@ -119,6 +121,7 @@ export function readFact(root: Root, path: string): FileFact {
       mode: stat.mode & 0o7777,
       owner: nameOf(root, '/etc/passwd', stat.uid),
       group: nameOf(root, '/etc/group', stat.gid),
+      ...(stat.nlink > 1 ? { otherNames: stat.nlink - 1 } : {}),
     };
   } catch (error) {
     if (isMissing(error)) return { state: 'absent' };
@@ -303,6 +306,20 @@ export function removeEmptyFolder(root: Root, folder: string): boolean {
     return true;
   } catch (error) {
     if (isMissing(error) || codeOf(error) === 'ENOTEMPTY' || codeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/**
+ * Differs as soon as a name stands for another file, or anything of the file changed: text, owner, mode, access list,
+ * attributes, number of names. undefined where there is none.
+ */
+export function stampOf(root: Root, path: string): string | undefined {
+  try {
+    const { dev, ino, ctimeMs } = on(root).lstatSync(at(root, path));
+    return `${dev}:${ino}:${ctimeMs}`;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }

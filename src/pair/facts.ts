@@ -16,7 +16,7 @@ export type ManagedFact = {
   readonly row: FileRow;
   readonly fact: FileFact;
   readonly notWritable: string | undefined;
-  /** Where its folder really is; undefined where there is none yet. */
+  /** Where its folder really is; undefined where that cannot be told. */
   readonly folder?: Place | undefined;
 };
 
@@ -104,6 +104,7 @@ export async function readFacts(host: Host, profile: Profile, about: About): Pro
   ]);
   const storage = profile.storage ? parseKeyValues(readText(root, profile.storage.path) ?? '') : {};
   const release = parseKeyValues(readText(root, profile.release.path) ?? '');
+  const files = managedFiles(profile, family).map((row) => managedFact(root, row));
   const manifest = readText(root, `${paths.program}/manifest.json`);
   return {
     profile: profile.name,
@@ -125,7 +126,7 @@ export async function readFacts(host: Host, profile: Profile, about: About): Pro
     servicesReachable: units.problem,
     listeners,
     firewall,
-    files: managedFiles(profile, family).map((row) => managedFact(root, row)),
+    files: await tellFull(host, files),
     pairKey: parsePublicKey(readText(root, `${paths.pairKey}.pub`) ?? ''),
     link: readLink(root),
     pair: readPair(root),
@@ -145,6 +146,22 @@ function managedFact(root: Root, row: FileRow): ManagedFact {
     notWritable: row.kind === 'untouched' ? undefined : whyNotWritable(root, row.path),
     folder: place.value,
   };
+}
+
+/** Files on a file system without room can't be replaced. A folder that has to be made is judged by `/` alone. */
+async function tellFull({ system }: Host, files: readonly ManagedFact[]): Promise<ManagedFact[]> {
+  const places = new Set(files.flatMap(({ folder }) => (folder?.id === undefined ? [] : [folder.real])));
+  const full = new Set<string>();
+  await Promise.all(
+    [...places].map(async (place) => {
+      if ((await system.disk(place)).freeMb < 1) full.add(place);
+    }),
+  );
+  return files.map((file) =>
+    file.notWritable === undefined && full.has(file.folder?.real ?? '') && file.row.kind !== 'untouched'
+      ? { ...file, notWritable: `the file system of ${file.folder?.real} is full` }
+      : file,
+  );
 }
 
 function problemIn<T>(read: () => T): { value: T | undefined; problem: string | undefined } {

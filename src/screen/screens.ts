@@ -68,10 +68,7 @@ function reviewLines(review: Review, look: Look): string[] {
 const fileGroups = ['changed', 'created', 'removed'] as const;
 
 function reviewServerLines(server: ReviewServer, { width, paint }: Look): string[] {
-  const paths = (what: ReviewFile['what']): string[] =>
-    server.files
-      .filter((file) => file.what === what)
-      .map(({ path, real }) => (real === undefined ? path : `${path}, really ${real}`));
+  const paths = (what: ReviewFile['what']): string[] => server.files.filter((file) => file.what === what).map(fileLine);
   const touched = fileGroups.flatMap((what) => paths(what).flatMap((path) => wrap(path, width, `    ${what}  `)));
   const stays = paths('stays');
   const seconds = server.interruption === 0 ? 'none' : `about ${server.interruption} s`;
@@ -87,6 +84,15 @@ function reviewServerLines(server: ReviewServer, { width, paint }: Look): string
     ...(stays.length === 0 ? [] : wrap(stays.join(', '), width, '    stays    ')),
   ];
 }
+
+const fileLine = ({ path, real, otherNames }: ReviewFile): string =>
+  [
+    path,
+    ...(real === undefined ? [] : [`really ${real}`]),
+    ...(otherNames === undefined
+      ? []
+      : [`${count(otherNames, 'other name')} of it (hard link) will keep the old content`]),
+  ].join(', ');
 
 const serviceLines = ({ how, label, unit, because, interruption }: ReviewService, width: number): string[] => [
   ...wrap(

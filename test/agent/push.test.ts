@@ -129,7 +129,8 @@ describe('a full pass', () => {
 
   it('leaves out what is excluded, tagged backups and special files', async () => {
     const { one, two } = twoServers();
-    for (const name of ['a', 'b.log', 'c.zdt_12_1700000000', 'cache/d.tmp', 'cache/e/f.tmp', 'old.log/inside'])
+    const ofChanges = ['c.zdt_12_1700000000', 'c.zdt_12_1700000000.edited-2', '.c.zdt_12_1700000000.staged'];
+    for (const name of ['a', 'b.log', ...ofChanges, 'cache/d.tmp', 'cache/e/f.tmp', 'old.log/inside'])
       write(one, name, 'x');
     const socket = createServer();
     await new Promise<void>((resolve) => socket.listen(placeOf(one, 'socket').toString(), resolve));

@@ -65,6 +65,9 @@ describe('the receiving server', () => {
     'an excluded name': 'a.log',
     'a name below an excluded one': 'x.log/a',
     'a tagged backup': 'a.zdt_1_1700000000',
+    'an edit that was kept': 'a.zdt_1_1700000000.edited',
+    'what a change has made ready': '.a.zdt_1_1700000000.staged',
+    'a name below a tagged one': 'f.zdt_1_1700000000/a',
     'a temporary name': '.cmsadm-sync.1.1.1',
     'a name that is too long': 'n'.repeat(300),
   };

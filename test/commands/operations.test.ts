@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, linkSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { activate } from '../../src/commands/activate.ts';
@@ -11,7 +11,7 @@ import { show } from '../../src/commands/show.ts';
 import { exitCodes } from '../../src/errors.ts';
 import { readPair } from '../../src/pair/state.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
-import { answering, type NewPair, pairMaker, type RehearsalPair, standing } from '../rehearsal/pair.ts';
+import { answering, type NewPair, pairMaker, type RehearsalPair, refusalOf, standing } from '../rehearsal/pair.ts';
 
 const folder = tempFolder();
 let single: NewPair;
@@ -256,6 +256,69 @@ test('a tag whose backup is gone is not restored, and the file is named', async 
   await expect(restore(pair.one, { tag: pair.tag })).rejects.toMatchObject({
     code: 'backup-missing',
     details: [`cms2.example.com: missing /etc/hosts.${pair.tag}`],
+  });
+  expect(standing(pair)).toEqual(before);
+});
+
+test('a tag whose backup has another content by now is not restored, and the file is named', async () => {
+  const pair = paired('altered');
+  const other = join(pair.cms1, 'etc/other-name-of-hosts');
+  linkSync(join(pair.cms1, `etc/hosts.${pair.tag}`), other);
+  writeFileSync(other, 'by hand\n');
+  await expect(restore(pair.one, { tag: pair.tag })).rejects.toMatchObject({
+    code: 'backup-missing',
+    server: 'cms1.example.com',
+    details: [expect.stringMatching(new RegExp(`hosts.${pair.tag}, .*old content`))],
+  });
+});
+
+test('a file that was taken away since is there again, though set up would not make one', async () => {
+  const pair = paired('taken-away');
+  const chrony = join(pair.cms2, 'etc/chrony/chrony.conf');
+  const before = readFileSync(chrony, 'latin1');
+  const { result } = await setUp(pair.one, { 'ntp-server': '192.0.2.123' });
+  rmSync(chrony);
+  await restore(pair.one, { tag: String(result['tag']) });
+  expect(readFileSync(chrony, 'latin1')).toBe(before);
+});
+
+test('a tag can be restored where a link leads elsewhere since; the review tells where', async () => {
+  const pair = paired('led-elsewhere');
+  const folder = join(pair.cms1, 'opt/informix/etc');
+  const before = readFileSync(join(folder, `sqlhosts.${pair.tag}`), 'latin1');
+  cpSync(folder, join(pair.cms1, 'opt/informix/etc-15'), { recursive: true });
+  renameSync(folder, join(pair.cms1, 'opt/informix/etc-14'));
+  symlinkSync('etc-15', folder);
+  const { result } = await restore(pair.one, { tag: pair.tag });
+  expect(readFileSync(join(folder, 'sqlhosts'), 'latin1')).toBe(before);
+  const { servers } = JSON.parse(JSON.stringify(result['review']));
+  expect(servers[0].files).toContainEqual({
+    path: '/opt/informix/etc/sqlhosts',
+    real: '/opt/informix/etc-15/sqlhosts',
+    what: 'changed',
+  });
+});
+
+test('the review tells of a file that has other names, which will keep the old content', async () => {
+  const pair = single('other-names');
+  linkSync(join(pair.cms2, 'etc/hosts'), join(pair.cms2, 'etc/hosts-too'));
+  const { result } = await setUp(pair.context(pair.cms1, { dryRun: true }), pair.answers);
+  const { servers } = JSON.parse(JSON.stringify(result['review']));
+  expect(servers[1].files).toContainEqual({ path: '/etc/hosts', otherNames: 1, what: 'changed' });
+  expect(servers[0].files).toContainEqual({ path: '/etc/hosts', what: 'changed' });
+});
+
+test('a full file system below a managed file stops set up before anything, with file and server', async () => {
+  const pair = single('full');
+  const context = pair.context(pair.cms1);
+  const disk = async (path: string) => ({ freeMb: path === '/opt/informix/etc' ? 0 : 9000, totalMb: 9000 });
+  const host = { ...context.host, system: { ...context.host.system, disk } };
+  const before = standing(pair);
+  expect(await refusalOf(setUp({ ...context, host }, pair.answers))).toMatchObject({
+    code: 'preflight-failed',
+    details: expect.arrayContaining([
+      'cms1.example.com: /opt/informix/etc/sqlhosts: the file system of /opt/informix/etc is full.',
+    ]),
   });
   expect(standing(pair)).toEqual(before);
 });

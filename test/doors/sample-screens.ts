@@ -44,7 +44,24 @@ const review = {
         ),
       ],
     },
-    { name: 'cms2.example.com', address: '10.0.0.2', becomes: 'secondary', interruption: 0, services: [], files: [] },
+    {
+      name: 'cms2.example.com',
+      address: '10.0.0.2',
+      becomes: 'secondary',
+      interruption: 0,
+      services: [],
+      files: [
+        {
+          path: '/opt/informix/etc/sqlhosts',
+          real: '/data/informix/etc/sqlhosts',
+          what: 'changed',
+          secret: false,
+          before: 'a\n',
+          after: 'b\n',
+        },
+        { path: '/etc/services', otherNames: 1, what: 'changed', secret: false, before: 'a\n', after: 'b\n' },
+      ],
+    },
   ],
   notes: ['Time comes from 10.0.0.9 too.'],
 } as const;

@@ -32,8 +32,14 @@ describe('where a folder really is', () => {
     expect(() => placeOf(root, '/out')).toThrow(/leads out/);
   });
 
-  test('is nowhere before it is made', () => {
-    expect(placeOf(root, '/etc/none')).toBeUndefined();
+  test('of one that has to be made is told by the part that is there', () => {
+    symlinkSync('srv', join(prefix, 'linked'));
+    expect(placeOf(root, '/linked/none/below')).toEqual({ real: '/srv/none/below' });
+  });
+
+  test('is refused where a link leads nowhere', () => {
+    symlinkSync('none', join(prefix, 'srv/linked'));
+    expect(() => placeOf(root, '/srv/linked/below')).toThrow(/link to a folder that is not there/);
   });
 });
 

@@ -164,6 +164,22 @@ const states: readonly Case[] = [
     says: [cms2.fqdn, '/cms/install/security/OpenPorts', 'EROFS'],
   },
   {
+    name: 'a managed file that is immutable',
+    prepare: () => sh('cms2', 'chattr +i /etc/hosts'),
+    undo: () => sh('cms2', 'chattr -i /etc/hosts'),
+    says: [cms2.fqdn, '/etc/hosts', 'EPERM'],
+  },
+  {
+    name: 'a managed file on a full file system',
+    prepare: () =>
+      sh(
+        'cms1',
+        'cd /opt/informix && mount -t tmpfs -o size=1m none /mnt && cp -p etc/* /mnt && mount --move /mnt etc && head -c 2m /dev/zero >etc/full || true',
+      ),
+    undo: () => sh('cms1', 'umount /opt/informix/etc'),
+    says: [cms1.fqdn, '/opt/informix/etc/sqlhosts', 'full'],
+  },
+  {
     name: 'a contradiction in a hosts file',
     prepare: () => sh('cms2', `cp -p /etc/hosts /root/kept; echo "10.77.0.55 ${cms1.fqdn} cms1" >>/etc/hosts`),
     undo: () => sh('cms2', 'cp -p /root/kept /etc/hosts; rm /root/kept'),
