@@ -174,9 +174,9 @@ const states: readonly Case[] = [
     prepare: () =>
       sh(
         'cms1',
-        'cd /opt/informix && mount -t tmpfs -o size=1m none /mnt && cp -p etc/* /mnt && mount --move /mnt etc && head -c 2m /dev/zero >etc/full || true',
+        'cd /opt/informix && cp -a etc /root/kept && mount -t tmpfs -o size=1m none etc && cp -a /root/kept/. etc && ! head -c 2m /dev/zero >etc/full',
       ),
-    undo: () => sh('cms1', 'umount /opt/informix/etc'),
+    undo: () => sh('cms1', 'umount /opt/informix/etc && rm -r /root/kept'),
     says: [cms1.fqdn, '/opt/informix/etc/sqlhosts', 'full'],
   },
   {

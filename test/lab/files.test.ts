@@ -180,4 +180,11 @@ describe.skipIf(!ok)(`files${ok ? '' : ` (skipped: ${why})`}`, () => {
       await terminal.close();
     }
   });
+
+  it('leaves the same text, mode, owner, access lists and attributes after disable', async () => {
+    const single = await bothLooks('all');
+    await setUp({ 'ntp-server': probe.address });
+    await configHa('cms1', ['disable', `--peer=${cms2.fqdn}`]);
+    for (const server of pair) expect(differences(single[server], await lookAt(server, 'all')), server).toEqual([]);
+  });
 });
