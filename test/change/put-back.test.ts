@@ -62,7 +62,7 @@ describe('a file whose text stays and whose mode changes', () => {
     renameSync(file(hosts), file(staged));
     renameSync(file(backup), file(hosts));
     crash();
-    await server.putBack({ id, by: 'itself' });
+    await server.putBack({ id, by: 'operator' });
     expect(tree(host)).toEqual(before);
     expect(inode(hosts)).toBe(old);
     expect(unfinished(host.root)).toEqual([]);
@@ -88,7 +88,7 @@ describe('a file that is to be replaced or taken away', () => {
     await server.stage({ change: changeOf(host, { [hosts]: null }), part: 'peer' });
     await server.commit({ id });
     linkSync(file(backup), file(hosts));
-    await server.putBack({ id, by: 'itself' });
+    await server.putBack({ id, by: 'operator' });
     expect(tree(host)).toEqual(before);
   });
 
@@ -99,7 +99,7 @@ describe('a file that is to be replaced or taken away', () => {
     renameSync(file(backup), file(hosts));
     linkSync(file(hosts), file(backup));
     writeFileSync(file(hosts), 'by hand\n');
-    expect(await server.putBack({ id, by: 'itself' })).toMatchObject({ files: [], edited: [], left: [hosts] });
+    expect(await server.putBack({ id, by: 'operator' })).toMatchObject({ files: [], edited: [], left: [hosts] });
     expect(textAt(host, hosts)).toBe('by hand\n');
     expect(Object.keys(tree(host)).filter((path) => path.includes(tag))).toEqual([]);
   });
