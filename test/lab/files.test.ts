@@ -154,7 +154,7 @@ describe.skipIf(!ok)(`files${ok ? '' : ` (skipped: ${why})`}`, () => {
   const places = ['/etc', '/root', '/opt', '/srv', '/cms'];
   const meanwhile = [
     { name: 'a file is edited', server: 'cms1', script: 'echo "# by hand" >>/etc/hosts', says: '/etc/hosts' },
-    { name: 'a mode is changed', server: 'cms2', script: 'chmod 600 /etc/services', says: '/etc/services' },
+    { name: 'a mode is changed', server: 'cms2', script: 'chmod 664 /etc/services', says: '/etc/services' },
     {
       name: 'a link is turned elsewhere',
       server: 'cms2',
