@@ -8,6 +8,7 @@ import {
   overrideParameters,
   setupParameters,
   tagParameter,
+  upgradeParameters,
 } from './commands/parameters.ts';
 
 /** Something that config_HA does: its name for scripts, its line in the menu, its parameters, what it runs. */
@@ -71,7 +72,7 @@ export const operations: readonly Operation[] = [
   {
     name: 'upgrade',
     label: 'Bring both servers to another version of cmsadm',
-    parameters: [setupParameters.haPackage],
+    parameters: [setupParameters.haPackage, upgradeParameters.back],
     run: async (context, given) => (await import('./commands/upgrade.ts')).upgrade(context, given),
   },
 ];

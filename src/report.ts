@@ -7,6 +7,8 @@ export type PairView = {
   /** The server that says so, by FQDN. */
   readonly seenBy: string;
   readonly reachable: boolean;
+  /** Of cmsadm there. */
+  readonly version: string | undefined;
   readonly linked: boolean;
   readonly role: 'primary' | 'secondary' | undefined;
   readonly epoch: number | undefined;

@@ -101,6 +101,10 @@ export const operationParameter: Parameter = {
   words: true,
 };
 
+export const upgradeParameters = {
+  back: { name: 'back', question: '', help: 'back to the release before, which both servers keep', flag: true },
+} as const satisfies Record<string, Parameter>;
+
 export const tagParameter: Parameter = {
   name: 'tag',
   question: 'Backup tag to restore',

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { commandOf, currentRelease } from '../change/program.ts';
 import { writing } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
-import type { ReleaseFacts } from '../ha/upgrade.ts';
+import type { Release, ReleaseFacts } from '../ha/upgrade.ts';
 import { at, list, makeFolders, readText } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
@@ -31,15 +31,15 @@ const keepArgs = v.strictObject({ keep: v.array(v.string()) });
 export type Releases = {
   facts(): Promise<ReleaseFacts>;
   /** Unpacks the package beside the version in use, which stays in use. */
-  stage(): Promise<void>;
+  stage(haPackage: HaPackage): Promise<void>;
   /** Removes every other release, and what is left of a package. */
   keep(versions: readonly string[]): Promise<void>;
 };
 
-/** The releases of this server; the package was opened, and so judged, here. */
-export const localReleases = (host: Host, haPackage: HaPackage): Releases => ({
+/** The releases of this server; a package that was opened was judged here. */
+export const localReleases = (host: Host): Releases => ({
   facts: () => releaseFacts(host),
-  stage: () => stageRelease(host, haPackage),
+  stage: (haPackage) => stageRelease(host, haPackage),
   keep: async (versions) => keepReleases(host, versions),
 });
 
@@ -49,19 +49,19 @@ const factsSchema = v.object({
   protocol: v.number(),
   arch: v.string(),
   freeMb: v.number(),
-  releases: v.array(v.string()),
+  releases: v.array(v.object({ version: v.string(), digest: v.string(), protocol: v.number(), node: v.string() })),
 });
 
 /**
  * The releases of the other server. The package goes there as it is; its signature is judged there again.
  * @param pause called between two parts; may throw to end the transfer
  */
-export const remoteReleases = (session: Session, haPackage: HaPackage, pause: () => void): Releases => ({
+export const remoteReleases = (session: Session, pause: () => void): Releases => ({
   facts: async () => {
     const { version, digest, ...facts } = v.parse(factsSchema, await session.call('release'));
     return { ...facts, version, digest };
   },
-  stage: async () => {
+  stage: async (haPackage) => {
     const file = await fs.promises.open(haPackage.path);
     try {
       const part = Buffer.alloc(PART);
@@ -101,13 +101,21 @@ export const releaseVerbs = (host: Host, profile: Profile): Record<string, (args
 
 async function releaseFacts(host: Host): Promise<ReleaseFacts> {
   const version = currentRelease(host.root);
-  const manifest = readText(host.root, `${paths.program}/manifest.json`);
   const [{ arch }, { freeMb }] = await Promise.all([
     host.system.identity(),
     host.system.disk(version === undefined ? '/' : paths.releases),
   ]);
-  const digest = manifest === undefined ? undefined : readInstalledManifest(manifest).digest;
-  return { version, digest, protocol: PROTOCOL, arch, freeMb, releases: unpacked(host) };
+  const releases = unpacked(host).flatMap((name) => releaseIn(host, name) ?? []);
+  const digest = releases.find((release) => release.version === version)?.digest;
+  return { version, digest, protocol: PROTOCOL, arch, freeMb, releases };
+}
+
+/** What lies unpacked under this name; undefined where that is no whole release. */
+function releaseIn(host: Host, name: string): Release | undefined {
+  const text = readText(host.root, `${paths.releases}/${name}/manifest.json`);
+  if (text === undefined) return undefined;
+  const { version, digest, protocol, node } = readInstalledManifest(text);
+  return version === name ? { version, digest, protocol, node } : undefined;
 }
 
 const unpacked = (host: Host): string[] => list(host.root, paths.releases).filter((name) => !name.startsWith('.'));

@@ -2,6 +2,7 @@ import type { Holder } from '../change/end-owner.ts';
 import type { Server as Verbs } from '../change/server.ts';
 import type { Server } from '../config-files/server.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
+import { versionOf } from '../host/program-version.ts';
 import type { About, Facts } from '../pair/facts.ts';
 import { readLink, roleOf } from '../pair/state.ts';
 import type { SyncStatus } from '../pair/sync-status.ts';
@@ -16,7 +17,8 @@ export async function show(context: CommandContext): Promise<CommandOutcome> {
   const local = localContextServer(context);
   const views: PairView[] = [];
   const self = link?.self ?? { address: '', fqdn: (await context.host.system.identity()).hostname, hostname: '' };
-  views.push(await viewOf(local, self, link?.peer ?? { address: '192.0.2.1', fqdn: '' }));
+  const version = versionOf(context.host.programRoot);
+  views.push(await viewOf(local, version, self, link?.peer ?? { address: '192.0.2.1', fqdn: '' }));
   if (link) views.push(await peerView(context, link.peer, link.self));
   context.report.show({ kind: 'pair', views });
   const [own] = views;
@@ -30,7 +32,7 @@ async function peerView(context: CommandContext, other: Server, self: About): Pr
   try {
     const peer = await linkedPeer(context, link);
     try {
-      return await viewOf(peer.server, other, self);
+      return await viewOf(peer.server, peer.session.greeting.version, other, self);
     } finally {
       peer.session.close();
     }
@@ -40,6 +42,7 @@ async function peerView(context: CommandContext, other: Server, self: About): Pr
       ...{
         seenBy: other.fqdn,
         reachable: false,
+        version: undefined,
         linked: true,
         role: undefined,
         epoch: undefined,
@@ -52,12 +55,13 @@ async function peerView(context: CommandContext, other: Server, self: About): Pr
   }
 }
 
-async function viewOf(server: Verbs, self: Server, about: About): Promise<PairView> {
+async function viewOf(server: Verbs, version: string, self: Server, about: About): Promise<PairView> {
   const [facts, standing] = await Promise.all([server.facts(about), server.standing()]);
   const { pair } = facts;
   return {
     seenBy: self.fqdn,
     reachable: true,
+    version,
     linked: facts.link !== undefined,
     role: pair ? roleOf(pair, self.address) : undefined,
     epoch: pair?.epoch,

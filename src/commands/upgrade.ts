@@ -3,7 +3,7 @@ import { loginToPeer, refuseOtherVersion, remoteServer } from '../change/remote-
 import { afterTheDecision, CmsadmError, exitCodes } from '../errors.ts';
 import type { BothFacts } from '../ha/answers.ts';
 import type { Review } from '../ha/review.ts';
-import { planSwitch, type ReleaseFacts, upgradeChange } from '../ha/upgrade.ts';
+import { planSwitch, type Release, type ReleaseFacts, releaseBefore, upgradeChange } from '../ha/upgrade.ts';
 import { type HaPackage, openHaPackage } from '../packages/ha-package.ts';
 import { during } from '../report.ts';
 import { checkFile } from './checks.ts';
@@ -25,7 +25,7 @@ import {
   peerOrAdvice,
   refuseIfNotInStep,
 } from './pair-of-servers.ts';
-import { setupParameters } from './parameters.ts';
+import { setupParameters, upgradeParameters } from './parameters.ts';
 import { localReleases, type Releases, remoteReleases } from './releases.ts';
 import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
 
@@ -39,7 +39,9 @@ type Prepared = {
   readonly peer: Peer;
   readonly facts: BothFacts;
   readonly places: Places;
-  readonly haPackage: HaPackage;
+  /** Undefined on the way back to a release that is kept. */
+  readonly haPackage: HaPackage | undefined;
+  readonly to: Release;
   readonly sides: Sides;
   readonly review: Review;
 };
@@ -47,16 +49,18 @@ type Prepared = {
 /**
  * Bring both servers to the version of an HA package, on the primary: the new release is unpacked beside the old one on
  * both, then one transaction switches the secondary, then this server; whatever fails puts both back on the old one.
+ * With --back the same, to the release before, which is kept.
  */
 export async function upgrade(context: CommandContext, given: Given): Promise<CommandOutcome> {
   requireSomebody(context);
   const own = await ownStanding(context);
   if (own.role === 'secondary' && own.pair) throw notPrimary('upgrade the pair', own.pair.primary.fqdn);
-  const haPackage = await askPackage(context, given);
+  const back = given[upgradeParameters.back.name] !== undefined;
+  const haPackage = back ? undefined : await askPackage(context, given);
   const peer = await peerOrAdvice(context, own, `Bring ${own.other.fqdn} back, then upgrade: both change together.`);
   try {
     const prepared = await prepare(context, own, peer, haPackage);
-    if (!prepared) return nothingToDo(context, haPackage.version);
+    if ('exitCode' in prepared) return prepared;
     return await settle(context, prepared);
   } finally {
     peer.session.close();
@@ -77,13 +81,13 @@ async function askPackage(context: CommandContext, given: Given): Promise<HaPack
   return haPackage;
 }
 
-/** @returns undefined where both servers have that version @throws CmsadmError upgrade-refused, locked, not-in-step */
+/** @returns the outcome where there is nothing to do @throws CmsadmError upgrade-refused, locked, not-in-step */
 async function prepare(
   context: CommandContext,
   own: OwnStanding,
   peer: Peer,
-  haPackage: HaPackage,
-): Promise<Prepared | undefined> {
+  haPackage: HaPackage | undefined,
+): Promise<Prepared | CommandOutcome> {
   const names = { local: own.link.self.fqdn, peer: own.other.fqdn };
   const pause = (): void => {
     if (context.stop.requested)
@@ -93,8 +97,8 @@ async function prepare(
       });
   };
   const releases = {
-    local: localReleases(context.host, haPackage),
-    peer: remoteReleases(peer.session, haPackage, pause),
+    local: localReleases(context.host),
+    peer: remoteReleases(peer.session, pause),
   };
   const { facts, places } = await during(context.report, 'Reading the facts of both servers', async () => ({
     facts: await factsOfBoth(own, peer),
@@ -106,16 +110,23 @@ async function prepare(
   refuseIfNotInStep(facts);
   await refuseIfBusy(own.local, names.local);
   await refuseIfBusy(peer.server, names.peer);
+  const to = haPackage ?? releaseBefore(places.local.facts, places.peer.facts);
   const run = runOf(context);
   const change = (side: 'local' | 'peer') =>
-    upgradeChange(names[side], planSwitch(names[side], places[side].facts, haPackage), context.profile, run);
+    upgradeChange(
+      names[side],
+      planSwitch(names[side], places[side].facts, to, haPackage === undefined),
+      context.profile,
+      run,
+    );
   const [ours, theirs] = [change('local'), change('peer')];
-  if (!ours.program && !theirs.program) return undefined;
+  if (!ours.program && !theirs.program) return nothingToDo(context, to.version);
   const sides: Sides = {
     local: { name: names.local, server: own.local, change: ours },
     peer: { name: names.peer, server: peer.server, change: theirs },
   };
-  return { own, peer, facts, places, haPackage, sides, review: reviewOf(context, own, sides, haPackage) };
+  const note = haPackage ? `The package is signed by ${haPackage.signer}.` : 'Both servers have kept that release.';
+  return { own, peer, facts, places, haPackage, to, sides, review: reviewOf(context, own, sides, to, note) };
 }
 
 function nothingToDo(context: CommandContext, version: string): CommandOutcome {
@@ -127,7 +138,7 @@ function nothingToDo(context: CommandContext, version: string): CommandOutcome {
   };
 }
 
-function reviewOf(context: CommandContext, own: OwnStanding, sides: Sides, { version, signer }: HaPackage): Review {
+function reviewOf(context: CommandContext, own: OwnStanding, sides: Sides, { version }: Release, note: string): Review {
   const one = (side: 'local' | 'peer', address: string): Review['servers'][number] => {
     const { name, change } = sides[side];
     return {
@@ -151,16 +162,13 @@ function reviewOf(context: CommandContext, own: OwnStanding, sides: Sides, { ver
     operation: 'upgrade',
     tag: sides.local.change.tag,
     servers: [one('peer', own.other.address), one('local', own.link.self.address)],
-    notes: [
-      `The package is signed by ${signer}.`,
-      `${sides.peer.name} comes first. If anything fails, both go back to the version that they have.`,
-    ],
+    notes: [note, `${sides.peer.name} comes first. If anything fails, both go back to the version that they have.`],
   };
 }
 
 async function settle(context: CommandContext, prepared: Prepared): Promise<CommandOutcome> {
   const { review, facts, own, peer, sides } = prepared;
-  const told = { version: prepared.haPackage.version, review: reviewFacts(review) };
+  const told = { version: prepared.to.version, review: reviewFacts(review) };
   context.report.show({ kind: 'review', review });
   if (context.dryRun)
     return {
@@ -185,19 +193,18 @@ async function settle(context: CommandContext, prepared: Prepared): Promise<Comm
 
 /** Unpacks, switches, proves. What fails leaves both servers with the releases that they had. */
 async function carryOut(context: CommandContext, prepared: Prepared): Promise<void> {
-  const { sides, facts, places, haPackage } = prepared;
-  const { version } = haPackage;
+  const { sides, facts, places, haPackage, to } = prepared;
   try {
     for (const side of ['peer', 'local'] as const)
-      if (sides[side].change.program)
-        await during(context.report, `Unpacking cmsadm ${version} on ${sides[side].name}`, () =>
-          places[side].releases.stage(),
+      if (haPackage && sides[side].change.program)
+        await during(context.report, `Unpacking cmsadm ${to.version} on ${sides[side].name}`, () =>
+          places[side].releases.stage(haPackage),
         );
     await runChange(proving(context, prepared), linksOf(facts), context.report, context.stop);
   } catch (error) {
     // While one of them is not settled, its releases are not ours to take away.
     if (error instanceof CmsadmError && error.exitCode !== exitCodes.needsPerson)
-      await tidy(context, prepared, ({ facts: before }) => before.releases);
+      await tidy(context, prepared, namesOf);
     throw error;
   }
 }
@@ -206,7 +213,7 @@ async function carryOut(context: CommandContext, prepared: Prepared): Promise<vo
  * The proof of an upgrade: from here the new version must greet on the other server, and a fresh session there, so the
  * new program, must be greeted by the new version here.
  */
-function proving(context: CommandContext, { sides, facts, haPackage: { version } }: Prepared): Sides {
+function proving(context: CommandContext, { sides, facts, to: { version } }: Prepared): Sides {
   const links = linksOf(facts);
   return {
     local: {
@@ -231,6 +238,8 @@ function proving(context: CommandContext, { sides, facts, haPackage: { version }
   };
 }
 
+const namesOf = ({ facts }: Place): string[] => facts.releases.map(({ version }) => version);
+
 async function tidy(
   context: CommandContext,
   { sides, places }: Prepared,
@@ -251,8 +260,8 @@ async function finish(
   prepared: Prepared,
   told: Readonly<Record<string, unknown>>,
 ): Promise<CommandOutcome> {
-  const { own, sides, places, haPackage } = prepared;
-  const { version } = haPackage;
+  const { own, sides, places } = prepared;
+  const { version } = prepared.to;
   const pair = await during(context.report, 'Verifying on both servers', async () => {
     const fresh = await loginToPeer(context.host, own.link);
     try {
@@ -267,7 +276,7 @@ async function finish(
       fresh.close();
     }
   });
-  await tidy(context, prepared, ({ facts }, from) => (from === undefined ? facts.releases : [from, version]));
+  await tidy(context, prepared, (place, from) => (from === undefined ? namesOf(place) : [from, version]));
   const verified = [`cmsadm ${version} greets`, 'the agent keeps running', `both tell epoch ${pair.epoch}`];
   const { tag } = sides.local.change;
   const servers = [
@@ -279,7 +288,7 @@ async function finish(
     title: `Both servers run cmsadm ${version}.`,
     servers,
     notes: [
-      'The release before stays in /opt/cmsadm/releases on each server.',
+      'The release before stays on each server; to go back: cmsadm config_HA upgrade --back',
       ...(context.ask ? ['Leave this menu and start cmsadm again: what runs here is still the version before.'] : []),
     ],
   });

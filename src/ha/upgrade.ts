@@ -13,13 +13,14 @@ export type ReleaseFacts = {
   readonly arch: string;
   /** Where releases lie. */
   readonly freeMb: number;
-  /** Names of the unpacked releases. */
-  readonly releases: readonly string[];
+  /** What is unpacked there, the version in use included. */
+  readonly releases: readonly Release[];
 };
 
-/** What a package must tell to be planned with. */
-export type NewRelease = {
+/** A release, of a package or unpacked. */
+export type Release = {
   readonly version: string;
+  /** SHA-256 of its manifest. */
   readonly digest: string;
   readonly protocol: number;
   /** The version of the runtime in it, or `none`. */
@@ -33,10 +34,11 @@ const AGENT_SECONDS = 30;
 
 /**
  * What an upgrade does with the program of one server.
+ * @param back the release is unpacked already, and may be an older one
  * @returns undefined where it is that very release already
  * @throws CmsadmError upgrade-refused, with every reason
  */
-export function planSwitch(server: string, facts: ReleaseFacts, to: NewRelease): ProgramSwitch | undefined {
+export function planSwitch(server: string, facts: ReleaseFacts, to: Release, back: boolean): ProgramSwitch | undefined {
   if (facts.digest === to.digest) return undefined;
   const { version: from } = facts;
   const apart = Math.abs(facts.protocol - to.protocol);
@@ -45,17 +47,36 @@ export function planSwitch(server: string, facts: ReleaseFacts, to: NewRelease):
     ...(to.node === 'none' ? ['The package holds no runtime; it is for rehearsals only.'] : []),
     ...(from === undefined ? ['Its program was not installed from an HA package.'] : []),
     ...(from === to.version ? [`It has ${from} already, with other contents; a release never changes.`] : []),
-    ...(from !== undefined && compareVersions(to.version, from) < 0 ? [`It has ${from}, which is newer.`] : []),
+    ...(!back && from !== undefined && compareVersions(to.version, from) < 0
+      ? [`It has ${from}, which is newer.`]
+      : []),
     ...(apart > 1
       ? [`It speaks protocol ${facts.protocol}, the package ${to.protocol}; upgrade to a version in between first.`]
       : []),
-    ...(facts.freeMb < NEEDED_MB ? [`/opt/cmsadm has ${facts.freeMb} MB free; ${NEEDED_MB} MB are needed.`] : []),
+    ...(!back && facts.freeMb < NEEDED_MB
+      ? [`/opt/cmsadm has ${facts.freeMb} MB free; ${NEEDED_MB} MB are needed.`]
+      : []),
   ];
   if (reasons.length === 0 && from !== undefined) return { from, to: to.version, digest: to.digest };
   throw new CmsadmError('upgrade-refused', `${server} cannot be brought to cmsadm ${to.version}.`, {
     server,
     details: reasons,
     remedy: 'Remove these reasons, or give another HA package; nothing was touched.',
+  });
+}
+
+/**
+ * The release to go back to: the newest that lies unpacked on both servers and is not in use on both.
+ * @throws CmsadmError release-missing
+ */
+export function releaseBefore(local: ReleaseFacts, peer: ReleaseFacts): Release {
+  const there = new Set(peer.releases.map(({ digest }) => digest));
+  const [newest] = local.releases
+    .filter(({ digest }) => there.has(digest) && (digest !== local.digest || digest !== peer.digest))
+    .sort((a, b) => compareVersions(b.version, a.version));
+  if (newest) return newest;
+  throw new CmsadmError('release-missing', 'There is no release before that both servers have kept.', {
+    remedy: 'Unpack the HA package of that version on each server and run ./install.',
   });
 }
 

@@ -16,6 +16,7 @@ function viewLines(view: PairView, { width, paint }: Look): string[] {
   const services = Object.entries(view.services).map(([unit, active]) => `${unit} ${active ? 'up' : 'DOWN'}`);
   return [
     ...title.map(paint.title),
+    ...row('cmsadm', view.version ?? 'unknown'),
     ...row('own role', view.role ?? 'single server'),
     ...row('epoch', `${view.epoch ?? 'none'}`),
     ...row('primary', view.primary ?? 'none'),
@@ -52,8 +53,9 @@ function agreement(views: readonly PairView[]): { readonly agree: boolean; reado
     ...differing('the secondary', first.secondary, second.secondary),
     ...(first.role !== undefined && first.role === second.role ? [`each says that it is ${first.role} itself`] : []),
   ];
+  const apart = first.version === second.version ? '' : ' They run two versions of cmsadm: cmsadm config_HA upgrade.';
   return differences.length === 0
-    ? { agree: true, text: 'Both servers agree.' }
+    ? { agree: true, text: `Both servers agree.${apart}` }
     : { agree: false, text: `The servers DISAGREE: ${differences.join('; ')}.` };
 }
 

@@ -53,7 +53,7 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('the rel
   let host: TestHost;
   let session: Session;
   const releases = (): string[] => readdirSync(join(host.root.prefix, 'opt/cmsadm/releases')).sort();
-  const there = (one = haPackage, pause = () => {}) => remoteReleases(session, one, pause);
+  const there = (pause = () => {}) => remoteReleases(session, pause);
 
   beforeAll(async () => {
     haPackage = await packageOf('2.0.0');
@@ -75,27 +75,35 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('the rel
   test('tell the version in use, its protocol and the room', async () => {
     expect(await there().facts()).toEqual({
       ...{ version: '1.0.0', digest: undefined, protocol: PROTOCOL, arch: 'x86_64', freeMb: 1000 },
-      releases: ['1.0.0'],
+      releases: [],
+    });
+    await there().stage(haPackage);
+    expect(await there().facts()).toMatchObject({
+      version: '1.0.0',
+      releases: [{ version: '2.0.0', digest: haPackage.digest, protocol: PROTOCOL, node: '24.21.0' }],
     });
   });
 
   test('take a package in parts and unpack it beside the version in use, leaving nothing else', async () => {
-    await there().stage();
+    await there().stage(haPackage);
     expect(releases()).toEqual(['1.0.0', '2.0.0']);
     expect(readdirSync(join(host.root.prefix, 'opt/cmsadm')).sort()).toEqual(['current', 'releases']);
     expect(existsSync(join(host.root.prefix, 'usr/local/sbin/cmsadm')), 'no link is made').toBe(false);
-    await there().stage();
+    await there().stage(haPackage);
     expect(releases(), 'a second time as well').toEqual(['1.0.0', '2.0.0']);
   });
 
   test('are staged here just as there', async () => {
-    await localReleases(host, haPackage).stage();
+    await localReleases(host).stage(haPackage);
     expect(releases()).toEqual(['1.0.0', '2.0.0']);
   });
 
   test('judge the signature there, before anything is unpacked', async () => {
     session = await sessionWith([]);
-    await expect(there().stage()).rejects.toMatchObject({ code: 'signer-unknown', server: 'cms2.example.com' });
+    await expect(there().stage(haPackage)).rejects.toMatchObject({
+      code: 'signer-unknown',
+      server: 'cms2.example.com',
+    });
     expect(releases()).toEqual(['.incoming', '1.0.0']);
     await there().keep(['1.0.0']);
     expect(releases(), 'what arrived is removed').toEqual(['1.0.0']);
@@ -105,13 +113,13 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('the rel
     const copy = join(folder, 'short.zip');
     cpSync(haPackage.path, copy);
     truncateSync(copy, 1_500_000);
-    await expect(there({ ...haPackage, path: copy }).stage()).rejects.toMatchObject({ code: 'ha-package-unreadable' });
+    await expect(there().stage({ ...haPackage, path: copy })).rejects.toMatchObject({ code: 'ha-package-unreadable' });
     expect(releases()).toEqual(['.incoming', '1.0.0']);
   });
 
   test('refuse another package than the one that was announced', async () => {
     const other = await packageOf('2.0.1');
-    await expect(there({ ...haPackage, path: other.path }).stage()).rejects.toMatchObject({ code: 'package-other' });
+    await expect(there().stage({ ...haPackage, path: other.path })).rejects.toMatchObject({ code: 'package-other' });
   });
 
   test('refuse a part out of order', async () => {
@@ -126,7 +134,7 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('the rel
       parts += 1;
       if (parts === 2) throw new CmsadmError('interrupted', 'Interrupted.');
     };
-    await expect(there(haPackage, pause).stage()).rejects.toMatchObject({ code: 'interrupted' });
+    await expect(there(pause).stage(haPackage)).rejects.toMatchObject({ code: 'interrupted' });
     expect(releases()).toEqual(['.incoming', '1.0.0']);
   });
 

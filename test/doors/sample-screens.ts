@@ -68,6 +68,7 @@ const review = {
 
 const view = {
   seenBy: 'cms1.example.com',
+  version: '1.2.3',
   reachable: true,
   linked: true,
   role: 'primary',
@@ -126,6 +127,10 @@ export const sampleScreens: Readonly<Record<string, Screen>> = {
   'pair-disagreeing': {
     kind: 'pair',
     views: [view, { ...view, seenBy: 'cms2.example.com', epoch: 8, primary: 'cms2.example.com' }],
+  },
+  'pair-two-versions': {
+    kind: 'pair',
+    views: [view, { ...view, seenBy: 'cms2.example.com', role: 'secondary', version: '1.3.0' }],
   },
   'pair-away': { kind: 'pair', views: [view, away] },
   'pair-single': {

@@ -3,6 +3,7 @@ import { available, exec } from '../../lab/lab.ts';
 import { labPackages } from '../../lab/product.ts';
 import { passwords } from '../../lab/servers.ts';
 import { contactParameters, disableParameters, setupParameters, tagParameter } from '../../src/commands/parameters.ts';
+import { operations } from '../../src/operations.ts';
 import { cms1, cms2, cmsadm, configHa, sh, stopAtFirstFailure, told, useFreshLab } from './kit.ts';
 import { changedFiles, differences, expectUntouched, filesOf, standingOfBoth } from './standing.ts';
 import { openTerminal, type Terminal, tooWide } from './terminal.ts';
@@ -16,7 +17,7 @@ const commands = [
 const preset = (text: string, value: string): string => `${text} (default: ${value}):`;
 const question = {
   menu: 'Enter choice (1-12) or q to quit:',
-  ha: 'Enter choice (1-6) or q to quit:',
+  ha: `Enter choice (1-${operations.length}) or q to quit:`,
   ntp: `${setupParameters.ntpServer.question}:`,
   address: `${setupParameters.secondaryIp.question}:`,
   fqdn: `${setupParameters.secondaryFqdn.question}:`,

@@ -213,11 +213,21 @@ describe.skipIf(!ok)(`the upgrade of a pair${ok ? '' : ` (skipped: ${why})`}`, (
     });
   });
 
+  it('goes back to the release before, which is kept, and forth again', async () => {
+    const back = () => configHa('cms1', ['upgrade', '--back']);
+    expect(await back()).toMatchObject({ outcome: 'done', version: present });
+    for (const server of pair) await expectVersion(server, present);
+    await expectInStep('cms1', 'cms2');
+    expect(await back()).toMatchObject({ outcome: 'done', version: newer });
+    for (const server of pair) await expectVersion(server, newer);
+  });
+
   it('two servers one protocol apart work as a pair in both directions', async () => {
     await installPackage('cms1', join(folder, `HAcms_${packages.afterNext.version}.zip`));
     await sh('cms1', 'systemctl restart cmsadm-agent');
     await expectVersion('cms1', packages.afterNext.version);
     await expectVersion('cms2', newer);
+    expect((await cmsadm('cms1', 'config_HA', 'show')).stdout).toContain('They run two versions of cmsadm');
     await expectInStep('cms1', 'cms2');
     expect(await configHa('cms1', ['reverse'])).toMatchObject({ outcome: 'done' });
     await expectInStep('cms2', 'cms1');
