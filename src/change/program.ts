@@ -1,6 +1,15 @@
 import { dirname } from 'node:path';
 import { CmsadmError } from '../errors.ts';
-import { pointLink, type Root, readTarget, readText, removeIfThere, sha256, syncFolder } from '../host/root.ts';
+import {
+  pointLink,
+  preparedLink,
+  type Root,
+  readTarget,
+  readText,
+  removeIfThere,
+  sha256,
+  syncFolder,
+} from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { paths } from '../pair/state.ts';
 import { readStatus } from '../pair/sync-status.ts';
@@ -51,9 +60,11 @@ export function switchBack(root: Root, { from, to }: ProgramSwitch): void {
   endSwitch(root);
 }
 
-/** Nobody needs the old program for a way back any more; its release stays. */
+/** Nobody needs the old program for a way back any more; its release stays. What a crash left of a link goes too. */
 export function endSwitch(root: Root): void {
-  if (removeIfThere(root, paths.wayBackProgram)) syncFolder(root, dirname(paths.wayBackProgram));
+  const names = [paths.wayBackProgram, preparedLink(paths.wayBackProgram), preparedLink(paths.program)];
+  const gone = names.filter((name) => removeIfThere(root, name));
+  if (gone.length > 0) syncFolder(root, dirname(paths.wayBackProgram));
 }
 
 /** The process that last told the agent's status. */

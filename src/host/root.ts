@@ -277,9 +277,12 @@ export function readTarget(root: Root, path: string): string | undefined {
   }
 }
 
+/** The name under which a link is made before it takes its place. */
+export const preparedLink = (path: string): string => `${path}.new`;
+
 /** Makes a symbolic link, or points it elsewhere, in one step; durable when it returns. (rename(2)) */
 export function pointLink(root: Root, path: string, target: string): void {
-  const prepared = `${path}.new`;
+  const prepared = preparedLink(path);
   removeIfThere(root, prepared);
   on(root).symlinkSync(target, at(root, prepared));
   rename(root, prepared, path);

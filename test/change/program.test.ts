@@ -1,3 +1,4 @@
+import * as fs from 'node:fs';
 import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -7,7 +8,7 @@ import { note, readJournal, unfinished, unfinishedRoles } from '../../src/change
 import { currentRelease, proveAgent, switchProgram } from '../../src/change/program.ts';
 import { recover } from '../../src/change/recover.ts';
 import { upgradeChange } from '../../src/ha/upgrade.ts';
-import { sha256 } from '../../src/host/root.ts';
+import { type Disk, sha256 } from '../../src/host/root.ts';
 import type { System } from '../../src/host/system.ts';
 import { paths } from '../../src/pair/state.ts';
 import { writeStatus } from '../../src/pair/sync-status.ts';
@@ -34,7 +35,7 @@ function server(system: Partial<System> = {}): TestHost {
   let now = 1_700_000_000_000;
   const host = testHost(prefix, {
     clock: () => {
-      now += 1_000;
+      now += 2_000;
       return now;
     },
     processStart: (pid) => (pid === process.pid ? '100' : pid > 1 ? String(pid) : undefined),
@@ -147,6 +148,22 @@ describe('a change of the program', () => {
   });
 });
 
+/** This machine's file system until the server dies: from the call of that number on nothing answers. */
+function dyingDisk(last: number): { disk: Disk; calls: () => number } {
+  let calls = 0;
+  const disk = new Proxy<Disk>(fs, {
+    get:
+      (target, name) =>
+      (...args: unknown[]) => {
+        calls += 1;
+        if (calls > last) throw Object.assign(new Error('dead'), { code: 'EIO' });
+        const call: unknown = Reflect.get(target, name);
+        return typeof call === 'function' ? Reflect.apply(call, target, args) : undefined;
+      },
+  });
+  return { disk, calls: () => calls };
+}
+
 describe('the proof of the new agent', () => {
   test.each([
     { name: 'never tells its status', tell: () => {} },
@@ -176,6 +193,33 @@ describe('the proof of the new agent', () => {
     await proveAgent(host, 500, 10);
     expect(host.system.clock() - begun).toBeGreaterThan(3_000);
   });
+});
+
+test('a death at any call of the file system leaves a whole release in use, and recover settles it', async () => {
+  const carryOut = async (host: TestHost): Promise<void> => {
+    const one = serverOf(host);
+    await one.stage({ change: changeFor(), part: 'peer' });
+    await one.arm({ id, seconds: 9 });
+    await one.commit({ id });
+    await one.confirm({ id });
+  };
+  const whole = dyingDisk(Number.POSITIVE_INFINITY);
+  const good = server();
+  await carryOut({ ...good, root: { ...good.root, disk: whole.disk } });
+  expect(links(good)).toEqual(asPlanned);
+  const ends = new Set<string>();
+  for (let last = 0; last < whole.calls(); last += 1) {
+    const host = server();
+    const run = carryOut({ ...host, root: { ...host.root, disk: dyingDisk(last).disk } });
+    await expect(run, `call ${last + 1}`).rejects.toThrow();
+    expect(['1.0.0', '1.1.0'], `call ${last + 1}`).toContain(currentRelease(host.root));
+    await recover(host, undefined, 'operator');
+    expect(unfinished(host.root), `call ${last + 1}`).toEqual([]);
+    const { current, ...more } = links(host);
+    expect(more, `call ${last + 1}`).toEqual({});
+    ends.add(current ?? '');
+  }
+  expect([...ends].sort()).toEqual(['releases/1.0.0', 'releases/1.1.0']);
 });
 
 describe('on two servers', () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { available, copyIn, cut, heal, powerOff, powerOn, writeFile } from '../../lab/lab.ts';
+import { available, copyIn, cut, exec, heal, powerOff, powerOn, writeFile } from '../../lab/lab.ts';
 import { installPackage } from '../../lab/product.ts';
 import { PROTOCOL } from '../../src/protocol.ts';
 import {
@@ -13,6 +13,7 @@ import {
   cms2,
   cmsadm,
   configHa,
+  lockHolder,
   objectOf,
   pair,
   type Server,
@@ -151,7 +152,7 @@ describe.skipIf(!ok)(`the upgrade of a pair${ok ? '' : ` (skipped: ${why})`}`, (
   it.each(pair)(
     'puts both back when the agent of the new version dies again and again on %s',
     async (server) => {
-      const dies = `grep -q ${newer} /opt/cmsadm/current/package.json && exit 7; exec /usr/local/sbin/cmsadm agent`;
+      const dies = `grep -q ${newer} /opt/cmsadm/current/package.json && { sleep 1; exit 7; }; exec /usr/local/sbin/cmsadm agent`;
       await agentFails(server, `ExecStart=\nExecStart=/bin/sh -c '${dies}'`);
       const result = await cmsadm('cms1', ...upgradeArgs(placeOf('next')), '--yes', '--json');
       expect(result.exitCode, told(result)).toBe(4);
@@ -169,10 +170,27 @@ describe.skipIf(!ok)(`the upgrade of a pair${ok ? '' : ` (skipped: ${why})`}`, (
   it('an interruption between the two switches puts both back', async () => {
     const running = start('cms1', ['cmsadm', ...upgradeArgs(placeOf('next')), '--yes']);
     await running.says(`Changing ${cms1.fqdn}`);
-    await sh('cms1', 'kill -INT $(sed -n \'s/.*"pid":\\([0-9]*\\).*/\\1/p\' /run/cmsadm/lock)');
+    await exec('cms1', ['kill', '-INT', await lockHolder('cms1')]);
     const result = await running.ended();
     expect(result.exitCode, told(result)).toBe(130);
     await expectAsBefore();
+  });
+
+  it('what was switched goes back by its timer, run by the old program, when the command is killed', async () => {
+    const running = start('cms1', ['cmsadm', ...upgradeArgs(placeOf('next')), '--yes']);
+    await running.says('Proving a fresh login');
+    await exec('cms1', ['kill', '-KILL', await lockHolder('cms1')]);
+    await running.ended();
+    for (const server of pair)
+      await expect
+        .poll(() => sh(server, 'readlink /opt/cmsadm/current'), { timeout: 60_000, message: server })
+        .toBe(`releases/${present}`);
+    for (const server of pair) {
+      await expectVersion(server, present);
+      const recovered = await cmsadm(server, 'recover');
+      expect(recovered.exitCode, told(recovered)).toBe(0);
+    }
+    await expectInStep('cms1', 'cms2');
   });
 
   it('a secondary that loses its power in the middle comes back with the old version, even if the new one is useless', async () => {
