@@ -10,7 +10,7 @@ import type { Server } from './server.ts';
 export function loginToPeer(host: Host, link: Link): Promise<Session> {
   const key = readText(host.root, paths.pairKey) ?? '';
   return connectPeer(
-    host.system.connect,
+    host.system,
     { address: link.peer.address, port: link.peer.port, user: 'root', pins: link.peer.hostKeys },
     key,
   );

@@ -52,7 +52,7 @@ export async function linkedPeer(context: CommandContext, link: Link): Promise<P
       remedy: 'Set up the roles again; it makes a new one.',
     });
   const target = { address: link.peer.address, port: link.peer.port, user: 'root', pins: link.peer.hostKeys };
-  return asPeer(await connectPeer(context.host.system.connect, target, key), link.peer.port, false, true);
+  return asPeer(await connectPeer(context.host.system, target, key), link.peer.port, false, true);
 }
 
 /**

@@ -29,7 +29,7 @@ import { bothFacts, findings, refusedByPreflight, refuseOtherPairs } from './set
 import type { Opened } from './setup-questions.ts';
 
 /** Everything that is known when the operator is asked for his `y`. */
-type Prepared = {
+export type Prepared = {
   readonly local: ServerVerbs;
   readonly peer: Peer;
   readonly facts: BothFacts;
@@ -158,7 +158,8 @@ function reviewOf(context: CommandContext, facts: BothFacts, plan: SetupPlan, an
   };
 }
 
-async function carryOut(
+/** Makes the link if there is none, then the change, and verifies both. */
+export async function carryOut(
   context: CommandContext,
   prepared: Prepared,
   told: Record<string, unknown>,
@@ -311,7 +312,7 @@ async function finish(
 }
 
 /** The texts of our own unit files. */
-const unitTexts = (programRoot: string): UnitTexts => ({
+export const unitTexts = (programRoot: string): UnitTexts => ({
   agent: readFileSync(join(programRoot, 'templates/cmsadm-agent.service'), 'latin1'),
   recover: readFileSync(join(programRoot, 'templates/cmsadm-recover.service'), 'latin1'),
 });

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { Client, ClientChannel, ConnectConfig, ServerHostKeyAlgorithm } from 'ssh2';
 import { CmsadmError } from '../errors.ts';
 import { openSession, type Session } from './session.ts';
+import type { System } from './system.ts';
 
 /** A public key as OpenSSH writes it. */
 export type PublicKey = { readonly type: string; readonly base64: string };
@@ -143,9 +144,17 @@ export type Connection = {
   end(): void;
 };
 
-/** A session with `cmsadm peer` on the other server, over the pair's own key. */
-export async function connectPeer(dial: Dial, target: Target, privateKey: string): Promise<Session> {
-  const connection = await connect(dial, target, { privateKey });
+/**
+ * A session with `cmsadm peer` on the other server, over the pair's own key.
+ * @throws CmsadmError unreachable, host-key-changed, login-refused, ssh-failed, no-greeting, protocol-refused
+ */
+export async function connectPeer(
+  system: Pick<System, 'connect' | 'login'>,
+  target: Target,
+  privateKey: string,
+): Promise<Session> {
+  if (system.login) return system.login(target, privateKey);
+  const connection = await connect(system.connect, target, { privateKey });
   try {
     const channel = await connection.exec('cmsadm peer');
     channel.stderr.resume();

@@ -1,6 +1,8 @@
 import type { Duplex } from 'node:stream';
 import type { OsFamily } from '../profile/schema.ts';
 import type { Root } from './root.ts';
+import type { Session } from './session.ts';
+import type { Target } from './ssh-client.ts';
 
 /** One address of a server. */
 export type Address = {
@@ -90,6 +92,8 @@ export type System = {
   disarm(unit: string): Promise<void>;
   /** Opens a TCP connection. @throws CmsadmError unreachable */
   connect(address: string, port: number): Promise<Duplex>;
+  /** How a session with the other server's program is opened; SSH over `connect` unless said otherwise. */
+  login?(target: Target, privateKey: string): Promise<Session>;
   bootId(): string;
   /** Start time of a process in clock ticks (proc(5), field 22); undefined if there is none, or only its remains. */
   processStart(pid: number): string | undefined;
