@@ -71,3 +71,17 @@ export class CmsadmError extends Error {
     this.details = facts.details ?? [];
   }
 }
+
+/**
+ * What the operating system refused (a full or read-only disk, a file that can't be read) as an error that names the
+ * file; anything else as it is.
+ */
+export function explained(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof CmsadmError || !('syscall' in error)) return error;
+  const file = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
+  return new CmsadmError('system-refused', `The system refused a file: ${error.message}`, {
+    ...(file === undefined ? {} : { file }),
+    remedy: 'Make room or put the permissions or the disk right there, then run the command again.',
+    cause: error,
+  });
+}

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { linesAsker, terminalAsker } from './ask.ts';
 import type { CommandContext, CommandOutcome } from './commands/context.ts';
-import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
+import { CmsadmError, type ExitCode, exitCodes, explained } from './errors.ts';
 import { versionOf } from './host/program-version.ts';
 import { runMenu } from './menu.ts';
 import { addOperation } from './operation-flags.ts';
@@ -51,7 +51,8 @@ export async function main(args: readonly string[]): Promise<void> {
   addRehearsal(program);
   try {
     await program.parseAsync([...args], { from: 'user' });
-  } catch (error) {
+  } catch (thrown) {
+    const error = explained(thrown);
     if (error instanceof CommanderError) {
       if (error.exitCode !== 0) renderer(args.includes('--json')).failure(usageError(error));
       return finish(error.exitCode === 0 ? exitCodes.done : exitCodes.usage);

@@ -1,7 +1,7 @@
 import { transactions } from './change/journal.ts';
 import { lockOwner } from './change/lock.ts';
 import type { CommandContext, CommandOutcome } from './commands/context.ts';
-import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
+import { CmsadmError, type ExitCode, exitCodes, explained } from './errors.ts';
 import { at } from './host/root.ts';
 import type { Host } from './host/system.ts';
 import { openAdminLog } from './pair/admin-log.ts';
@@ -100,7 +100,8 @@ export async function runLogged(
     if (outcome.error) report.failure(outcome.error, { exitCode: outcome.exitCode, ...outcome.result });
     else report.result({ exitCode: outcome.exitCode, ...outcome.result });
     return outcome.exitCode;
-  } catch (error) {
+  } catch (thrown) {
+    const error = explained(thrown);
     report.failure(error);
     const exitCode = error instanceof CmsadmError ? error.exitCode : exitCodes.bug;
     context.log.outcome(`failed (${exitCode}): ${error instanceof Error ? error.message : String(error)}`);

@@ -1,6 +1,16 @@
 import { CmsadmError } from '../errors.ts';
 import { inFolder, splitPath } from '../host/held-folder.ts';
-import { at, hardLink, type Root, readFact, readText, removeIfThere, rename, syncFolder } from '../host/root.ts';
+import {
+  at,
+  hardLink,
+  isThere,
+  type Root,
+  readText,
+  removeDurably,
+  removeIfThere,
+  rename,
+  syncFolder,
+} from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { paths, raiseEpoch } from '../pair/state.ts';
 import { backupOf, type Tag, type TransactionId, transactionId } from '../pair/tag.ts';
@@ -125,12 +135,12 @@ export async function confirm(host: Host, id: TransactionId): Promise<void> {
   // A private key that ends with the link must not live on as a backup.
   for (const file of manifest.files)
     if (file.kind === 'pair_key' && file.after === null)
-      removeIfThere(host.root, backupOf(realEntry(file), manifest.tag));
+      removeDurably(host.root, backupOf(realEntry(file), manifest.tag));
   await retire(host, manifest.afterwards.disableUnits);
   for (const path of manifest.afterwards.removeFiles) {
     if (readText(host.root, path) === undefined) continue;
     hardLinkOnce(host, path, backupOf(path, manifest.tag));
-    removeIfThere(host.root, path);
+    removeDurably(host.root, path);
   }
   if (manifest.afterwards.disableUnits.length > 0) await host.system.reloadUnitFiles();
   if (!states.includes('confirmed')) note(host.root, id, 'confirmed', host.system.clock());
@@ -138,5 +148,5 @@ export async function confirm(host: Host, id: TransactionId): Promise<void> {
 }
 
 const hardLinkOnce = (host: Host, from: string, to: string): void => {
-  if (readFact(host.root, to).state === 'absent') hardLink(host.root, from, to);
+  if (!isThere(host.root, to)) hardLink(host.root, from, to);
 };

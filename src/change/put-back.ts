@@ -2,11 +2,14 @@ import { join } from 'node:path';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { inFolder, splitPath } from '../host/held-folder.ts';
 import {
+  type FileFact,
   hardLink,
   isFolder,
   isSameFile,
+  isThere,
   type Root,
   readFact,
+  removeDurably,
   removeEmptyFolder,
   removeIfThere,
   rename,
@@ -110,9 +113,9 @@ async function putBackFile(
     const backup = backupOf(name, manifest.tag);
     const replaced = live && isReplaced(held, file, name, manifest.tag);
     if (!replaced) return notReplaced(held, file, name, backup);
-    if (file.before !== null && readFact(held, backup).state === 'absent')
+    if (file.before !== null && !isThere(held, backup))
       throw new Error(`its backup ${backupOf(file.path, manifest.tag)} is gone`);
-    const now = readFact(held, name);
+    const now = factOf(held, name);
     const isOurs = now.state === 'absent' || (now.state === 'file' && now.sha256 === file.after);
     const kept = isOurs ? undefined : keepEdited(held, name, backup);
     if (file.before === null) removeIfThere(held, name);
@@ -122,37 +125,45 @@ async function putBackFile(
   });
 }
 
+// What can't be read can't be judged: it waits for a person.
+function factOf(held: Root, name: string): FileFact {
+  const fact = readFact(held, name);
+  if (fact.state === 'refused' && fact.why.startsWith('cannot be read'))
+    throw new Error(`${name.slice(1)} ${fact.why}`);
+  return fact;
+}
+
 /** True if the new file took the place of the old one; told by the names that commit makes and takes in turn. */
 function isReplaced(held: Root, file: Manifest['files'][number], name: string, tag: Tag): boolean {
-  const now = readFact(held, name);
+  const now = factOf(held, name);
   const found = now.state === 'file' ? now.sha256 : null;
-  const isStaged = readFact(held, stagedName(name, tag)).state === 'file';
+  const isStaged = isThere(held, stagedName(name, tag));
   if (file.before === null)
     return isStaged ? found !== null && isSameFile(held, stagedName(name, tag), name) : found !== null;
   const backup = backupOf(name, tag);
-  if (readFact(held, backup).state !== 'file') return !isStaged && found === file.after && found !== file.before;
+  if (!isThere(held, backup)) return !isStaged && found === file.after && found !== file.before;
   if (isStaged) return false;
   return now.state === 'absent' || !isSameFile(held, backup, name);
 }
 
 /** Not ours yet: as it was, or as the administrator made it meanwhile. */
 function notReplaced(held: Root, file: Manifest['files'][number], name: string, backup: string): FileOutcome {
-  const now = readFact(held, name);
+  const now = factOf(held, name);
   const isAsBefore = file.before === null ? now.state === 'absent' : now.state === 'file' && now.sha256 === file.before;
   // A backup is then only a second name of the file itself, or of what the administrator has replaced by the same.
-  const isSecondName = readFact(held, backup).state === 'file' && (isAsBefore || isSameName(held, name, backup));
-  if (isSecondName) removeIfThere(held, backup);
+  const isSecondName = isThere(held, backup) && (isAsBefore || isSameName(held, name, backup));
+  if (isSecondName) removeDurably(held, backup);
   return { outcome: isAsBefore ? 'untouched' : 'left' };
 }
 
 const isSameName = (held: Root, name: string, backup: string): boolean =>
-  readFact(held, name).state !== 'absent' && isSameFile(held, name, backup);
+  isThere(held, name) && isSameFile(held, name, backup);
 
 /** A name that is free, however often somebody edited between two attempts. */
 function keepEdited(held: Root, name: string, backup: string): string {
   for (let number = 1; ; number += 1) {
     const kept = number === 1 ? `${backup}.edited` : `${backup}.edited-${number}`;
-    if (readFact(held, kept).state !== 'absent') continue;
+    if (isThere(held, kept)) continue;
     hardLink(held, name, kept);
     return kept;
   }

@@ -9,6 +9,7 @@ import { decide, type Manifest, readJournal, unfinished } from './journal.ts';
 import { type LockOwner, lockOwner, releaseLock, takeLock } from './lock.ts';
 import { putBack } from './put-back.ts';
 import { loginToPeer, remoteServer } from './remote-server.ts';
+import { tidy } from './tidy.ts';
 import { type Answer, afterAnswer, settlement } from './transitions.ts';
 import { armAgain } from './way-back.ts';
 import { isWorkOf } from './worker.ts';
@@ -42,6 +43,7 @@ export async function recover(
   by: By,
   operator = 'cmsadm itself',
 ): Promise<Settled[]> {
+  if (only === undefined) tidy(host);
   const settled: Settled[] = [];
   for (const id of unfinished(host.root)) {
     if (only !== undefined && id !== only) continue;

@@ -1,4 +1,4 @@
-import { CmsadmError } from '../errors.ts';
+import { CmsadmError, explained } from '../errors.ts';
 import { makeKeyPair } from '../host/pair-key.ts';
 import { readFact, readText } from '../host/root.ts';
 import type { PublicKey } from '../host/ssh-client.ts';
@@ -122,18 +122,12 @@ const known = (id: TransactionId): TransactionId => {
   return id;
 };
 
-/** Turns what the system refuses (full disk, read-only, no permission) into an error that names the file. */
+/** Tells what the system refuses (full disk, read-only, no permission) by the file's name. */
 export async function writing<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof Error) || error instanceof CmsadmError || !('syscall' in error)) throw error;
-    const file = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
-    throw new CmsadmError('write-failed', `A file could not be written: ${error.message}`, {
-      ...(file === undefined ? {} : { file }),
-      remedy: 'Make room or put the permissions right there, then run the command again.',
-      cause: error,
-    });
+    throw explained(error);
   }
 }
 
@@ -142,19 +136,20 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
   const staged = new Map<TransactionId, { readonly change: Change; readonly stamps: Stamps }>();
   const keyFiles = new Map<string, string>();
   return {
-    facts: async (about) => ({ ...(await readFacts(host, profile, about)), seenFrom }),
+    facts: (about) => writing(async () => ({ ...(await readFacts(host, profile, about)), seenFrom })),
     standing: async () => ({
       lock: holderOf(host),
       unfinished: unfinished(host.root),
       sync: readStatus(host.root),
       alarms: readAlarms(host.root),
     }),
-    lock: async (claim) => takeLock(host, claim),
+    lock: (claim) => writing(async () => takeLock(host, claim)),
     unlock: async () => releaseLock(host),
     endOwner: ({ seen }) => endOwner(host, seen),
     key: async () => {
       const [type, base64] = (readText(host.root, `${paths.pairKey}.pub`) ?? '').trim().split(/\s+/);
-      if (type && base64) return { type, base64 };
+      const hasPrivate = readFact(host.root, paths.pairKey).state === 'file';
+      if (type && base64 && hasPrivate) return { type, base64 };
       const made = makeKeyPair('cmsadm-pair');
       keyFiles.set(paths.pairKey, made.privateKey).set(`${paths.pairKey}.pub`, made.publicLine);
       return made.publicKey;

@@ -8,8 +8,8 @@ import {
   type Ownership,
   readFact,
   readText,
+  removeDurably,
   removeEmptyFolder,
-  removeIfThere,
   stampOf,
   syncFolder,
   writeNew,
@@ -89,7 +89,7 @@ export async function stage(
 
 /** Takes away what stage wrote. */
 export function unstage(host: Host, files: readonly string[], tag: Tag): void {
-  for (const path of files) removeIfThere(host.root, stagedName(path, tag));
+  for (const path of files) removeDurably(host.root, stagedName(path, tag));
 }
 
 // A peer's verbs write only what this server's own table names.

@@ -1,6 +1,6 @@
 import type { FileChange } from '../change/change.ts';
 import { CmsadmError } from '../errors.ts';
-import type { ManagedFact } from '../pair/facts.ts';
+import type { Facts, ManagedFact } from '../pair/facts.ts';
 import type { FileRow } from '../pair/managed-files.ts';
 
 /** A file that can't be brought to what is wanted, and why. */
@@ -65,6 +65,24 @@ export function attemptFile(
     });
     return undefined;
   }
+}
+
+/**
+ * What can't be read can't be put right either, and must not be passed over.
+ * @param files those that the change may touch
+ * @throws CmsadmError facts-incomplete, with everything that is not known
+ */
+export function refuseUnknown({ servicesReachable }: Facts, files: readonly ManagedFact[], server: string): void {
+  const unknown = [
+    ...files.flatMap(({ row, fact }) => (fact.state === 'refused' ? [`${row.path} ${fact.why}`] : [])),
+    ...(servicesReachable === undefined ? [] : [servicesReachable]),
+  ];
+  if (unknown.length > 0)
+    throw new CmsadmError('facts-incomplete', `Not everything that the change needs is known of ${server}.`, {
+      server,
+      details: unknown,
+      remedy: 'Make each file a regular one that root may read and write, then run the command again.',
+    });
 }
 
 function refusals(file: ManagedFact, row: FileRow): FileProblem[] {

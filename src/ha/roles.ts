@@ -4,7 +4,7 @@ import type { Facts } from '../pair/facts.ts';
 import { type Pair, paths, printPair } from '../pair/state.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { BothFacts, Run } from './answers.ts';
-import { fileChange } from './file-changes.ts';
+import { fileChange, refuseUnknown } from './file-changes.ts';
 import { serviceWork } from './service-work.ts';
 import type { PlannedStep } from './setup.ts';
 
@@ -18,9 +18,9 @@ export function pairOf(facts: Facts): Pair {
 
 /** The change that saves a pair on one server and lets the agent act by it. */
 function savePair(facts: Facts, server: string, pair: Pair, profile: Profile, run: Run, operation: string): Change {
-  const files = facts.files
-    .filter(({ row }) => row.path === paths.pair)
-    .flatMap((file) => fileChange(file, printPair(pair)) ?? []);
+  const rows = facts.files.filter(({ row }) => row.path === paths.pair);
+  refuseUnknown(facts, rows, server);
+  const files = rows.flatMap((file) => fileChange(file, printPair(pair)) ?? []);
   return {
     tag: run.tag,
     step: 'change',

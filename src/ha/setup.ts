@@ -119,7 +119,7 @@ type Side = { readonly facts: Facts; readonly own: Server; readonly wanted: Want
 function planSide(side: Side, step: Step, inputs: SetupInputs, problems: FileProblem[], pair: Pair): Change {
   const { facts, own, wanted } = side;
   const files = [
-    ...(step === 'link' ? keyFiles(facts) : []),
+    ...(step === 'link' ? keyFiles(facts, problems) : []),
     ...facts.files
       .filter(({ row }) => row.step === step && row.kind !== 'pair_key')
       .flatMap((file) => attemptFile(file, () => wantedText(file, wanted), problems) ?? []),
@@ -155,16 +155,19 @@ function planSide(side: Side, step: Step, inputs: SetupInputs, problems: FilePro
 
 export const unitName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
-// The server makes its own key; the plan only says that it will.
-const keyFiles = (facts: Facts): FileChange[] =>
-  facts.files
-    .filter(({ row, fact }) => row.kind === 'pair_key' && fact.state === 'absent')
-    .map((file) => ({
-      ...changeBase(file),
-      before: null,
-      after: { content: '', mode: file.row.mode, owner: 'root', group: 'root' },
-      generated: true,
-    }));
+// The server makes its own key; the plan only says that it will. Half a key is none: both files are made anew.
+function keyFiles(facts: Facts, problems: FileProblem[]): FileChange[] {
+  const halves = facts.files.filter(({ row }) => row.kind === 'pair_key');
+  if (halves.every(({ fact }) => fact.state === 'file')) return [];
+  return halves.flatMap((file): FileChange[] => {
+    const { row, fact } = file;
+    // Told as any other file that can't be worked on.
+    if (fact.state === 'refused') return [attemptFile(file, () => undefined, problems) ?? []].flat();
+    const before = fact.state === 'file' ? fact.sha256 : null;
+    const after = { content: '', mode: row.mode, owner: 'root', group: 'root' };
+    return [{ ...changeBase(file), before, after, generated: true }];
+  });
+}
 
 const sameServer = (a: Server, b: Server): boolean =>
   a.address === b.address && a.fqdn === b.fqdn && a.hostname === b.hostname;

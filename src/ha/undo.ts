@@ -6,7 +6,7 @@ import { type Link, type Pair, parsePair, paths, printPair } from '../pair/state
 import { backupOf, type Step } from '../pair/tag.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { Run } from './answers.ts';
-import { changeBase, fileChange } from './file-changes.ts';
+import { changeBase, fileChange, refuseUnknown } from './file-changes.ts';
 import { serviceWork } from './service-work.ts';
 import { unitName } from './setup.ts';
 import { undoneText } from './wanted-files.ts';
@@ -30,9 +30,11 @@ export function planRestore(
       details: tag.missing.map((path) => `missing: ${path}`),
       remedy: 'Restore another tag, or put the named files back from your own backup.',
     });
-  const files = facts.files.flatMap((file): FileChange[] => {
+  const rows = facts.files.filter(({ row }) => row.step === 'change' && tag.before[row.path] !== undefined);
+  refuseUnknown(facts, rows, server);
+  const files = rows.flatMap((file): FileChange[] => {
     const before = tag.before[file.row.path];
-    if (before === undefined || file.row.step !== 'change') return [];
+    if (before === undefined) return [];
     const change = before === null ? fileChange(file, undefined) : restoredFile(file, before, epoch, tag);
     return change ? [change] : [];
   });
@@ -111,8 +113,10 @@ export type DisablePlan = { readonly change: Change; readonly link: Change };
 
 /** Our lines out of every file, our own files and units gone, backups kept. */
 export function planDisable(facts: Facts, server: string, link: Link, profile: Profile, run: Run): DisablePlan {
+  const ours = facts.files.filter(({ row }) => row.kind !== 'untouched');
+  refuseUnknown(facts, ours, server);
   const undone = (step: Step): FileChange[] =>
-    facts.files
+    ours
       .filter(({ row }) => row.step === step && !lastToGo.includes(row.path))
       .flatMap((file): FileChange[] => {
         const text = link.broughtFiles.includes(file.row.path) ? undefined : undoneText(file);

@@ -257,7 +257,8 @@ export const realSystem = (): System => ({
       ...argv,
     ]);
   },
-  disarm: async (unit) => void (await run(['systemctl', 'stop', `${unit}.timer`])),
+  // A pattern too: a way back that had to wait armed further ones of its name.
+  disarm: async (unit) => void (await run(['systemctl', 'stop', `${unit}.timer`, `${unit}-*.timer`])),
   connect,
   bootId: () => readOr('/proc/sys/kernel/random/boot_id', 'unknown').trim(),
   processStart,

@@ -150,6 +150,17 @@ function nearestFolder(root: Root, folder: string): string {
   return nearestFolder(root, dirname(folder));
 }
 
+/** True if something has this name. @throws the system's error where that can't be told */
+export function isThere(root: Root, path: string): boolean {
+  try {
+    on(root).lstatSync(at(root, path));
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
 export const isFolder = (root: Root, path: string): boolean => on(root).existsSync(`${at(root, path)}/.`);
 
 /** Makes the folder and its missing parents, 0755 unless said otherwise; returns those it made, outermost first. */
@@ -248,7 +259,7 @@ export function append(root: Root, path: string, text: string): void {
 /** Replaces or makes a state file of ours durably: temporary name, fsync, rename, fsync of the folder. */
 export function writeState(root: Root, path: string, content: string, mode = 0o600): void {
   makeFolders(root, dirname(path), 0o700);
-  const temporary = `${path}.new`;
+  const temporary = `${path}.${process.pid}.new`;
   removeIfThere(root, temporary);
   writeNew(root, temporary, content, { mode, owner: 'root', group: 'root' });
   on(root).renameSync(at(root, temporary), at(root, path));
@@ -263,6 +274,11 @@ export function removeIfThere(root: Root, path: string): boolean {
     if (isMissing(error)) return false;
     throw error;
   }
+}
+
+/** Removes a file so that no power cut brings it back. */
+export function removeDurably(root: Root, path: string): void {
+  if (removeIfThere(root, path)) syncFolder(root, dirname(path));
 }
 
 export const rename = (root: Root, from: string, to: string): void => on(root).renameSync(at(root, from), at(root, to));

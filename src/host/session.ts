@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import * as v from 'valibot';
-import { CmsadmError, exitCodes } from '../errors.ts';
+import { CmsadmError, exitCodes, explained } from '../errors.ts';
 import { programRoot } from '../program-root.ts';
 import { PROTOCOL, protocolOf } from '../protocol.ts';
 import { versionOf } from './program-version.ts';
@@ -40,7 +40,8 @@ const usualSilence = { ping: 5_000, most: 30_000 };
 type Verb = (args: never) => Promise<unknown>;
 const isVerb = (value: unknown): value is (args: unknown) => Promise<unknown> => typeof value === 'function';
 
-function failureOf(error: unknown): v.InferOutput<typeof failure> {
+function failureOf(thrown: unknown): v.InferOutput<typeof failure> {
+  const error = explained(thrown);
   if (!(error instanceof CmsadmError))
     return { code: 'bug', message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   return {

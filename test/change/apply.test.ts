@@ -122,7 +122,7 @@ describe('put back', () => {
       if (when === 'committed') await server.commit({ id });
       if (when === 'half committed') {
         rmSync(file(`/root/..bash_profile.${tag}.staged`));
-        expect(await refusal(server.commit({ id }))).toBe('write-failed');
+        expect(await refusal(server.commit({ id }))).toBe('system-refused');
         expect(textAt(host, '/etc/hosts')).toBe(newTexts['/etc/hosts']);
       }
       await server.putBack({ id, by: 'operator' });

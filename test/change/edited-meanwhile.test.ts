@@ -83,7 +83,7 @@ test('a file that appears in the very moment of the commit is not overwritten', 
   });
   const one = serverOf(late);
   await one.stage({ change: changeOf(late, newTexts), part: 'alone' });
-  expect(await refusal(one.commit({ id }))).toBe('write-failed');
+  expect(await refusal(one.commit({ id }))).toBe('system-refused');
   expect(textAt(late, '/root/.bash_profile')).toBe('by hand\n');
   await one.putBack({ id, by: 'operator' });
   expect(textAt(late, '/root/.bash_profile')).toBe('by hand\n');
@@ -93,7 +93,7 @@ test('a file that appears in the very moment of the commit is not overwritten', 
 test('half committed: a file that was not reached yet and was edited is left, the others are put back', async () => {
   await server.stage({ change: changeOf(host, { ...newTexts, '/etc/services': 'new\n' }), part: 'peer' });
   rmSync(file(`/root/..bash_profile.${tag}.staged`));
-  expect(await refusal(server.commit({ id }))).toBe('write-failed');
+  expect(await refusal(server.commit({ id }))).toBe('system-refused');
   writeFileSync(file('/etc/services'), 'by hand\n');
   expect(await server.putBack({ id, by: 'operator' })).toMatchObject({ left: ['/etc/services'], edited: [] });
   expect(textAt(host, '/etc/services')).toBe('by hand\n');

@@ -44,12 +44,12 @@ test.each([
   const server = localServer({ host, profile: roomy, family: 'debian', carriedIn: undefined });
   const change = changeOf(host, one.texts);
   await expect(server.stage({ change, part: 'alone' })).rejects.toMatchObject({
-    code: 'write-failed',
+    code: 'system-refused',
     remedy: expect.stringMatching(/room/),
     ...one.says,
   });
   const run = runAlone({ name: 'cms1', server, change }, collected().report, { requested: false });
-  await expect(run).rejects.toMatchObject({ code: 'write-failed', exitCode: exitCodes.putBack });
+  await expect(run).rejects.toMatchObject({ code: 'system-refused', exitCode: exitCodes.putBack });
   expect(tree(host)).toEqual(before);
   expect(unfinished(host.root)).toEqual([]);
 });

@@ -29,7 +29,7 @@ export function systemError(code: string, syscall: string, path: string): Error 
 }
 
 /** One entry of what stands on a disk: mode, owner, attributes and content; of a folder no content. */
-export type Standing = ReadonlyMap<string, string>;
+type Standing = ReadonlyMap<string, string>;
 
 export type MemoryDisk = Disk & {
   readonly top: FolderNode;
@@ -106,6 +106,8 @@ export function memoryDisk(like?: MemoryDisk): MemoryDisk {
     uid: node.meta.uid,
     gid: node.meta.gid,
     dev: 1,
+    nlink: 1,
+    ctimeMs: 0,
     ino: node.ino,
   });
   const newFile = (mode: number): FileNode => {

@@ -9,6 +9,7 @@ import { restore } from '../../src/commands/restore.ts';
 import { reverse } from '../../src/commands/reverse.ts';
 import { carryOut, unitTexts } from '../../src/commands/setup.ts';
 import { bothFacts } from '../../src/commands/setup-preflight.ts';
+import { CmsadmError } from '../../src/errors.ts';
 import type { SetupAnswers } from '../../src/ha/answers.ts';
 import { planSetup } from '../../src/ha/setup.ts';
 import { freshWorld, type Name, type Process, repository, type World } from './world.ts';
@@ -116,6 +117,9 @@ async function setUp(world: World, context: CommandContext, process: Process): P
       bringsProgram: false,
     };
     const plan = planSetup(facts, answers, inputs);
+    // What the preflight would refuse.
+    const problems = [...plan.problems.local, ...plan.problems.peer];
+    if (problems.length > 0) throw new CmsadmError('preflight-failed', problems.map(({ text }) => text).join(' '));
     await carryOut(context, { local, peer, facts, answers, inputs, plan }, {});
   } finally {
     session.close();

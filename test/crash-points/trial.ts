@@ -39,14 +39,15 @@ export async function prepare(operation: Operation): Promise<Stage> {
     { word: 'planned', standing: standingOfBoth(world) },
   ];
   if (operation === 'set up') known.push(linkedOnly(before, world));
+  if (operation === 'disable') known.push(linkedOnly(world, before));
   const left = leftOvers(world);
   if (left.length > 0) throw new Error(`${operation} without any fault leaves ${left.join(', ')}`);
   return { operation, before, points, known };
 }
 
-/** After the link, before the change: the rows of the link as planned, everything else as before. */
-function linkedOnly(before: World, planned: World): Known {
-  const ofLink = managedFiles(before.profile, 'debian')
+/** Two linked servers and no pair: the rows of the link as with the pair, everything else as with none. */
+function linkedOnly(single: World, paired: World): Known {
+  const ofLink = managedFiles(single.profile, 'debian')
     .filter(({ step }) => step === 'link')
     .map(({ path }) => path);
   const isOfLink = (path: string): boolean =>
@@ -54,14 +55,14 @@ function linkedOnly(before: World, planned: World): Known {
     path === 'unit cmsadm-recover.service';
   const one = (name: Name): ReadonlyMap<string, string> =>
     new Map([
-      ...[...standingOf(before, name)].filter(([path]) => !isOfLink(path)),
-      ...[...standingOf(planned, name)].filter(([path]) => isOfLink(path)),
+      ...[...standingOf(single, name)].filter(([path]) => !isOfLink(path)),
+      ...[...standingOf(paired, name)].filter(([path]) => isOfLink(path)),
     ]);
   return { word: 'linked', standing: { cms1: one('cms1'), cms2: one('cms2') } };
 }
 
 /** Every fault that can be made at a point. A killing at a reading point leaves what the next writing one leaves. */
-export function faultsAt(point: Point): readonly FaultKind[] {
+function faultsAt(point: Point): readonly FaultKind[] {
   const killing = point.kind === 'write' ? killings : [];
   if (point.what === 'message') return [...killing, ...cuts];
   if (point.what === 'service') return [...killing, 'fails'];
@@ -110,7 +111,10 @@ export async function attempt(stage: Stage, fault: Fault): Promise<Result> {
     await expected(recoverOn(world, name));
     await world.quiet();
   }
-  const linkSteps = stage.operation === 'set up' ? ['before', 'linked'] : [];
+  // At the link step each server is linked or not by itself.
+  const linkSteps = { 'set up': ['before', 'linked'], disable: ['linked', 'planned'], reverse: [], restore: [] }[
+    stage.operation
+  ];
   const outcome = outcomeOf(world, stage.known, linkSteps);
   if (outcome === undefined) wrong.push(...describe(stage, world));
   if (names.every((name) => isLinked(world, name)))

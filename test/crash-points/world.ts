@@ -37,7 +37,7 @@ export type FaultKind = (typeof killings)[number] | (typeof fileErrors)[number] 
 export type Fault = { readonly server: Name; readonly at: number; readonly kind: FaultKind };
 
 /** What a dead process gets from every port. */
-export class Killed extends Error {}
+class Killed extends Error {}
 
 export type Process = { readonly host: Host; readonly kill: () => void; readonly onEnd: Set<() => void> };
 type Server = {
@@ -190,7 +190,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
       host: {
         root: { prefix: '/', ownersCount: true, disk },
         programRoot: repository,
-        system: systemOf(server, number, see, (target) => login(name, target, see, onEnd)),
+        system: systemOf(server, number, see, (target, key) => login(name, target, key, see, onEnd)),
       },
       kill: () => {
         server.processes.delete(process);
@@ -206,7 +206,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
     server: Server,
     number: string,
     see: (what: Point) => unknown,
-    login: (target: Target) => Promise<Session>,
+    login: (target: Target, privateKey: string) => Promise<Session>,
   ): System {
     const { recorded } = server;
     const act = (call: string, path: string, kind: Point['kind'] = 'write'): void =>
@@ -267,12 +267,16 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
       },
       disarm: async (unit) => {
         act('disarm', unit);
-        server.timers.delete(unit);
+        for (const armed of server.timers.keys())
+          if (armed === unit || armed.startsWith(`${unit}-`)) server.timers.delete(armed);
       },
       connect: () => Promise.reject(new Error('sessions are opened by login here')),
       login,
       bootId: () => `${server.name}-boot-${server.boots}`,
       processStart: () => number,
+      processState: () => 'running',
+      askToLeave: () => undefined,
+      endProcess: async () => undefined,
       runInstaller: async (_folder, options) => act('install', options.join(' ')),
     };
   }
@@ -281,6 +285,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
   async function login(
     from: Name,
     target: Target,
+    privateKey: string,
     see: (what: Point) => 'go' | 'drop' | 'cut after',
     callerEnds: Set<() => void>,
   ): Promise<Session> {
@@ -294,7 +299,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
     if (!target.pins.some((pin) => pin.base64 === hostKey?.base64))
       throw new CmsadmError('host-key-changed', `${target.address} showed another host key.`);
     const own = parsePublicKey(read(servers[from], `${paths.pairKey}.pub`));
-    if (!own || !read(callee, paths.authorizedKeys).includes(own.base64))
+    if (!own || !privateKey.includes('PRIVATE KEY') || !read(callee, paths.authorizedKeys).includes(own.base64))
       throw new CmsadmError('login-refused', `${target.address} refused the login of root.`);
     return openLine(from, callee, see, callerEnds);
   }

@@ -1,0 +1,38 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { operations, run } from './operations.ts';
+import { allFaults, attempt, prepare, type Stage } from './trial.ts';
+import { outcomeOf } from './verdict.ts';
+
+/** One of so many faults; `npm run crash-points` makes them all. */
+const SAMPLE = 97;
+
+describe.each(operations)('%s', (operation) => {
+  let stage: Stage;
+  beforeAll(async () => {
+    stage = await prepare(operation);
+  });
+
+  test('changes something on both servers', () => {
+    const [before, planned] = stage.known;
+    expect(before?.standing.cms1).not.toEqual(planned?.standing.cms1);
+    expect(before?.standing.cms2).not.toEqual(planned?.standing.cms2);
+  });
+
+  test('a server that is as before beside one that is as planned counts as mixed', async () => {
+    const done = stage.before.copy();
+    await run(done, operation);
+    const half = { ...done, servers: { cms1: done.servers.cms1, cms2: stage.before.servers.cms2 } };
+    expect(outcomeOf(done, stage.known, [])).toBe('planned');
+    expect(outcomeOf(half, stage.known, [])).toBeUndefined();
+  });
+
+  test('a sample of its faults leaves both servers as before or as planned', async () => {
+    const wrong: unknown[] = [];
+    for (const [i, fault] of allFaults(stage).entries()) {
+      if (i % SAMPLE !== 0) continue;
+      const result = await attempt(stage, fault);
+      if (result.wrong.length > 0) wrong.push(result);
+    }
+    expect(wrong).toEqual([]);
+  });
+});
