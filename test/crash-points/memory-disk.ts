@@ -160,6 +160,10 @@ export function memoryDisk(like?: MemoryDisk): MemoryDisk {
     readlinkSync: (path) => {
       throw failed('EINVAL', 'readlink', path);
     },
+    // No operation that is tried here makes a link.
+    symlinkSync: (_target, path) => {
+      throw failed('ENOSYS', 'symlink', path);
+    },
     realpathSync: (path) => {
       find(path, 'realpath');
       return `/${partsOf(path).join('/')}`;
@@ -342,6 +346,7 @@ export function watched(disk: Disk, before: (call: string, path: string, kind: '
       return disk.readFileSync(path, encoding);
     },
     readlinkSync: disk.readlinkSync,
+    symlinkSync: disk.symlinkSync,
     realpathSync: (path) => {
       before('realpath', path, 'read');
       return disk.realpathSync(path);
