@@ -136,6 +136,8 @@ export async function confirm(host: Host, id: TransactionId): Promise<void> {
   for (const file of manifest.files)
     if (file.kind === 'pair_key' && file.after === null)
       removeDurably(host.root, backupOf(realEntry(file), manifest.tag));
+  // The link keeps the program from now on; until disable.
+  if (manifest.step === 'link') removeDurably(host.root, paths.brought);
   await retire(host, manifest.afterwards.disableUnits);
   for (const path of manifest.afterwards.removeFiles) {
     if (readText(host.root, path) === undefined) continue;

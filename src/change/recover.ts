@@ -5,6 +5,7 @@ import { raiseAlarm, readAlarms } from '../pair/alarms.ts';
 import { readLink } from '../pair/state.ts';
 import type { TransactionId } from '../pair/tag.ts';
 import { confirm } from './apply.ts';
+import { removeBrought } from './brought.ts';
 import { decide, type Manifest, readJournal, unfinished } from './journal.ts';
 import { type LockOwner, lockOwner, releaseLock, takeLock } from './lock.ts';
 import { putBack } from './put-back.ts';
@@ -51,6 +52,9 @@ export async function recover(
     settled.push(one);
     if (by === 'itself') await tell(host, one);
   }
+  // After a link that was put back; what can't go by itself, goes when the operator recovers.
+  const removed = removeBrought(host);
+  await (by === 'itself' ? removed.catch(() => false) : removed);
   return settled;
 }
 

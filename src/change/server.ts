@@ -155,7 +155,7 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
       return made.publicKey;
     },
     installProgram: async () => {
-      if (carriedIn !== undefined) await host.system.runInstaller(carriedIn, []);
+      if (carriedIn !== undefined) await host.system.runInstaller(carriedIn, ['--brought']);
     },
     removeProgram: async () => {
       if (carriedIn !== undefined) await host.system.runInstaller(carriedIn, ['--remove']);

@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import * as v from 'valibot';
 import { syncVerbs } from '../agent/receive.ts';
+import { removeBrought } from '../change/brought.ts';
 import { unfinished } from '../change/journal.ts';
 import { releaseLock } from '../change/lock.ts';
 import { recover } from '../change/recover.ts';
@@ -83,5 +84,7 @@ export async function servePeer(
   } finally {
     for (const id of unfinished(host.root)) if (mine.has(id)) await recover(host, id, 'itself');
     if (locked) releaseLock(host);
+    // What stays here is taken away by the operator's recover.
+    await removeBrought(host, origin.carriedIn).catch(() => undefined);
   }
 }

@@ -99,7 +99,7 @@ async function withPeer(
     units: unitTexts(context.host.programRoot),
     keys: { local: facts.local.pairKey, peer: facts.peer.pairKey },
     settings: peer.linked ? undefined : settingsOf(context),
-    bringsProgram: peer.carried,
+    bringsProgram: peer.carried || facts.peer.programBrought,
   };
   const plan = planSetup(facts, answers, inputs);
   const checks = preflight({

@@ -52,6 +52,8 @@ export type Facts = {
   readonly epoch: number;
   /** SHA-256 of the installed release's manifest. */
   readonly programDigest: string | undefined;
+  /** True where an earlier first contact brought the program and came to no link. */
+  readonly programBrought: boolean;
 };
 
 /** The unit names that the profile speaks of, on this family. */
@@ -131,6 +133,7 @@ export async function readFacts(host: Host, profile: Profile, about: About): Pro
     link: readLink(root),
     pair: readPair(root),
     epoch: readEpoch(root),
+    programBrought: readText(root, paths.brought) !== undefined,
     programDigest: manifest === undefined ? undefined : createHash('sha256').update(manifest, 'latin1').digest('hex'),
   };
 }

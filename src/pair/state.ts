@@ -16,6 +16,7 @@ export const paths = {
   lock: '/run/cmsadm/lock',
   adminLog: '/var/log/cmsadm/admin.log',
   program: '/opt/cmsadm/current',
+  brought: '/opt/cmsadm/brought',
   releases: '/opt/cmsadm/releases',
   /** Names the old release while a new one is not confirmed. */
   wayBackProgram: '/opt/cmsadm/way-back',

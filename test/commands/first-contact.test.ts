@@ -124,7 +124,7 @@ describe('a link that fails', () => {
       code: 'unreachable',
       exitCode: exitCodes.putBack,
     });
-    expect(installed).toEqual(['/run/cmsadm-first.x', '/run/cmsadm-first.x --remove']);
+    expect(installed).toEqual(['/run/cmsadm-first.x --brought', '/run/cmsadm-first.x --remove']);
     for (const prefix of [pair.cms1, pair.cms2]) expect(readLink({ prefix, ownersCount: false })).toBeUndefined();
   });
 

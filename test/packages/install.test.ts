@@ -204,6 +204,18 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('the ins
     expect(releases()).toEqual(['1.2.3']);
   });
 
+  it('marks what a set up brings, unless a program was there before, and takes the mark off when an operator installs', () => {
+    const mark = join(server, 'opt/cmsadm/brought');
+    expect(install(unpacked.first, '--brought').status).toBe(0);
+    expect(existsSync(mark)).toBe(true);
+    expect(readlinkSync(join(server, 'opt/cmsadm/current'))).toBe('releases/1.2.3');
+    install(unpacked.next);
+    expect(existsSync(mark)).toBe(false);
+    install(unpacked.next, '--brought');
+    expect(existsSync(mark)).toBe(false);
+    expect(install(unpacked.first, '--brought', 'more').status).toBe(64);
+  });
+
   it('only unpacks into a folder on request', () => {
     const target = join(folder, 'private', 'release');
     mkdirSync(join(folder, 'private'));
