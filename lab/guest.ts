@@ -24,8 +24,9 @@ export function serverFolders(name: ServerName) {
   const top = join(labFolder, name);
   return {
     top,
-    upper: join(top, 'upper'),
-    work: join(top, 'work'),
+    disk: join(top, 'disk'),
+    upper: join(top, 'disk/upper'),
+    work: join(top, 'disk/work'),
     root: join(top, 'root'),
     console: join(top, 'console.log'),
     identity: join(labFolder, 'identity', name),

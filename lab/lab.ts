@@ -14,7 +14,12 @@ import { type RunResult, run, runBytes } from './run.ts';
 import { labServers, type ServerName, serverNames, type Variant } from './servers.ts';
 import { bootId, labFolder, readState, requireState, serverAtRest, updateServer, writeState } from './state.ts';
 
-export type UpOptions = { readonly variant?: Variant; readonly say?: (line: string) => void };
+export type UpOptions = {
+  readonly variant?: Variant;
+  /** Gives each server a disk of this many megabytes, in memory, which can be filled. */
+  readonly diskMb?: number;
+  readonly say?: (line: string) => void;
+};
 export type ExecOptions = {
   readonly input?: string | Uint8Array;
   readonly timeoutMs?: number;
@@ -44,16 +49,18 @@ export async function up(options: UpOptions = {}): Promise<readonly Boot[]> {
       remedy: 'See "What it needs" in docs/lab.md.',
     });
   }
-  const { variant = 'default', say = () => undefined } = options;
+  const { variant = 'default', diskMb, say = () => undefined } = options;
   return withLock(async () => {
     const found = readState();
-    if (found?.complete === true && found.variant === variant && found.base === baseFolder()) {
+    const isAsAsked = found?.variant === variant && found.base === baseFolder() && found.diskMb === diskMb;
+    if (found?.complete === true && isAsAsked) {
       return Promise.all(serverNames.filter((name) => findGuest(name) === undefined).map(boot));
     }
     await clear();
     const base = await ensureBase(say);
     const servers = { cms1: serverAtRest, cms2: serverAtRest, probe: serverAtRest };
-    writeState({ bootId: bootId(), variant, base, complete: false, servers });
+    const size = diskMb === undefined ? {} : { diskMb };
+    writeState({ bootId: bootId(), variant, base, ...size, complete: false, servers });
     await makeBridge();
     await makeIdentities();
     const boots = await Promise.all(serverNames.map(bootFresh));

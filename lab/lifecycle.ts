@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { CmsadmError } from '../src/errors.ts';
 import { cableOf, removeLink, setCable } from './cable.ts';
 import { removeGroups } from './cgroups.ts';
+import { mountDisk } from './disk.ts';
 import { furnish } from './furnish.ts';
 import { awaitBoot, killGuest, serverFolders, startGuest } from './guest.ts';
 import { type Line, removeRelay, setLine } from './line.ts';
@@ -34,7 +35,8 @@ export function findGuest(name: ServerName): ProcessId | undefined {
 /** Mounts a new disk over the base, puts the server's own files on it, and boots. */
 export async function bootFresh(name: ServerName): Promise<Boot> {
   const { upper, work, root } = serverFolders(name);
-  const { base, variant } = requireState();
+  const { base, variant, diskMb } = requireState();
+  if (diskMb !== undefined) await mountDisk(name, diskMb);
   for (const folder of [upper, work, root]) mkdirSync(folder, { recursive: true, mode: 0o755 });
   await mountOverlay({ lower: base, upper, work, root });
   await furnish(name, variant);

@@ -24,6 +24,8 @@ const stateSchema = v.object({
   bootId: v.string(),
   variant: v.picklist(variants),
   base: v.string(),
+  /** Where disks have a size, so that they can be filled: megabytes for each server. */
+  diskMb: v.optional(v.number()),
   /** False until the first `up` has come through: what a crash left half made is not used. */
   complete: v.boolean(),
   servers: v.object({ cms1: serverSchema, cms2: serverSchema, probe: serverSchema }),

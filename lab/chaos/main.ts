@@ -1,0 +1,131 @@
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { CmsadmError, exitCodes } from '../../src/errors.ts';
+import { available, down } from '../lab.ts';
+import { evidence } from './evidence.ts';
+import { appendResult, stateBefore } from './results.ts';
+import { type RoundResult, runRound, type World } from './round.ts';
+import { planRound, tellPlan } from './schedule.ts';
+import { tellRound, totalsOf } from './totals.ts';
+import { bringTo, calibrate, freshDisks, freshLab } from './world.ts';
+
+const usage = `Breaks things while a pair of the lab is set up, reversed, restored and disabled. See docs/reliability.md.
+
+  npm run chaos -- --seed N --rounds R     rounds 1 to R of that seed's schedule
+    --from K          begins with round K, in the state that the results file tells of the round before
+    --log FILE        appends each round to a results file, one JSON object a line
+    --json            one JSON object at the end, on standard output; all else goes to standard error
+    --keep-going      goes on after a violation, on fresh disks
+    --schedule        prints the schedule and does nothing
+    --totals FILE     writes how many rounds passed and failed, in the form of a test report
+`;
+
+type Options = {
+  readonly seed: number;
+  readonly rounds: number;
+  readonly from: number;
+  readonly json: boolean;
+  readonly log: string | undefined;
+  readonly keepGoing: boolean;
+  readonly schedule: boolean;
+  readonly totals: string | undefined;
+};
+
+function optionsIn(args: readonly string[]): Options {
+  const flags = {
+    seed: { type: 'string' },
+    rounds: { type: 'string', default: '10' },
+    from: { type: 'string', default: '1' },
+    json: { type: 'boolean', default: false },
+    log: { type: 'string' },
+    'keep-going': { type: 'boolean', default: false },
+    schedule: { type: 'boolean', default: false },
+    totals: { type: 'string' },
+  } as const;
+  try {
+    const { values } = parseArgs({ args: [...args], options: flags, strict: true });
+    const { json, schedule, log, totals, 'keep-going': keepGoing } = values;
+    const [seed, rounds, from] = [numberIn(values.seed), numberIn(values.rounds), numberIn(values.from)];
+    return { seed, rounds, from, json, log, keepGoing, schedule, totals };
+  } catch (error) {
+    throw new CmsadmError('usage', error instanceof Error ? error.message : String(error), {
+      exitCode: exitCodes.usage,
+      remedy: 'npm run chaos -- --seed 1 --rounds 10',
+    });
+  }
+}
+
+function numberIn(text: string | undefined): number {
+  if (text !== undefined && /^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new Error('--seed, --rounds and --from take whole numbers from 1.');
+}
+
+// The code that is tested, for the record; a tree without git has no name.
+function commitOf(): string {
+  try {
+    return execFileSync('git', ['describe', '--always', '--dirty', '--abbrev=10'], { encoding: 'utf8' }).trim();
+  } catch {
+    return 'unknown';
+  }
+}
+
+async function runRounds(options: Options, say: (line: string) => void): Promise<readonly RoundResult[]> {
+  const { seed, rounds, from, log, keepGoing } = options;
+  const commit = commitOf();
+  say(`seed ${seed}, rounds ${from} to ${from + rounds - 1}, commit ${commit}`);
+  await freshLab();
+  const world: World = { calibration: await calibrate(say), state: 'single', lines: [], nextLine: from * 100 };
+  world.state = log === undefined ? 'single' : stateBefore(log, seed, from);
+  await bringTo(world.state);
+  const results: RoundResult[] = [];
+  for (let number = from; number < from + rounds; number += 1) {
+    const round = planRound(seed, number);
+    say(tellPlan(round));
+    const result = await runRound(round, world);
+    say(tellRound(result));
+    results.push(result);
+    if (log !== undefined) appendResult(log, { seed, commit, ...result });
+    if (result.violations.length === 0) continue;
+    for (const line of [`VIOLATION in round ${number} of seed ${seed}:`, ...result.violations]) say(`  ${line}`);
+    for (const line of [...result.told, ...result.recoveries, ...(await evidence())]) say(`    ${line}`);
+    if (!keepGoing) break;
+    await freshDisks();
+    world.state = 'single';
+    world.lines = [];
+  }
+  return results;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = optionsIn(args);
+  const { seed, rounds, from, json, schedule, totals: totalsFile } = options;
+  if (schedule) {
+    for (let number = from; number < from + rounds; number += 1) console.log(tellPlan(planRound(seed, number)));
+    return exitCodes.done;
+  }
+  const { ok, why } = available();
+  if (!ok) throw new CmsadmError('lab-unavailable', `No lab here: ${why}.`, { remedy: 'See docs/lab.md.' });
+  const say = (line: string): void => (json ? console.error(line) : console.log(line));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void down().finally(() => process.exit(exitCodes.interrupted)));
+  const results = await runRounds(options, say).finally(down);
+  const totals = totalsOf(seed, commitOf(), results);
+  if (json) console.log(JSON.stringify({ ...totals, results }));
+  else say(JSON.stringify(totals, undefined, 2));
+  const passed = totals.rounds - totals.violations;
+  const counted = { numPassedTests: passed, numFailedTests: totals.violations, numPendingTests: 0, numTodoTests: 0 };
+  if (totalsFile !== undefined) writeFileSync(totalsFile, `${JSON.stringify(counted)}\n`);
+  return totals.violations === 0 ? exitCodes.done : 1;
+}
+
+const args = process.argv.slice(2);
+if (args.length === 0 || args.includes('--help')) process.stdout.write(usage);
+else
+  try {
+    process.exitCode = await main(args);
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    for (const line of [error.message, ...error.details, `-> ${error.remedy ?? ''}`]) console.error(line);
+    process.exitCode = error.exitCode;
+  }
