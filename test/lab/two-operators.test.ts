@@ -57,15 +57,21 @@ async function together(...operators: readonly [Operator, Operator]): Promise<[E
 
 const who = /(anna|bert) is changing this pair: [^,"]+, since 20\d\d-[^,"]+Z, from cms[12]\.lab\.example/;
 
-/** At most one has done it; whoever was refused by a lock was told all of it. @returns who has */
+/** What somebody is told who began to plan before the other one had changed it all. */
+const overtaken = /"code":"(file-changed|plan-changed|not-primary|not-in-step|not-paired)"/;
+/** What those were told who did not proceed. */
+const refusals: string[] = [];
+
+/** At most one has done it; the other one was told by whom he was kept out, or that he was overtaken. @returns who has */
 function expectOneAtMost(both: readonly Ended[]): Ended[] {
   const all = both.map(({ name, exitCode, said }) => `${name}: ${exitCode}\n${said}`).join('\n');
   const done = both.filter(({ exitCode }) => exitCode === 0);
   expect(done.length, all).toBeLessThanOrEqual(1);
   for (const { exitCode, said } of both.filter((one) => one.exitCode !== 0)) {
-    // Refused, or found that the other one had been faster; never anything that needs a person.
+    // Never anything that needs a person.
     expect([3, 4], all).toContain(exitCode);
-    if (exitCode === 3 && /"busy"|"locked"/.test(said) && !/"level":"fail"/.test(said)) expect(said, all).toMatch(who);
+    expect(who.test(said) || overtaken.test(said), all).toBe(true);
+    refusals.push(said);
   }
   return done;
 }
@@ -163,6 +169,11 @@ describe.skipIf(!ok)(`two operators at once${ok ? '' : ` (skipped: ${why})`}`, (
       if (done[0]?.name === 'anna') expect(after.primary).not.toBe(primary);
       if (after.primary === undefined) await setUp();
     }
+  });
+
+  it('in most of these rounds the one who was kept out was told who, what, since when and from where', () => {
+    expect(refusals.length).toBeGreaterThan(8);
+    expect(refusals.filter((said) => who.test(said)).length).toBeGreaterThan(refusals.length / 2);
   });
 
   it('tells the one on the other server who is at it; a hanging operation is ended by its name, from there', async () => {
