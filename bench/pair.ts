@@ -57,7 +57,7 @@ export async function serviceRuns(): Promise<string> {
  * Set up as a script on cms1 runs it, always with the same answers. What is returned runs it once and tells its outcome
  * (`done`, `nothing to do`); it throws where the exit code is not 0.
  */
-export async function setUpCommand(): Promise<() => Promise<string>> {
+export async function setUpCommand(haPackage: string = labPackages.haPackage): Promise<() => Promise<string>> {
   const { address, fqdn } = labServers.cms2;
   const listed = await exec('cms2', ['ssh-keygen', '-l', '-f', '/etc/ssh/ssh_host_ed25519_key.pub']);
   const answers = {
@@ -65,7 +65,7 @@ export async function setUpCommand(): Promise<() => Promise<string>> {
     'secondary-ip': address,
     'secondary-fqdn': fqdn,
     'licence-package': labPackages.licence,
-    'ha-package': labPackages.haPackage,
+    'ha-package': haPackage,
     'peer-user': 'root',
     'peer-key': key,
     'peer-fingerprint': listed.stdout.split(' ')[1] ?? '',

@@ -3,6 +3,7 @@ import * as net from 'node:net';
 import * as os from 'node:os';
 import type { Duplex } from 'node:stream';
 import { CmsadmError } from '../errors.ts';
+import { cloneAttributes } from './clone-attributes.ts';
 import { parseAddresses, parseListeners, parseRouteSource } from './network.ts';
 import { ask, lastLines, run, runOrFail } from './processes.ts';
 import type { Identity, ProcessState, ServiceVerb, System, UnitState, Verdict } from './system.ts';
@@ -221,8 +222,7 @@ export const realSystem = (): System => ({
     });
   },
   judge,
-  cloneAttributes: async (from, to) =>
-    void (await runOrFail(['cp', '--attributes-only', '--preserve=all', '--', from, to])),
+  cloneAttributes,
   label: async (files) => {
     // Without SELinux in the kernel there is nothing to do, and often no program either.
     if (files.length > 0 && fs.existsSync('/sys/fs/selinux/enforce')) await runOrFail(['restorecon', '--', ...files]);
@@ -244,7 +244,7 @@ export const realSystem = (): System => ({
     };
   },
   arm: async (unit, seconds, argv) => {
-    await run(['systemctl', 'stop', `${unit}.timer`]);
+    if (fs.existsSync(`/run/systemd/transient/${unit}.timer`)) await run(['systemctl', 'stop', `${unit}.timer`]);
     // Without AccuracySec systemd may be a minute late.
     await runOrFail([
       'systemd-run',
