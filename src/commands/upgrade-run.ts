@@ -13,7 +13,7 @@ import type { Releases } from './releases.ts';
 
 /** One server of an upgrade: what it says of its releases, and how to change them. */
 export type Place = { readonly releases: Releases; readonly facts: ReleaseFacts };
-export type Places = { readonly local: Place; readonly peer: Place };
+type Places = { readonly local: Place; readonly peer: Place };
 
 /** Everything that is known when the operator is asked for his `y`. */
 export type Prepared = {
