@@ -76,7 +76,10 @@ export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'i
   const enabledAgain = own.filter((unit) => enabled.includes(unit));
   const startedAgain = start.filter((unit) => running.includes(unit));
   if (live) await attempt(problems, () => host.system.control('enable', enabledAgain));
-  if (live) await attempt(problems, () => host.system.control('restart', startedAgain));
+  if (live && by === 'operator') await attempt(problems, () => host.system.control('restart', startedAgain));
+  // At boot a unit that is ordered after us would be waited for, and wait for us: `start` queues it only.
+  if (live && by === 'itself') await attempt(problems, () => host.system.control('try-restart', startedAgain));
+  if (live && by === 'itself') await attempt(problems, () => host.system.control('start', startedAgain));
   // An agent that a broken program ended is not running, so nothing above has started it again.
   if (live && program) await attempt(problems, () => host.system.control('start', running));
   await disarm(host, id);

@@ -47,6 +47,18 @@ test('an agent that ran before never stops being enabled, and reads the old file
   expect(host.did).toContain(`restart ${agent}`);
 });
 
+// `systemctl restart` waits for the unit, and at boot the unit waits for the one that puts back.
+test('a server that puts back by itself, perhaps at boot, waits for no agent to start', async () => {
+  const host = server('boot-order', { exists: true, active: true, enabled: true });
+  const one = serverOf(host);
+  await one.stage({ change: changeOf(host, { '/etc/hosts': 'new\n' }, { services }), part: 'peer' });
+  await one.commit({ id });
+  host.did.length = 0;
+  await one.putBack({ id, by: 'itself' });
+  expect(host.did.filter((line) => line.startsWith('restart'))).toEqual([]);
+  expect(host.did.filter((line) => line.endsWith(agent)).slice(-2)).toEqual([`try-restart ${agent}`, `start ${agent}`]);
+});
+
 test('the boot unit, which may be what settles the change, is never stopped', async () => {
   const host = testHost(join(folder, 'boot'));
   const one = serverOf(host);
