@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { linesAsker, terminalAsker } from './ask.ts';
 import type { CommandContext, CommandOutcome } from './commands/context.ts';
+import { recoverParameters } from './commands/parameters.ts';
 import { CmsadmError, type ExitCode, exitCodes, explained } from './errors.ts';
 import { versionOf } from './host/program-version.ts';
 import { runMenu } from './menu.ts';
@@ -141,15 +142,20 @@ function addHa(program: Command): void {
 function addService(program: Command): void {
   program
     .command('recover')
-    .description('settle what an interrupted change left open on this server')
+    .description('settle what an interrupted change left open, on both servers')
+    .addOption(new Option(`--${recoverParameters.peerGone.name} <fqdn>`, recoverParameters.peerGone.help))
     .addOption(new Option('--way-back <transaction>').hideHelp())
     .addOption(new Option('--boot').hideHelp())
-    .action(async (flags: { wayBack?: string; boot?: true }) => {
+    .action(async (flags: { wayBack?: string; boot?: true; peerGone?: string }) => {
       const options: GlobalOptions = program.opts();
       if (flags.wayBack !== undefined || flags.boot) return finish(await settleItself(options, flags.wayBack));
       finish(
-        await command(options, 'recover', async (context) =>
-          (await import('./commands/recover.ts')).recoverCommand(context),
+        // It shows no plan that anybody would have to confirm.
+        await command({ ...options, yes: true }, 'recover', async (context) =>
+          (await import('./commands/recover.ts')).recoverCommand(
+            context,
+            flags.peerGone === undefined ? {} : { [recoverParameters.peerGone.name]: flags.peerGone },
+          ),
         ),
       );
     });

@@ -15,10 +15,11 @@ import type { Host } from '../host/system.ts';
 import { paths, raiseEpoch } from '../pair/state.ts';
 import { backupOf, type Tag, type TransactionId, transactionId } from '../pair/tag.ts';
 import { type Change, type FileChange, realPath, type ServiceWork } from './change.ts';
-import { decide, note, readJournal, readRuling, realEntry } from './journal.ts';
+import { decide, type Manifest, note, readJournal, readRuling, realEntry } from './journal.ts';
 import { agentProcess, endSwitch, proveAgent, refuseOtherProgram, switchProgram } from './program.ts';
 import { assertSshd, watchSshd } from './ssh-watch.ts';
 import { refuseIfTouched, type Stamps, stagedName, unstage } from './stage.ts';
+import { inTurn } from './turn.ts';
 import { disarm } from './way-back.ts';
 
 /**
@@ -127,8 +128,14 @@ async function healthy(host: Host, units: readonly string[], seconds: number): P
  * @throws CmsadmError put-back-already
  */
 export async function confirm(host: Host, id: TransactionId): Promise<void> {
-  const { manifest, states } = readJournal(host.root, id);
+  const { manifest } = readJournal(host.root, id);
   if (decide(host.root, id, 'confirmed') === 'put-back') throw putBackAlready(id);
+  await inTurn(host, manifest, async () => {
+    if (!readJournal(host.root, id).states.includes('confirmed')) await finish(host, id, manifest);
+  });
+}
+
+async function finish(host: Host, id: TransactionId, manifest: Manifest): Promise<void> {
   await disarm(host, id);
   if (manifest.program) endSwitch(host.root);
   unstage(host, manifest.files.map(realEntry), manifest.tag);
@@ -145,7 +152,7 @@ export async function confirm(host: Host, id: TransactionId): Promise<void> {
     removeDurably(host.root, path);
   }
   if (manifest.afterwards.disableUnits.length > 0) await host.system.reloadUnitFiles();
-  if (!states.includes('confirmed')) note(host.root, id, 'confirmed', host.system.clock());
+  note(host.root, id, 'confirmed', host.system.clock());
   if (manifest.afterwards.removeProgram) await host.system.runInstaller(`${paths.program}/templates`, ['--remove']);
 }
 

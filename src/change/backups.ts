@@ -4,7 +4,7 @@ import { inFolder, splitPath } from '../host/held-folder.ts';
 import { list, type Root, readFact, removeIfThere, syncFolder } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { backupOf, type Tag, type TransactionId, tagOf } from '../pair/tag.ts';
-import { isOpen, type Manifest, note, readJournal, realEntry, transactions } from './journal.ts';
+import { isOpen, type Manifest, note, readableJournal, realEntry, transactions } from './journal.ts';
 
 /** What one server keeps of one tag; plain data. */
 export type TagBackups = {
@@ -37,7 +37,7 @@ export function readBackups(root: Root): TagBackups[] {
 }
 
 function backupsOf(root: Root, id: TransactionId): TagBackups | undefined {
-  const { manifest, states, decision } = readable(root, id) ?? {};
+  const { manifest, states, decision } = readableJournal(root, id) ?? {};
   if (!manifest || !states) return undefined;
   return {
     tag: tagOf(id),
@@ -52,15 +52,6 @@ function backupsOf(root: Root, id: TransactionId): TagBackups | undefined {
     }),
     edited: manifest.files.flatMap((file) => editedNames(root, realEntry(file), manifest.tag)),
   };
-}
-
-function readable(root: Root, id: TransactionId): ReturnType<typeof readJournal> | undefined {
-  try {
-    return readJournal(root, id);
-  } catch (error) {
-    if (error instanceof CmsadmError && error.code === 'journal-damaged') return undefined;
-    throw error;
-  }
 }
 
 /** The link and the change of one set up have one tag. */
@@ -98,7 +89,7 @@ export async function pruneBackups({ root, system }: Host, tags: readonly Tag[])
     });
   const files = known.flatMap((one) => one.files);
   for (const id of ids)
-    if (readable(root, id)?.states.includes('pruned') === false) note(root, id, 'pruned', system.clock());
+    if (readableJournal(root, id)?.states.includes('pruned') === false) note(root, id, 'pruned', system.clock());
   const places = files.map(({ path }) => splitPath(path));
   for (const folder of new Set(places.map((place) => place.folder)))
     await inFolder(root, folder, undefined, (held) => {

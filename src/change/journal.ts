@@ -131,11 +131,18 @@ export function beginJournal(root: Root, manifest: Manifest): TransactionId {
   return id;
 }
 
-/** What a state may tell besides its time: the units that ran, and that were enabled, before the change was made. */
-type StateFacts = { readonly running?: readonly string[]; readonly enabled?: readonly string[] };
+/** What a state may tell besides its time. */
+type StateFacts = {
+  /** `committing`: the units that ran, and that were enabled, before the change was made. */
+  readonly running?: readonly string[];
+  readonly enabled?: readonly string[];
+  /** `put-back`: the units that a person must restart. */
+  readonly leftToDo?: readonly string[];
+};
 const stateFactsSchema = v.object({
   running: v.optional(v.array(v.string()), []),
   enabled: v.optional(v.array(v.string()), []),
+  leftToDo: v.optional(v.array(v.string()), []),
 });
 
 /** Appends a state; durable when it returns. */
@@ -158,6 +165,7 @@ export function readJournal(
   states: State[];
   running: string[];
   enabled: string[];
+  leftToDo: string[];
   ruling: Ruling | undefined;
   decision: Decision | undefined;
 } {
@@ -172,13 +180,25 @@ export function readJournal(
     return {
       manifest: v.parse(manifestSchema, JSON.parse(first)),
       states: reached,
-      ...unitsBefore(rest),
+      running: factsOf(rest, 'committing').running,
+      enabled: factsOf(rest, 'committing').enabled,
+      leftToDo: factsOf(rest, 'put-back').leftToDo,
       // Version 0.1.0 had `asked` as a state only.
       ruling: readRuling(root, id) ?? (reached.includes('asked') ? 'asked' : undefined),
       decision: readDecision(root, id),
     };
   } catch (cause) {
     throw damaged(id, journalOf(id), cause);
+  }
+}
+
+/** The same; undefined where it is damaged, for those who only look. @throws CmsadmError transaction-unknown */
+export function readableJournal(root: Root, id: TransactionId): ReturnType<typeof readJournal> | undefined {
+  try {
+    return readJournal(root, id);
+  } catch (error) {
+    if (error instanceof CmsadmError && error.code === 'journal-damaged') return undefined;
+    throw error;
   }
 }
 
@@ -193,9 +213,9 @@ const damaged = (id: TransactionId, file: string, cause?: unknown): CmsadmError 
     remedy: `Compare both servers by hand, then move ${file} away.`,
   });
 
-function unitsBefore(lines: readonly string[]): { running: string[]; enabled: string[] } {
-  const line = lines.find((one) => one.startsWith('{"state":"committing"') && one.endsWith('}'));
-  return line === undefined ? { running: [], enabled: [] } : v.parse(stateFactsSchema, JSON.parse(line));
+function factsOf(lines: readonly string[], state: State): v.InferOutput<typeof stateFactsSchema> {
+  const line = lines.find((one) => one.startsWith(`{"state":"${state}"`) && one.endsWith('}'));
+  return v.parse(stateFactsSchema, line === undefined ? {} : JSON.parse(line));
 }
 
 /** What stands in the decision file. @throws CmsadmError journal-damaged */

@@ -17,9 +17,12 @@ const ownerSchema = v.object({
 export type LockOwner = v.InferOutput<typeof ownerSchema>;
 export type Claim = Pick<LockOwner, 'operation' | 'operator' | 'startedOn'>;
 
-/** Who holds the lock of this server; undefined if nobody does or its owner is dead. Time alone breaks nothing. */
-export function lockOwner(host: Host): LockOwner | undefined {
-  const text = readText(host.root, paths.lock);
+/**
+ * Who holds the lock of this server; undefined if nobody does or its owner is dead. Time alone breaks nothing.
+ * @param path another lock of the same kind
+ */
+export function lockOwner(host: Host, path: string = paths.lock): LockOwner | undefined {
+  const text = readText(host.root, path);
   return text === undefined ? undefined : livingOwner(host, text);
 }
 
@@ -45,7 +48,7 @@ function parse(text: string): unknown {
  * one process only.
  * @throws CmsadmError locked, with who, what and since when
  */
-export function takeLock(host: Host, claim: Claim): void {
+export function takeLock(host: Host, claim: Claim, path: string = paths.lock): void {
   makeFolders(host.root, '/run/cmsadm', 0o700);
   const own: LockOwner = {
     ...claim,
@@ -54,11 +57,11 @@ export function takeLock(host: Host, claim: Claim): void {
     processStart: host.system.processStart(process.pid) ?? '',
     bootId: host.system.bootId(),
   };
-  const mine = `${paths.lock}.${process.pid}`;
+  const mine = `${path}.${process.pid}`;
   removeIfThere(host.root, mine);
   writeNew(host.root, mine, JSON.stringify(own), { mode: 0o600, owner: 'root', group: 'root' });
   try {
-    appear(host, mine, paths.lock);
+    appear(host, mine, path);
   } finally {
     removeIfThere(host.root, mine);
   }
@@ -106,6 +109,6 @@ export const locked = (owner: LockOwner, server?: string): CmsadmError =>
   );
 
 /** Gives the lock back, if it is this process's. */
-export function releaseLock(host: Host): void {
-  if (lockOwner(host)?.pid === process.pid) removeIfThere(host.root, paths.lock);
+export function releaseLock(host: Host, path: string = paths.lock): void {
+  if (lockOwner(host, path)?.pid === process.pid) removeIfThere(host.root, path);
 }

@@ -21,6 +21,7 @@ import { withdraw } from './apply.ts';
 import { decide, type Manifest, note, readJournal, realEntry } from './journal.ts';
 import { switchBack } from './program.ts';
 import { stagedName, unstage } from './stage.ts';
+import { inTurn } from './turn.ts';
 import { disarm } from './way-back.ts';
 
 /** What a way back did, and what it left to a person. */
@@ -41,13 +42,18 @@ export type PutBack = {
  * @throws CmsadmError confirmed-already, put-back-incomplete
  */
 export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'itself'): Promise<PutBack> {
-  const { manifest, states, running, enabled } = readJournal(host.root, id);
+  const { manifest } = readJournal(host.root, id);
   if (decide(host.root, id, 'put-back') === 'confirmed')
     throw new CmsadmError('confirmed-already', `${id} is confirmed on this server; restore its tag instead.`, {
       remedy: 'cmsadm config_HA restore',
     });
+  return inTurn(host, manifest, () => putBackNow(host, id, by));
+}
+
+async function putBackNow(host: Host, id: TransactionId, by: 'operator' | 'itself'): Promise<PutBack> {
+  const { manifest, states, running, enabled, leftToDo: told } = readJournal(host.root, id);
   // What was put back belongs to the administrator again.
-  if (states.includes('put-back')) return { files: [], edited: [], left: [], leftToDo: [] };
+  if (states.includes('put-back')) return { files: [], edited: [], left: [], leftToDo: told };
   const problems: string[] = [];
   const edited: string[] = [];
   const left: string[] = [];
@@ -91,7 +97,7 @@ export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'i
     });
   unstage(host, manifest.files.map(realEntry), manifest.tag);
   for (const folder of [...manifest.madeFolders].reverse()) removeEmptyFolder(host.root, folder);
-  note(host.root, id, 'put-back', host.system.clock());
+  note(host.root, id, 'put-back', host.system.clock(), { leftToDo });
   return { files, edited, left, leftToDo };
 }
 

@@ -1,13 +1,14 @@
-import { CmsadmError } from '../errors.ts';
+import { CmsadmError, explained } from '../errors.ts';
 import type { Host } from '../host/system.ts';
 import { openAdminLog } from '../pair/admin-log.ts';
-import { raiseAlarm, readAlarms } from '../pair/alarms.ts';
+import { type Alarm, clearAlarms, raiseAlarm, readAlarms } from '../pair/alarms.ts';
 import { readLink } from '../pair/state.ts';
 import type { TransactionId } from '../pair/tag.ts';
 import { confirm } from './apply.ts';
 import { removeBrought } from './brought.ts';
-import { decide, type Manifest, readJournal, unfinished } from './journal.ts';
-import { type LockOwner, lockOwner, releaseLock, takeLock } from './lock.ts';
+import { endOwner } from './end-owner.ts';
+import { decide, readJournal, unfinished } from './journal.ts';
+import { lockOwner } from './lock.ts';
 import { putBack } from './put-back.ts';
 import { loginToPeer, remoteServer } from './remote-server.ts';
 import { tidy } from './tidy.ts';
@@ -28,6 +29,11 @@ export type Settled = {
   readonly toDo: readonly string[];
 };
 
+/** What recover found on one server, and the alarms that stand there. */
+export type Recovered = { readonly settled: readonly Settled[]; readonly alarms: readonly Alarm[] };
+
+export const isOpen = ({ did }: Settled): boolean => did === 'waits' || did === 'left';
+
 type By = 'operator' | 'itself';
 
 /**
@@ -36,19 +42,13 @@ type By = 'operator' | 'itself';
  * @param only one transaction (the way back's timer), or all; a timer ends the run that is late, and nobody else's
  * @param by who settles: `itself` restarts nothing that interrupts the service, raises an alarm and logs instead, and
  * tries again later where it has to wait
- * @param operator who stands in the lock meanwhile
  */
-export async function recover(
-  host: Host,
-  only: TransactionId | undefined,
-  by: By,
-  operator = 'cmsadm itself',
-): Promise<Settled[]> {
+export async function recover(host: Host, only: TransactionId | undefined, by: By): Promise<Settled[]> {
   if (only === undefined) tidy(host);
   const settled: Settled[] = [];
   for (const id of unfinished(host.root)) {
     if (only !== undefined && id !== only) continue;
-    const one = await settle(host, id, { by, operator, isTimer: only !== undefined }).catch((error) => left(id, error));
+    const one = await settle(host, id, by, only !== undefined).catch((error) => left(id, error));
     settled.push(one);
     if (by === 'itself') await tell(host, one);
   }
@@ -58,23 +58,27 @@ export async function recover(
   return settled;
 }
 
+/** Clears the alarms that a person has seen, where nothing is open any more. */
+export function acknowledge(host: Host, settled: readonly Settled[], seen: readonly Alarm[]): Recovered {
+  if (!settled.some(isOpen)) clearAlarms(host.root, seen);
+  return { settled, alarms: readAlarms(host.root) };
+}
+
+/** Puts back what waits for a server that is gone for good, by the word of an operator. */
+export const settleAlone = (host: Host, id: TransactionId, gone: string): Promise<Settled> =>
+  backAndTell(host, id, 'operator', `${gone} is gone for good, the operator says`).catch((error) => left(id, error));
+
 /** A foreseen failure, or one of the disk, is told and does not keep the others from being settled. */
-function left(id: TransactionId, error: unknown): Settled {
-  if (error instanceof CmsadmError) {
-    const why = [error.message.replace(/\.$/, ''), ...error.details].join('; ');
-    return { id, did: 'left', why, toDo: error.remedy === undefined ? [] : [error.remedy] };
-  }
-  if (!(error instanceof Error) || !('syscall' in error)) throw error;
-  return {
-    id,
-    did: 'left',
-    why: error.message,
-    toDo: ['Remove the cause (disk, permissions), then `cmsadm recover`.'],
-  };
+function left(id: TransactionId, thrown: unknown): Settled {
+  const error = explained(thrown);
+  if (!(error instanceof CmsadmError)) throw error;
+  const why = [error.message.replace(/\.$/, ''), ...error.details].join('; ');
+  return { id, did: 'left', why, toDo: error.remedy === undefined ? [] : [error.remedy] };
 }
 
 // Nobody is there: the log and an alarm tell it, and what is not done yet is tried again.
-async function tell(host: Host, { id, did, why }: Settled): Promise<void> {
+async function tell(host: Host, one: Settled): Promise<void> {
+  const { id, did, why } = one;
   const text = `${id}: ${did}: ${why}`;
   const { clock } = host.system;
   if (!readAlarms(host.root).some((alarm) => alarm.text === text)) {
@@ -82,27 +86,25 @@ async function tell(host: Host, { id, did, why }: Settled): Promise<void> {
     openAdminLog(host.root, { pid: process.pid, operator: 'cmsadm', what: 'recover by itself' }, clock).outcome(text);
   }
   // The boot and the next command settle it too, where no timer can be had.
-  if (did === 'waits' || did === 'left') await armAgain(host, id, RETRY_SECONDS).catch(() => undefined);
+  if (isOpen(one)) await armAgain(host, id, RETRY_SECONDS).catch(() => undefined);
 }
 
-type Settler = { readonly by: By; readonly operator: string; readonly isTimer: boolean };
-
-async function settle(host: Host, id: TransactionId, settler: Settler): Promise<Settled> {
+async function settle(host: Host, id: TransactionId, by: By, isTimer: boolean): Promise<Settled> {
   const { manifest, ruling } = readJournal(host.root, id);
   const owner = lockOwner(host);
   const other = owner?.pid === process.pid ? undefined : owner;
-  const late = other && settler.isTimer && isWorkOf(other, manifest) ? other : undefined;
+  const late = other && isTimer && isWorkOf(other, manifest) ? other : undefined;
   if (other && !late) return { id, did: 'left', why: `${other.operation} by ${other.operator} is running`, toDo: [] };
 
   const back = async (why: string): Promise<Settled> => {
-    // Decided first: the late run may do what it likes until it is ended, it can confirm no more.
+    // Decided first: the late run can confirm no more. One that is still writing is ended; one that only waits is left
+    // to tell its operator.
     if (decide(host.root, id, 'put-back') === 'confirmed') return forward('it was confirmed at this moment');
-    if (late) await host.system.endProcess(late.pid);
-    return underLock(host, manifest, settler, owner, () => backAndTell(host, id, settler.by, why));
+    if (late && !readJournal(host.root, id).states.includes('committed')) await endOwner(host, late, 0);
+    return backAndTell(host, id, by, why);
   };
   const forward = async (why: string): Promise<Settled> => {
-    if (late) return { id, did: 'left', why: `${why}; the run that began it is finishing it`, toDo: [] };
-    await underLock(host, manifest, settler, owner, () => confirm(host, id));
+    await confirm(host, id);
     return { id, did: 'confirmed', why, toDo: [] };
   };
 
@@ -131,23 +133,6 @@ async function backAndTell(host: Host, id: TransactionId, by: By, why: string): 
   ];
   const toDo = leftToDo.map((unit) => `Restart ${unit}: it still runs with the configuration that was put back.`);
   return { id, did: 'put back', why: [why, ...more].join('; '), toDo };
-}
-
-/** Works under the lock of this server, unless this process holds it. @throws CmsadmError locked */
-async function underLock<T>(
-  host: Host,
-  manifest: Manifest,
-  { operator }: Settler,
-  owner: LockOwner | undefined,
-  work: () => Promise<T>,
-): Promise<T> {
-  if (owner?.pid === process.pid) return work();
-  takeLock(host, { operation: 'recover', operator, startedOn: manifest.server });
-  try {
-    return await work();
-  } finally {
-    releaseLock(host);
-  }
 }
 
 /** The peer's word; one that is undecided although we asked has not got the question, and is told to put back. */

@@ -54,13 +54,19 @@ const again = 'Remove the cause and run the command again.';
 
 async function putOneBack({ name, server, change }: Side, touched: boolean, seconds: number): Promise<Standing> {
   try {
-    const { left, edited } = await server.putBack({ id: transactionId(change.tag, change.step), by: 'operator' });
+    const { left, edited, leftToDo } = await server.putBack({
+      id: transactionId(change.tag, change.step),
+      by: 'operator',
+    });
     return {
       told: [
         `${name}: as before.`,
         ...left.map((path) => `${name}: ${path} was edited meanwhile and is left as it is.`),
         ...edited.map((kept) => `${name}: an edit made meanwhile is kept in ${kept}.`),
+        ...leftToDo.map((unit) => `${name}: ${unit} still runs with the configuration that was put back.`),
       ],
+      // Its timer was faster, and restarts nothing that interrupts users.
+      ...(leftToDo.length === 0 ? {} : { toDo: `Restart ${leftToDo.join(', ')} on ${name}.` }),
     };
   } catch (error) {
     return standingOf(name, error, touched, seconds);

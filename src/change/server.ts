@@ -3,7 +3,7 @@ import { makeKeyPair } from '../host/pair-key.ts';
 import { readFact, readText } from '../host/root.ts';
 import type { PublicKey } from '../host/ssh-client.ts';
 import type { Host } from '../host/system.ts';
-import { readAlarms } from '../pair/alarms.ts';
+import { type Alarm, readAlarms } from '../pair/alarms.ts';
 import { type About, type Facts, readFacts } from '../pair/facts.ts';
 import { type Link, paths } from '../pair/state.ts';
 import { readStatus, type SyncStatus } from '../pair/sync-status.ts';
@@ -18,6 +18,7 @@ import {
   durableDecision,
   type Manifest,
   note,
+  readableJournal,
   readJournal,
   realEntry,
   transactions,
@@ -25,7 +26,7 @@ import {
 } from './journal.ts';
 import { type Claim, type LockOwner, releaseLock, takeLock } from './lock.ts';
 import { type PutBack, putBack } from './put-back.ts';
-import { recover, type Settled } from './recover.ts';
+import { acknowledge, type Recovered, recover } from './recover.ts';
 import { loginToPeer, refuseOtherVersion } from './remote-server.ts';
 import { type Stamps, stage } from './stage.ts';
 import type { Decision, Part } from './transitions.ts';
@@ -82,8 +83,11 @@ export type Server = {
   confirm(args: { id: TransactionId }): Promise<void>;
   putBack(args: { id: TransactionId; by: 'operator' | 'itself' }): Promise<PutBack>;
   outcome(args: { id: TransactionId }): Promise<Decision | 'undecided' | 'unknown'>;
-  /** Settles what is open here; only an operator's `recover` on the other server asks for it. */
-  recover(args: { operator: string }): Promise<Settled[]>;
+  /**
+   * Settles what is open here; only an operator's `recover` on the other server asks for it.
+   * @param args.seen alarms that he was shown
+   */
+  recover(args: { seen: readonly Alarm[] }): Promise<Recovered>;
   /** A fresh login on the other server with the pair's key; `version`: what must greet there. */
   proveLogin(args: { link: Link; version?: string }): Promise<void>;
   tags(): Promise<readonly TagSummary[]>;
@@ -193,17 +197,18 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
     },
     outcome: async ({ id }) =>
       transactions(host.root).includes(id) ? (durableDecision(host.root, id) ?? 'undecided') : 'unknown',
-    recover: ({ operator }) => recover(host, undefined, 'operator', operator),
+    recover: async ({ seen }) => acknowledge(host, await recover(host, undefined, 'operator'), seen),
     proveLogin: async ({ link, version }) => {
       const session = await loginToPeer(host, link);
       session.close();
       if (version !== undefined) refuseOtherVersion(session, version);
     },
     tags: async () =>
-      transactions(host.root).map((id) => {
-        const { manifest, decision, states } = readJournal(host.root, id);
+      transactions(host.root).flatMap((id) => {
+        const { manifest, decision, states } = readableJournal(host.root, id) ?? {};
+        if (!manifest || !states) return [];
         const missing = readTag(host, manifest.tag)?.missing ?? [];
-        return { manifest, decision, missing, pruned: states.includes('pruned') };
+        return [{ manifest, decision, missing, pruned: states.includes('pruned') }];
       }),
     tag: async ({ tag }) => readTag(host, tag),
     backups: async () => readBackups(host.root),

@@ -12,23 +12,32 @@ const places = ['/run/cmsadm', paths.state, paths.journal];
  * living process is touched, and nothing at all while somebody holds the lock.
  */
 export function tidy(host: Host): void {
+  under(host, paths.lock, () => {
+    for (const place of places)
+      for (const name of list(host.root, place))
+        if (isLeftOver(host, name)) removeIfThere(host.root, `${place}/${name}`);
+    // Taken and given back, a dead process's turn is gone.
+    under(host, paths.turn, () => {});
+  });
+}
+
+/** Works while it holds that lock; not at all where a living process has it. */
+function under(host: Host, path: string, work: () => void): void {
   try {
-    takeLock(host, { operation: 'recover', operator: 'root', startedOn: '' });
+    takeLock(host, { operation: 'recover', operator: 'root', startedOn: '' }, path);
   } catch (error) {
     if (error instanceof CmsadmError && error.code === 'locked') return;
     throw error;
   }
   try {
-    for (const place of places)
-      for (const name of list(host.root, place))
-        if (isLeftOver(host, name)) removeIfThere(host.root, `${place}/${name}`);
+    work();
   } finally {
-    releaseLock(host);
+    releaseLock(host, path);
   }
 }
 
 function isLeftOver(host: Host, name: string): boolean {
-  const found = /\.(?:decision|lock)\.(\d+)$|^lock\.(\d+)$|\.(\d+)\.new$/.exec(name);
+  const found = /\.(?:decision|lock)\.(\d+)$|^(?:lock|turn)\.(\d+)$|\.(\d+)\.new$/.exec(name);
   const pid = Number(found?.slice(1).find((part) => part !== undefined));
   return found !== null && (pid === process.pid || host.system.processStart(pid) === undefined);
 }

@@ -16,10 +16,12 @@ import {
 import { type OwnStanding, ownStanding } from './pair-of-servers.ts';
 import { activateParameters } from './parameters.ts';
 import { lockPlace, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
+import { settleFirst } from './settle-first.ts';
 
 /** Activate this server, the secondary, while the primary can't be reached: administration opens here under a new epoch. */
 export async function activate(context: CommandContext, given: Given): Promise<CommandOutcome> {
   requireSomebody(context);
+  await settleFirst(context);
   const own = await ownStanding(context);
   if (own.role !== 'secondary')
     throw new CmsadmError('not-secondary', 'Only the secondary can be activated; this server is the primary already.', {

@@ -19,6 +19,7 @@ import {
 import { type Named, onlyThis, type ServersThere, serversThere } from './pair-of-servers.ts';
 import { backupsParameters } from './parameters.ts';
 import { lockPlace } from './run-plan.ts';
+import { settleFirst } from './settle-first.ts';
 
 /** List the backups that earlier changes left on both servers; with `--prune`, or a `y` after the list, remove old ones. */
 export async function backups(context: CommandContext, given: Given): Promise<CommandOutcome> {
@@ -26,7 +27,10 @@ export async function backups(context: CommandContext, given: Given): Promise<Co
   const prunes = given[wanted.name] !== undefined;
   if (!prunes && (given[keep.name] ?? given[days.name]) !== undefined)
     throw usage('--keep and --days are the rule of --prune.', 'cmsadm config_HA backups --prune --keep 10 --days 30');
-  if (prunes) requireSomebody(context);
+  if (prunes) {
+    requireSomebody(context);
+    await settleFirst(context);
+  }
   const asked = given[alone.name] === undefined ? await serversThere(context) : await onlyThis(context);
   const { away } = asked;
   try {

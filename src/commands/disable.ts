@@ -19,10 +19,12 @@ import {
 import { factsOfBoth, linksOf, type OwnStanding, ownStanding, peerOrAdvice } from './pair-of-servers.ts';
 import { disableParameters } from './parameters.ts';
 import { lockPlace, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
+import { settleFirst } from './settle-first.ts';
 
 /** Disable HA: both become single servers again; tagged backups stay. */
 export async function disable(context: CommandContext, given: Given): Promise<CommandOutcome> {
   requireSomebody(context);
+  await settleFirst(context);
   const own = await ownStanding(context);
   const alone = given[disableParameters.alone.name] !== undefined;
   await settleAnswers(

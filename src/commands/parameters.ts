@@ -79,6 +79,14 @@ export const disableParameters = {
   alone: { name: 'alone', question: '', help: 'only this server: the other one is gone for good', flag: true },
 } as const satisfies Record<string, Parameter>;
 
+export const recoverParameters = {
+  peerGone: {
+    name: 'peer-gone',
+    question: '',
+    help: 'FQDN of the other server: it is gone for good, put back what waits for its word',
+  },
+} as const satisfies Record<string, Parameter>;
+
 export const backupsParameters = {
   prune: { name: 'prune', question: '', help: 'remove old backups on both servers', flag: true },
   keep: {

@@ -1,20 +1,121 @@
-import { recover } from '../change/recover.ts';
-import { exitCodes } from '../errors.ts';
-import { clearAlarms, readAlarms } from '../pair/alarms.ts';
-import type { CommandContext, CommandOutcome } from './context.ts';
+import { unfinished } from '../change/journal.ts';
+import { acknowledge, isOpen, type Recovered, recover, type Settled, settleAlone } from '../change/recover.ts';
+import { CmsadmError, exitCodes } from '../errors.ts';
+import { readAlarms } from '../pair/alarms.ts';
+import { sameName } from './activate.ts';
+import type { CommandContext, CommandOutcome, Given } from './context.ts';
+import { type ServersThere, serversThere } from './pair-of-servers.ts';
+import { recoverParameters } from './parameters.ts';
 
-/** Settles what an earlier run left open on this server; repeatable. */
-export async function recoverCommand(context: CommandContext): Promise<CommandOutcome> {
-  const settled = await recover(context.host, undefined, 'operator');
-  if (settled.length === 0) context.report.line('Nothing was left open on this server.');
-  for (const { id, did, why } of settled) context.report.line(`${id}: ${did}: ${why}.`);
-  const open = settled.filter(({ did }) => did === 'waits' || did === 'left');
-  const alarms = readAlarms(context.host.root);
-  for (const { at, text } of alarms) context.report.line(`Seen: ${at} ${text}`);
-  if (open.length === 0) clearAlarms(context.host.root);
+/** What was found and done on one server, or why it was not asked. */
+type Told = { readonly name: string } & ({ readonly found: Recovered } | { readonly away: CmsadmError });
+
+/**
+ * Settles what earlier runs left open on this server, then has the other one do the same; repeatable. The alarms of both
+ * are shown, and cleared where nothing is open any more.
+ */
+export async function recoverCommand(context: CommandContext, given: Given = {}): Promise<CommandOutcome> {
+  if (context.dryRun) return whatIsOpen(context);
+  const { host } = context;
+  const first = await recover(host, undefined, 'operator');
+  const there = await serversThere(context).catch(withoutLink);
+  try {
+    const other = await recoverThere(there);
+    const settled = await settleTheRest(context, given, first, there);
+    const here = { name: there.servers[0]?.name ?? '', found: { settled, alarms: readAlarms(host.root) } };
+    const told: readonly Told[] = other ? [here, other] : [here];
+    for (const one of told) tell(context, one);
+    // Shown, so seen; what comes from now on stays.
+    acknowledge(host, settled, here.found.alarms);
+    if (other && 'found' in other && other.found.alarms.length > 0)
+      await there.peer?.server.recover({ seen: other.found.alarms });
+    return outcomeOf(told);
+  } finally {
+    there.peer?.session.close();
+  }
+}
+
+/** A link that can't be read keeps nobody from settling this server. */
+function withoutLink(error: unknown): ServersThere {
+  if (!(error instanceof CmsadmError)) throw error;
+  return { servers: [], link: undefined, peer: undefined, away: error };
+}
+
+async function recoverThere({ link, peer, away }: ServersThere): Promise<Told | undefined> {
+  const name = link?.peer.fqdn ?? 'the other server';
+  if (!peer) return away && { name, away };
+  try {
+    return { name, found: await peer.server.recover({ seen: [] }) };
+  } catch (error) {
+    if (error instanceof CmsadmError) return { name, away: error };
+    throw error;
+  }
+}
+
+/** What had to wait: the other server may have been settled by now, or is gone for good by the operator's word. */
+async function settleTheRest(
+  { host }: CommandContext,
+  given: Given,
+  first: readonly Settled[],
+  { link, away }: ServersThere,
+): Promise<readonly Settled[]> {
+  const waiting = first.filter(({ did }) => did === 'waits');
+  if (waiting.length === 0) return first;
+  const gone = given[recoverParameters.peerGone.name];
+  if (gone !== undefined) {
+    sameName(gone, link?.peer.fqdn ?? gone);
+    if (!away)
+      throw new CmsadmError('peer-answers', `${gone} answers; it tells what it decided.`, {
+        server: gone,
+        remedy: 'Run `cmsadm recover` without --peer-gone.',
+      });
+  }
+  const now: Settled[] = [];
+  for (const { id } of waiting)
+    now.push(...(gone === undefined ? await recover(host, id, 'operator') : [await settleAlone(host, id, gone)]));
+  return first.map((one) => now.find(({ id }) => id === one.id) ?? one);
+}
+
+function tell({ report }: CommandContext, one: Told): void {
+  if ('away' in one) {
+    report.warn(`${one.name} was not settled from here: ${one.away.message}`);
+    report.warn(`Run \`cmsadm recover\` there, or here again when it can be reached.`);
+    return;
+  }
+  const { settled, alarms } = one.found;
+  if (settled.length === 0) report.line(`${one.name}: nothing was left open.`);
+  for (const { id, did, why, toDo } of settled) {
+    report.line(`${one.name}: ${id}: ${did}: ${why}.`);
+    for (const next of toDo) report.warn(`${one.name}: ${next}`);
+  }
+  for (const { at, text } of alarms) report.line(`${one.name}: seen: ${at} ${text}`);
+}
+
+function outcomeOf(told: readonly Told[]): CommandOutcome {
+  const found = told.flatMap((one) => ('found' in one ? one.found.settled : []));
+  // A server that nobody asked matters where there was something to settle.
+  const open = found.some(isOpen) || (found.length > 0 && told.some((one) => 'away' in one));
+  const servers = told.map((one) =>
+    'found' in one
+      ? { name: one.name, reachable: true, ...one.found }
+      : { name: one.name, reachable: false, why: one.away.message },
+  );
+  const one = told[0];
   return {
-    exitCode: open.length > 0 ? exitCodes.needsPerson : exitCodes.done,
-    summary: `recover: ${settled.length === 0 ? 'nothing open' : settled.map(({ id, did }) => `${id} ${did}`).join(', ')}`,
-    result: { outcome: open.length > 0 ? 'open' : 'done', settled },
+    exitCode: open ? exitCodes.needsPerson : exitCodes.done,
+    summary: `recover: ${found.length === 0 ? 'nothing open' : found.map(({ id, did }) => `${id} ${did}`).join(', ')}`,
+    result: { outcome: open ? 'open' : 'done', settled: one && 'found' in one ? one.found.settled : [], servers },
+  };
+}
+
+/** `--dry-run`: what is open on this server, untouched. */
+function whatIsOpen({ host, report }: CommandContext): CommandOutcome {
+  const open = unfinished(host.root);
+  for (const id of open) report.line(`Not settled on this server: ${id}`);
+  if (open.length === 0) report.line('Nothing is open on this server.');
+  return {
+    exitCode: open.length === 0 ? exitCodes.done : exitCodes.pending,
+    summary: `recover: dry run, ${open.length} open`,
+    result: { outcome: open.length === 0 ? 'nothing to do' : 'pending', open },
   };
 }

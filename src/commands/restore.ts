@@ -14,9 +14,12 @@ import { factsOfBoth, linksOf, type OwnStanding, ownStanding } from './pair-of-s
 import { tagParameter } from './parameters.ts';
 import { lastSync } from './reverse.ts';
 import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
+import { settleFirst } from './settle-first.ts';
 
 /** Restore a tag on both servers: undoes one change, keeps the link; on the secondary only while the primary is away. */
 export async function restore(context: CommandContext, given: Given): Promise<CommandOutcome> {
+  // A list only looks.
+  if (given[tagParameter.name] !== undefined || context.ask) await settleFirst(context);
   const own = await ownStanding(context);
   const { peer, away } = await peerIfThere(context, own);
   try {

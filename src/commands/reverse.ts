@@ -8,6 +8,7 @@ import type { Peer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, requireSomebody } from './context.ts';
 import { factsOfBoth, linksOf, ownStanding, peerOrAdvice, refuseIfNotInStep } from './pair-of-servers.ts';
 import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
+import { settleFirst } from './settle-first.ts';
 
 /**
  * Reverse the roles, on the primary: a last sync, then both servers change their role in one transaction.
@@ -15,6 +16,7 @@ import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } fro
  */
 export async function reverse(context: CommandContext): Promise<CommandOutcome> {
   requireSomebody(context);
+  await settleFirst(context);
   const own = await ownStanding(context);
   if (own.role === 'secondary' && own.pair) throw notPrimary('reverse the roles', own.pair.primary.fqdn);
   const peer = await peerOrAdvice(

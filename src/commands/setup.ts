@@ -24,6 +24,7 @@ import {
 } from './context.ts';
 import { overrideParameters } from './parameters.ts';
 import { localContextServer, lockPlace, resultOf, reviewFacts, runOf } from './run-plan.ts';
+import { settleFirst } from './settle-first.ts';
 import { type Asked, askAnswers, withTimeZones } from './setup-answers.ts';
 import { bothFacts, findings, refusedByPreflight, refuseOtherPairs } from './setup-preflight.ts';
 import type { Opened } from './setup-questions.ts';
@@ -49,6 +50,7 @@ export async function setUp(context: CommandContext, given: Given): Promise<Comm
       'Let the two servers reach each other directly: admin-sync and the heartbeat go straight from one to the other.',
     );
   requireSomebody(context);
+  await settleFirst(context);
   const opened: Opened = { package: undefined, licence: undefined };
   const local = localContextServer(context);
   const link = readLink(context.host.root);

@@ -20,6 +20,7 @@ import { factsOfBoth, type OwnStanding, ownStanding, peerOrAdvice, refuseIfNotIn
 import { setupParameters, upgradeParameters } from './parameters.ts';
 import { localReleases, remoteReleases } from './releases.ts';
 import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
+import { settleFirst } from './settle-first.ts';
 import { carryOut, namesOf, type Prepared, tidy } from './upgrade-run.ts';
 
 /**
@@ -29,6 +30,7 @@ import { carryOut, namesOf, type Prepared, tidy } from './upgrade-run.ts';
  */
 export async function upgrade(context: CommandContext, given: Given): Promise<CommandOutcome> {
   requireSomebody(context);
+  await settleFirst(context);
   const own = await ownStanding(context);
   if (own.role === 'secondary' && own.pair) throw notPrimary('upgrade the pair', own.pair.primary.fqdn);
   const back = given[upgradeParameters.back.name] !== undefined;

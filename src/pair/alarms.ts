@@ -1,4 +1,4 @@
-import { append, makeFolders, type Root, readText, removeIfThere } from '../host/root.ts';
+import { append, makeFolders, type Root, readText, removeIfThere, writeState } from '../host/root.ts';
 import { paths } from './state.ts';
 
 /** Something that a person must see; kept until an operation that he runs has settled it. */
@@ -16,4 +16,9 @@ export const readAlarms = (root: Root): Alarm[] =>
     .filter((line) => line.startsWith('{"at":') && line.endsWith('}'))
     .map((line): Alarm => JSON.parse(line));
 
-export const clearAlarms = (root: Root): boolean => removeIfThere(root, paths.alarms);
+/** Clears these alarms, and leaves what came since; all of them without a list. */
+export function clearAlarms(root: Root, seen?: readonly Alarm[]): void {
+  const left = seen ? readAlarms(root).filter(({ at, text }) => !seen.some((s) => s.at === at && s.text === text)) : [];
+  if (left.length > 0) writeState(root, paths.alarms, left.map((alarm) => `${JSON.stringify(alarm)}\n`).join(''));
+  else removeIfThere(root, paths.alarms);
+}

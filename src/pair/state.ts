@@ -14,6 +14,8 @@ export const paths = {
   alarms: '/var/lib/cmsadm/alarms.jsonl',
   kept: '/var/lib/cmsadm/kept',
   lock: '/run/cmsadm/lock',
+  /** Held while one process confirms or puts back: a run and its way back may come at the same moment. */
+  turn: '/run/cmsadm/turn',
   adminLog: '/var/log/cmsadm/admin.log',
   program: '/opt/cmsadm/current',
   brought: '/opt/cmsadm/brought',

@@ -158,7 +158,7 @@ function settling(rules: Rules, play: Play, state: State, where: Where, may: May
   const who = busy ? 'the timer' : 'recover';
   if (isFinal(here.ruling)) {
     if (busy && here.ruling === 'confirmed') return;
-    const ended = busy && rules.fences ? endRun(state, where) : state;
+    const ended = busy && rules.fences && here.files !== 'planned' ? endRun(state, where) : state;
     const to = server(ended, where, { files: filesAfter(here.ruling), finished: true, armed: false });
     may('settle', `${who} of ${where}: ${here.ruling}`, to);
     return;

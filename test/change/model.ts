@@ -9,7 +9,7 @@ export type Rules = {
   readonly ruled: (now: Ruling | undefined, wanted: Ruling) => Ruling;
   readonly settlement: (part: Part, ruling: Ruling | undefined) => 'put back' | 'confirm' | 'ask the peer';
   readonly afterAnswer: (answer: Answer) => 'put back' | 'confirm' | 'have the peer put back' | 'wait';
-  /** A way back ends the run that is late before it touches files. */
+  /** A way back ends a late run that may still be writing before it touches files. */
   readonly fences: boolean;
 };
 

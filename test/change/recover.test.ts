@@ -7,9 +7,10 @@ import { recover } from '../../src/change/recover.ts';
 import { localServer, type Server } from '../../src/change/server.ts';
 import { recoverCommand } from '../../src/commands/recover.ts';
 import { setUp } from '../../src/commands/setup.ts';
+import { CmsadmError } from '../../src/errors.ts';
 import { planReverse } from '../../src/ha/roles.ts';
 import type { Host } from '../../src/host/system.ts';
-import { readAlarms } from '../../src/pair/alarms.ts';
+import { raiseAlarm, readAlarms } from '../../src/pair/alarms.ts';
 import { readFacts } from '../../src/pair/facts.ts';
 import { paths, readPair } from '../../src/pair/state.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
@@ -98,6 +99,30 @@ describe('without asking the other server', () => {
     await recover(host, undefined, 'operator');
     expect(host.did).toContain('restart cms.service');
     expect(readAlarms(host.root)).toEqual([]);
+  });
+
+  test('a journal that is damaged is named with its remedy, and keeps nothing else from being settled', async () => {
+    await reach('peer', 'committed');
+    const damaged = 'zdt_4710_1600000000.change';
+    writeFileSync(join(host.root.prefix, paths.journal, `${damaged}.jsonl`), '{"operation":\n{"state":"staged"}\n');
+    expect(unfinished(host.root)).toEqual([damaged, id]);
+    expect(await server.tags(), 'a list of tags goes without it').toMatchObject([
+      { manifest: { tag: 'zdt_4711_1700000000' } },
+    ]);
+    expect(await recover(host, undefined, 'operator')).toMatchObject([
+      { id: damaged, did: 'left', toDo: [expect.stringContaining(`move ${paths.journal}/${damaged}.jsonl away`)] },
+      { id, did: 'put back' },
+    ]);
+    expect(tree(host)).toEqual(before);
+    expect(unfinished(host.root)).toEqual([damaged]);
+  });
+
+  test('what can’t be put back is named, and tried again by itself', async () => {
+    await reach('peer', 'committed');
+    rmSync(join(host.root.prefix, '/root/.rhosts.zdt_4711_1700000000'));
+    const [settled] = await recover(host, id, 'itself');
+    expect(settled).toMatchObject({ did: 'left', why: expect.stringContaining('/root/.rhosts') });
+    expect(host.did.at(-1)).toBe(`arm 60 recover --way-back ${id}`);
   });
 
   test('an edit made meanwhile is kept and told', async () => {
@@ -197,7 +222,10 @@ describe('a coordinator that has asked', () => {
     const { pair, one, two, peer, id } = await asked('away');
     await peer.confirm({ id });
     const cable = one.system.connect;
-    const cut: Host = { ...one, system: { ...one.system, connect: () => Promise.reject(new Error('cut')) } };
+    const cut: Host = {
+      ...one,
+      system: { ...one.system, connect: () => Promise.reject(new CmsadmError('unreachable', 'cut')) },
+    };
     expect(await recover(cut, undefined, 'itself')).toMatchObject([{ id, did: 'waits' }]);
     expect(readAlarms(one.root).map(({ text }) => text)).toEqual([expect.stringContaining('waits')]);
     expect(primaries(one), 'nothing was done').toEqual(['cms2']);
@@ -208,6 +236,57 @@ describe('a coordinator that has asked', () => {
     expect(await recoverCommand({ ...pair.context(pair.cms1), host: healed })).toMatchObject({ exitCode: 0 });
     expect(primaries(one, two)).toEqual(['cms2', 'cms2']);
     expect(readAlarms(one.root), 'a person has seen it').toEqual([]);
+  });
+
+  test('says the same again and again, and raises one alarm only', async () => {
+    const { one } = await asked('patient');
+    const cut: Host = { ...one, system: { ...one.system, connect: () => Promise.reject(new Error('cut')) } };
+    for (const _ of [1, 2, 3]) expect(await recover(cut, undefined, 'itself')).toMatchObject([{ did: 'waits' }]);
+    expect(readAlarms(one.root)).toHaveLength(1);
+    const log = readFileSync(join(one.root.prefix, paths.adminLog), 'utf8');
+    expect(log.match(/cmsadm outcome: zdt_.*: waits: /g)).toHaveLength(1);
+  });
+
+  test('puts itself back when an operator says that its peer is gone for good, and names it', async () => {
+    const { pair, one, peer, id } = await asked('gone');
+    await peer.confirm({ id });
+    const away = { ...one.system, connect: () => Promise.reject(new CmsadmError('unreachable', 'no answer')) };
+    const context = { ...pair.context(pair.cms1), host: { ...one, system: away } };
+    await expect(recoverCommand(context, { 'peer-gone': 'cms3.example.com' })).rejects.toMatchObject({
+      code: 'answer-refused',
+    });
+    expect(primaries(one), 'nothing was done').toEqual(['cms2']);
+    const said = await recoverCommand(context, { 'peer-gone': 'cms2.example.com' });
+    expect(said).toMatchObject({ exitCode: 5, result: { settled: [{ id, did: 'put back' }] } });
+    expect(primaries(one)).toEqual(['cms1']);
+    expect(unfinished(one.root)).toEqual([]);
+  });
+
+  test.each(['cms1', 'cms2'] as const)('recover on %s settles both servers and tells of both', async (where) => {
+    const { pair, one, two, id } = await asked(`both-${where}`);
+    for (const { root } of [one, two]) raiseAlarm(root, 'what nobody has seen', 0);
+    const said = await recoverCommand(pair.context(pair[where]));
+    expect(said).toMatchObject({ exitCode: 0, result: { outcome: 'done' } });
+    expect(said.result['servers']).toMatchObject([
+      { name: `${where}.example.com`, reachable: true, settled: [{ id, did: 'put back' }] },
+      { name: where === 'cms1' ? 'cms2.example.com' : 'cms1.example.com', reachable: true },
+    ]);
+    expect(primaries(one, two)).toEqual(['cms1', 'cms1']);
+    for (const { root } of [one, two]) {
+      expect(unfinished(root)).toEqual([]);
+      expect(readAlarms(root), 'a person has seen them').toEqual([]);
+    }
+    expect(await recoverCommand(pair.context(pair[where])), 'it may be repeated').toMatchObject({
+      exitCode: 0,
+      result: { servers: [{ settled: [] }, { settled: [] }] },
+    });
+  });
+
+  test('a dry run of recover tells what is open and touches nothing', async () => {
+    const { pair, one, two, id } = await asked('dry');
+    const said = await recoverCommand(pair.context(pair.cms1, { dryRun: true }));
+    expect(said).toMatchObject({ exitCode: 2, result: { open: [id] } });
+    expect(primaries(one, two)).toEqual(['cms2', 'cms2']);
   });
 
   test('does not believe a server that is not the one of the link', async () => {
