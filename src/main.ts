@@ -21,8 +21,9 @@ const renderer = (json: boolean): Renderer =>
   makeReport({
     stream: process.stdout,
     errors: process.stderr,
-    mode: json ? 'json' : process.stdout.isTTY ? 'terminal' : 'plain',
-    width: Math.min(process.stdout.columns ?? 80, 100),
+    // A terminal that nobody gave a size (`ssh -tt` from a script) has no columns: a spinner would clear lines for ever.
+    mode: json ? 'json' : process.stdout.isTTY && process.stdout.columns > 0 ? 'terminal' : 'plain',
+    width: Math.min(process.stdout.columns || 80, 100),
   });
 
 /** Somebody at a terminal; nobody where either end is not one. */

@@ -15,8 +15,12 @@ export async function openToPeer(root: string, carriedIn: string | undefined): P
   for (const signal of ['SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
   // Asked to leave (`unlock`, a shutdown), it ends as after a lost session.
   process.on('SIGTERM', () => process.stdin.destroy());
-  const [seen = ''] = (process.env['SSH_CONNECTION'] ?? process.env['CMSADM_SSH_CONNECTION'] ?? '').split(' ');
-  const origin = { carriedIn, seenFrom: seen === '' ? undefined : seen };
+  const connection = process.env['SSH_CONNECTION'] ?? process.env['CMSADM_SSH_CONNECTION'] ?? '';
+  const [seen = '', , address = '', port] = connection.split(' ');
+  const origin = {
+    carriedIn,
+    ...(seen === '' ? {} : { seenFrom: seen, cameTo: { address, port: Number(port) } }),
+  };
   await servePeer(host, profileOfServer(root, programRoot), origin, process.stdin, process.stdout);
   process.exit(exitCodes.done);
 }

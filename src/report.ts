@@ -1,4 +1,4 @@
-import type { Check } from './ha/preflight.ts';
+import type { Check } from './ha/check.ts';
 import type { KeptTag } from './ha/prune.ts';
 import type { Review } from './ha/review.ts';
 

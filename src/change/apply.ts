@@ -17,7 +17,7 @@ import { backupOf, type Tag, type TransactionId, transactionId } from '../pair/t
 import { type Change, type FileChange, realPath, type ServiceWork } from './change.ts';
 import { decide, type Manifest, note, readJournal, readRuling, realEntry } from './journal.ts';
 import { agentProcess, endSwitch, proveAgent, refuseOtherProgram, switchProgram } from './program.ts';
-import { assertSshd, watchSshd } from './ssh-watch.ts';
+import { assertSshd, assertSshdAnswers, watchSshd } from './ssh-watch.ts';
 import { refuseIfTouched, type Stamps, stagedName, unstage } from './stage.ts';
 import { inTurn } from './turn.ts';
 import { disarm } from './way-back.ts';
@@ -52,6 +52,7 @@ export async function commit(host: Host, change: Change, stamps: Stamps): Promis
   await workServices(host, change.services, mustBeReread(change), stays);
   // Active is what a program that dies again and again is, too, at times.
   if (change.program && running.length > 0) await proveAgent(host, agent, change.services.seconds);
+  if (watched) await assertSshdAnswers(host, change, watched);
   note(host.root, id, 'committed', host.system.clock());
 }
 
@@ -115,10 +116,15 @@ async function healthy(host: Host, units: readonly string[], seconds: number): P
     const states = await host.system.units(units);
     const down = units.filter((unit) => !states[unit]?.active);
     if (down.length === 0) return;
-    if (host.system.clock() > deadline)
-      throw new CmsadmError('service-unhealthy', `${down.join(', ')} did not become active within ${seconds} s.`, {
-        remedy: `See \`journalctl -u ${down[0]}\` there.`,
-      });
+    // systemd tries no more: waiting would only leave it down for longer.
+    if (host.system.clock() > deadline || down.some((unit) => states[unit]?.failed))
+      throw new CmsadmError(
+        'service-unhealthy',
+        `${down.join(', ')} failed, or did not become active within ${seconds} s.`,
+        {
+          remedy: `See \`journalctl -u ${down[0]}\` there.`,
+        },
+      );
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }

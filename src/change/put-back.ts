@@ -20,6 +20,7 @@ import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
 import { withdraw } from './apply.ts';
 import { decide, type Manifest, note, readJournal, realEntry } from './journal.ts';
 import { switchBack } from './program.ts';
+import { reloadBack } from './reload-back.ts';
 import { stagedName, unstage } from './stage.ts';
 import { inTurn } from './turn.ts';
 import { disarm } from './way-back.ts';
@@ -196,7 +197,7 @@ async function servicesBack(
   const { services } = manifest;
   const mayRestart = services.restart.filter((unit) => by === 'operator' || !services.affecting.includes(unit));
   await attempt(problems, () => host.system.reloadUnitFiles());
-  await attempt(problems, () => host.system.control('try-reload-or-restart', services.reload));
+  await attempt(problems, () => reloadBack(host, services.reload, running, by));
   // A unit that failed on the new configuration, and those that went down with it, would not be tried again.
   const again = by === 'operator' ? mayRestart.filter((unit) => running.includes(unit)) : [];
   await attempt(problems, () => host.system.control('restart', again));

@@ -1,7 +1,8 @@
 import { CmsadmError, explained } from '../errors.ts';
 import { makeKeyPair } from '../host/pair-key.ts';
-import { readFact, readText } from '../host/root.ts';
+import { pointLink, readFact, readText } from '../host/root.ts';
 import type { PublicKey } from '../host/ssh-client.ts';
+import type { SshListener } from '../host/ssh-listeners.ts';
 import type { Host } from '../host/system.ts';
 import { type Alarm, readAlarms } from '../pair/alarms.ts';
 import { type About, type Facts, readFacts } from '../pair/facts.ts';
@@ -25,6 +26,7 @@ import {
   unfinished,
 } from './journal.ts';
 import { type Claim, type LockOwner, releaseLock, takeLock } from './lock.ts';
+import { currentRelease } from './program.ts';
 import { type PutBack, putBack } from './put-back.ts';
 import { acknowledge, type Recovered, recover } from './recover.ts';
 import { loginToPeer, refuseOtherVersion } from './remote-server.ts';
@@ -74,7 +76,7 @@ export type Server = {
   key(): Promise<PublicKey>;
   /** Installs the carried program for good. */
   installProgram(): Promise<void>;
-  /** Takes the installed program away again, if this session brought it. */
+  /** Takes the installed program away again, if this session brought it: back to an older release, or to none. */
   removeProgram(): Promise<void>;
   stage(args: { change: Change; part: Part }): Promise<{ id: TransactionId; unjudged: string[] }>;
   arm(args: { id: TransactionId; seconds: number }): Promise<void>;
@@ -105,7 +107,9 @@ export type Context = {
   /** The private run-time folder of a first contact. */
   readonly carriedIn: string | undefined;
   /** Where the caller of this session is seen to come from (sshd's SSH_CONNECTION). */
-  readonly seenFrom?: string;
+  readonly seenFrom?: string | undefined;
+  /** The address and port of this server that he came to. */
+  readonly cameTo?: SshListener;
 };
 
 const noTransaction = (text: string): CmsadmError =>
@@ -136,11 +140,12 @@ export async function writing<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** The functions of this very server. */
-export function localServer({ host, profile, family, carriedIn, seenFrom }: Context): Server {
+export function localServer({ host, profile, family, carriedIn, seenFrom, cameTo }: Context): Server {
   const staged = new Map<TransactionId, { readonly change: Change; readonly stamps: Stamps }>();
   const keyFiles = new Map<string, string>();
+  let releaseBefore: string | undefined;
   return {
-    facts: (about) => writing(async () => ({ ...(await readFacts(host, profile, about)), seenFrom })),
+    facts: (about) => writing(async () => ({ ...(await readFacts(host, profile, about, cameTo)), seenFrom })),
     standing: async () => ({
       lock: holderOf(host),
       unfinished: unfinished(host.root),
@@ -159,10 +164,14 @@ export function localServer({ host, profile, family, carriedIn, seenFrom }: Cont
       return made.publicKey;
     },
     installProgram: async () => {
+      releaseBefore = currentRelease(host.root);
       if (carriedIn !== undefined) await host.system.runInstaller(carriedIn, ['--brought']);
     },
     removeProgram: async () => {
-      if (carriedIn !== undefined) await host.system.runInstaller(carriedIn, ['--remove']);
+      if (carriedIn === undefined) return;
+      // An older release was somebody's own: it is the one in use again.
+      if (releaseBefore !== undefined) pointLink(host.root, paths.program, `releases/${releaseBefore}`);
+      else await host.system.runInstaller(carriedIn, ['--remove']);
     },
     stage: async ({ change, part }) => {
       if (!isTag(change.tag) || !steps.includes(change.step)) throw noTransaction(change.tag);

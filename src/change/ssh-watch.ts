@@ -1,34 +1,80 @@
-import { differences, mayRootEnter, parseEffective } from '../config-files/sshd-effective.ts';
+import { differences, type Effective, mayRootEnter, parseEffective } from '../config-files/sshd-effective.ts';
+import { namedIn } from '../config-files/sshd-named.ts';
 import { CmsadmError } from '../errors.ts';
+import { list, readText } from '../host/root.ts';
 import type { Host, SshConnection } from '../host/system.ts';
+import { paths } from '../pair/state.ts';
 import type { Change } from './change.ts';
 
 type Watch = NonNullable<Change['sshWatch']>;
 
-/** Connections that an edit of sshd's files must leave as they are, the operator's own included. */
-function others(watch: Watch): SshConnection[] {
-  const from = (user: string, addr: string, host: string): SshConnection => ({
+/** What sshd decided before the change for each watched connection, and whether it answered. */
+export type Watched = {
+  readonly decided: readonly { readonly connection: SshConnection; readonly effective: Effective }[];
+  readonly answers: boolean;
+};
+
+/** A stranger's address, of RFC 5737. */
+const ELSEWHERE = '192.0.2.77';
+/** As many users and addresses are looked at as sshd answers for within a quarter of a second. */
+const USERS = 8;
+const ADDRESSES = 6;
+
+/** People who log in here: passwd(5), with a shell that lets them. */
+const people = (host: Host): string[] =>
+  (readText(host.root, '/etc/passwd') ?? '')
+    .split('\n')
+    .map((line) => line.split(':'))
+    .filter(([, , uid = '', , , , shell = '']) => Number(uid) >= 1000 && !/(nologin|false|sync)$/.test(shell))
+    .flatMap(([name]) => name || []);
+
+const sshdTexts = (host: Host): string[] =>
+  ['/etc/ssh/sshd_config', ...list(host.root, paths.sshdDropIns).map((name) => `${paths.sshdDropIns}/${name}`)].map(
+    (path) => readText(host.root, path) ?? '',
+  );
+
+/**
+ * Connections that an edit of sshd's files must leave as they are: root and others from elsewhere, others from the
+ * peer, those whom the configuration names, people with an account, and the operator.
+ */
+function others(host: Host, watch: Watch): SshConnection[] {
+  const named = namedIn(sshdTexts(host));
+  const [from = '', , operatorsOwn = watch.own, operatorsPort] = (process.env['SSH_CONNECTION'] ?? '').split(' ');
+  const operator = process.env['SUDO_USER'];
+  const users = [
+    ...new Set([...(operator === undefined ? [] : [operator]), 'nobody', ...named.users, ...people(host)]),
+  ].filter((user) => user !== 'root');
+  const addresses = [...new Set([ELSEWHERE, ...(from === '' ? [] : [from]), ...named.addresses])].filter(
+    (address) => address !== watch.peer.address,
+  );
+  const connection = (user: string, addr: string): SshConnection => ({
     user,
     addr,
-    host,
-    laddr: watch.own,
-    lport: watch.port,
+    host: addr === watch.peer.address ? watch.peer.fqdn : addr === ELSEWHERE ? 'elsewhere.invalid' : addr,
+    ...(addr === from
+      ? { laddr: operatorsOwn, lport: Number(operatorsPort ?? watch.port) }
+      : { laddr: watch.own, lport: watch.port }),
   });
-  const [operator = ''] = (process.env['SSH_CONNECTION'] ?? '').split(' ');
   return [
-    from('root', '192.0.2.77', 'elsewhere.invalid'),
-    from('nobody', '192.0.2.77', 'elsewhere.invalid'),
-    from('nobody', watch.peer.address, watch.peer.fqdn),
-    ...(operator === '' || operator === watch.peer.address ? [] : [from('root', operator, operator)]),
+    ...addresses.slice(0, ADDRESSES).map((address) => connection('root', address)),
+    ...users.slice(0, USERS).flatMap((user) => [connection(user, ELSEWHERE), connection(user, watch.peer.address)]),
   ];
 }
 
 const show = (c: SshConnection): string => `${c.user} from ${c.addr}`;
 
 /** What sshd decides for the watched connections now; undefined where sshd can't be asked (rehearsal). */
-export async function watchSshd(host: Host, watch: Watch): Promise<string[] | undefined> {
-  const texts = await Promise.all(others(watch).map((connection) => host.system.effectiveSshd(connection)));
-  return texts.every((text) => text !== undefined) ? texts : undefined;
+export async function watchSshd(host: Host, watch: Watch): Promise<Watched | undefined> {
+  const connections = others(host, watch);
+  const [answers, ...texts] = await Promise.all([
+    sshAnswers(host, watch),
+    ...connections.map((connection) => host.system.effectiveSshd(connection)),
+  ]);
+  const decided = connections.flatMap((connection, i) => {
+    const text = texts[i];
+    return text === undefined ? [] : [{ connection, effective: parseEffective(text) }];
+  });
+  return decided.length === connections.length ? { decided, answers } : undefined;
 }
 
 /**
@@ -36,7 +82,7 @@ export async function watchSshd(host: Host, watch: Watch): Promise<string[] | un
  * the peer, and that no other connection is treated otherwise than before. (sshd(8), -t and -T -C)
  * @throws CmsadmError sshd-judged-bad
  */
-export async function assertSshd(host: Host, change: Change, before: readonly string[]): Promise<void> {
+export async function assertSshd(host: Host, change: Change, before: Watched): Promise<void> {
   const watch = change.sshWatch;
   if (!watch) return;
   const bad = (why: string): CmsadmError =>
@@ -46,12 +92,6 @@ export async function assertSshd(host: Host, change: Change, before: readonly st
     });
   const verdict = await host.system.judge('sshd', '');
   if (verdict.ran && verdict.problem !== undefined) throw bad(verdict.problem);
-  for (const [i, connection] of others(watch).entries()) {
-    const text = (await host.system.effectiveSshd(connection)) ?? '';
-    const changed = differences(parseEffective(before[i] ?? ''), parseEffective(text));
-    if (changed.length > 0) throw bad(`${show(connection)} would be treated otherwise (${changed.join(', ')}).`);
-  }
-  if (!watch.mayEnter) return;
   const root: SshConnection = {
     user: 'root',
     addr: watch.peer.address,
@@ -59,7 +99,55 @@ export async function assertSshd(host: Host, change: Change, before: readonly st
     laddr: watch.own,
     lport: watch.port,
   };
-  const effective = parseEffective((await host.system.effectiveSshd(root)) ?? '');
-  const reasons = mayRootEnter(effective, undefined, watch.peer.address);
+  const [roots, ...now] = await Promise.all(
+    [root, ...before.decided.map(({ connection }) => connection)].map(async (connection) =>
+      parseEffective((await host.system.effectiveSshd(connection)) ?? ''),
+    ),
+  );
+  for (const [i, { connection, effective }] of before.decided.entries()) {
+    const changed = differences(effective, now[i] ?? new Map());
+    if (changed.length > 0) throw bad(`${show(connection)} would be treated otherwise (${changed.join(', ')}).`);
+  }
+  if (!watch.mayEnter) return;
+  const reasons = mayRootEnter(roots ?? new Map(), undefined, watch.peer.address);
   if (reasons.length > 0) throw bad(`${show(root)} still may not come in (${reasons.join('; ')}).`);
+}
+
+/** Seconds in which sshd must greet again after it read its configuration anew. */
+const GREETING_SECONDS = 10;
+
+/**
+ * Asserts that sshd still greets whoever comes, where it did before: one that died of its reload is put back at once.
+ * @throws CmsadmError sshd-silent
+ */
+export async function assertSshdAnswers(host: Host, change: Change, before: Watched): Promise<void> {
+  const watch = change.sshWatch;
+  if (!watch || !before.answers) return;
+  const deadline = host.system.clock() + GREETING_SECONDS * 1000;
+  // Twice: a listener that has yet to act on the signal would answer once more.
+  for (let greetings = 0; greetings < 2; ) {
+    greetings = (await sshAnswers(host, watch)) ? greetings + 1 : 0;
+    if (greetings === 0 && host.system.clock() > deadline)
+      throw new CmsadmError('sshd-silent', `sshd of ${change.server} does not answer any more.`, {
+        server: change.server,
+        remedy: 'See `journalctl -u ssh -u sshd` there.',
+      });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** RFC 4253, 4.2: a server greets with `SSH-`, before anybody says who he is. */
+async function sshAnswers(host: Host, { own, port }: Watch): Promise<boolean> {
+  try {
+    const socket = await host.system.connect(own, port);
+    try {
+      socket.once('error', () => {});
+      for await (const data of socket) return String(data).includes('SSH-');
+      return false;
+    } finally {
+      socket.destroy();
+    }
+  } catch {
+    return false; // nobody listens: that is the answer
+  }
 }

@@ -22,18 +22,13 @@ import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
 import type { OsFamily, Profile } from '../profile/schema.ts';
 import { type Change, type FileChange, realPath } from './change.ts';
 import { beginJournal, forget, manifestOf, note } from './journal.ts';
+import { judgeStaged } from './judges.ts';
 import { refuseOtherProgram } from './program.ts';
 import type { Part } from './transitions.ts';
 import { thisProcess } from './worker.ts';
 
 /** The new content, complete and on disk, beside the file that it will replace. */
 export const stagedName = (path: string, tag: Tag): string => join(dirname(path), `.${basename(path)}.${tag}.staged`);
-
-const judgedStaged: Readonly<Record<string, 'chrony' | 'nftables' | 'iptables'>> = {
-  chrony: 'chrony',
-  nftables: 'nftables',
-  iptables: 'iptables',
-};
 
 /**
  * Prepares a change without touching anything live: checks that every file is still what the plan saw, writes the new
@@ -72,7 +67,7 @@ export async function stage(
       change.files.map((file) => writeStaged(host, file, change.tag, generated)),
     );
     for (const one of written) if (one.status === 'rejected') throw one.reason;
-    const unjudged = await judgeStaged(host, change);
+    const unjudged = await judgeStaged(host, change, (file) => at(host.root, stagedName(realPath(file), change.tag)));
     note(host.root, id, 'staged', host.system.clock());
     return { id, unjudged, stamps };
   } catch (error) {
@@ -180,25 +175,4 @@ async function writeStaged(host: Host, file: FileChange, tag: Tag, generated: (p
       );
     syncFolder(held, '/');
   });
-}
-
-async function judgeStaged(host: Host, change: Change): Promise<string[]> {
-  const unjudged: string[] = [];
-  for (const file of change.files) {
-    const judge = judgedStaged[file.kind];
-    if (!judge || !file.after) continue;
-    const verdict = await host.system.judge(judge, at(host.root, stagedName(realPath(file), change.tag)));
-    if (!verdict.ran) unjudged.push(file.path);
-    else if (verdict.problem !== undefined)
-      throw new CmsadmError(
-        'judged-bad',
-        `The new ${file.path} of ${change.server} would not be accepted: ${verdict.problem}`,
-        {
-          server: change.server,
-          file: file.path,
-          remedy: `Correct what is wrong in ${file.path} there; the file that is in force was not touched.`,
-        },
-      );
-  }
-  return unjudged;
 }

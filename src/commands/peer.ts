@@ -5,7 +5,7 @@ import { removeBrought } from '../change/brought.ts';
 import { unfinished } from '../change/journal.ts';
 import { releaseLock } from '../change/lock.ts';
 import { recover } from '../change/recover.ts';
-import { localServer, type Server } from '../change/server.ts';
+import { type Context, localServer, type Server } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
 import { versionOf } from '../host/program-version.ts';
 import { readText } from '../host/root.ts';
@@ -36,22 +36,18 @@ const verbNames = [
 
 /**
  * The peer's side of a session: fixed verbs only. A session that ends before its change is confirmed puts it back.
- * @param origin the private folder of a first contact, and the address that the caller is seen to come from
+ * @param origin the private folder of a first contact, and the connection by which the caller came
  */
 export async function servePeer(
   host: Host,
   profile: Profile,
-  origin: { readonly carriedIn: string | undefined; readonly seenFrom: string | undefined },
+  origin: Pick<Context, 'carriedIn' | 'seenFrom' | 'cameTo'>,
   input: Readable,
   output: Writable,
 ): Promise<void> {
   const family = familyOf(host);
-  const known = {
-    carriedIn: origin.carriedIn,
-    ...(origin.seenFrom === undefined ? {} : { seenFrom: origin.seenFrom }),
-  };
   let active = profile;
-  let server = localServer({ host, profile, family, ...known });
+  let server = localServer({ host, profile, family, ...origin });
   const mine = new Set<string>();
   let locked = false;
   const call = (name: string) => async (args: unknown) => {
@@ -75,7 +71,7 @@ export async function servePeer(
       const offered = v.safeParse(v.object({ profile: profileSchema }), args);
       if (!offered.success) throw new CmsadmError('profile-invalid', 'The offered profile does not fit this version.');
       active = offered.output.profile;
-      server = localServer({ host, profile: active, family, ...known });
+      server = localServer({ host, profile: active, family, ...origin });
       return true;
     },
   };

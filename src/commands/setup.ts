@@ -101,7 +101,7 @@ async function withPeer(
     units: unitTexts(context.host.programRoot),
     keys: { local: facts.local.pairKey, peer: facts.peer.pairKey },
     settings: peer.linked ? undefined : settingsOf(context),
-    bringsProgram: peer.carried || facts.peer.programBrought,
+    bringsProgram: (peer.carried && facts.peer.programDigest === undefined) || facts.peer.programBrought,
   };
   const plan = planSetup(facts, answers, inputs);
   const checks = preflight({

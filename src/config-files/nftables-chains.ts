@@ -8,6 +8,8 @@ type Statement = {
 
 export type InputChain = {
   readonly family: 'inet' | 'ip' | 'ip6';
+  /** The name of its table. */
+  readonly table: string;
   /** The chain drops or rejects by its policy or by its last rule. */
   readonly drops: boolean;
   /** The offset behind the statement with the hook: where the first rule may stand. */
@@ -85,13 +87,13 @@ const wordsIn = (statement: Statement): string[] => statement.tokens.map((token)
 const unconditionalDrop =
   /^((counter( packets \d+ bytes \d+)?|log( (prefix "[^"]*"|level \w+|flags [\w, ]+|group \d+))*) )*(drop|reject( with .*)?)( comment "[^"]*")?$/;
 
-const readChain = (family: InputChain['family'], body: readonly Statement[]): InputChain | undefined => {
+const readChain = (family: InputChain['family'], table: string, body: readonly Statement[]): InputChain | undefined => {
   const hook = body.find((statement) => / hook input( |$)/.test(wordsIn(statement).join(' ')));
   if (!hook) return undefined;
   const words = body.map((statement) => wordsIn(statement));
   const policy = words.find((word) => word[0] === 'policy')?.[1];
   const lastRule = words.at(-1)?.join(' ') ?? '';
-  return { family, drops: policy === 'drop' || unconditionalDrop.test(lastRule), rulesAt: hook.end };
+  return { family, table, drops: policy === 'drop' || unconditionalDrop.test(lastRule), rulesAt: hook.end };
 };
 
 /** A table without a family is of the family ip; bridge, arp and netdev see no ports of ours. */
@@ -110,6 +112,8 @@ export const readInputChains = (text: string): InputChain[] => {
     }
     const family = familyOf(rest);
     if (kind !== 'table' || !family || !statement.body) return [];
-    return statement.body.flatMap((chain) => (chain.body ? (readChain(family, chain.body) ?? []) : []));
+    return statement.body.flatMap((chain) =>
+      chain.body ? (readChain(family, rest.at(-1) ?? '', chain.body) ?? []) : [],
+    );
   });
 };

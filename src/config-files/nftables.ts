@@ -54,6 +54,11 @@ const chainsThatDrop = (text: string, ports: readonly PeerPort[]): InputChain[] 
  */
 export const inputDrops = (text: string): boolean => chainsThatDrop(text, []).length > 0;
 
+/** The tables, by family and name, whose input chains drop or reject. Throws CmsadmError `firewall-unreadable`. */
+export const droppingTables = (text: string): string[] => [
+  ...new Set(chainsThatDrop(text, []).map(({ family, table }) => `${family} ${table}`)),
+];
+
 /**
  * Where the rest of the hook's line holds nothing but a policy or a comment, the block goes behind the line. Else the
  * line gives way and the block holds it, cut in two around the rules.

@@ -146,8 +146,13 @@ const needsOf = (effective: Effective, keyFile: string, address: string | undefi
  * command; none if root may enter already. `address` is the other server's: without it a pattern `root@host` is not
  * trusted to let in, and is feared to keep out.
  */
-export const accessNeeds = (effective: Effective, keyFile = '.ssh/authorized_keys', address?: string): Setting[] =>
-  needsOf(effective, keyFile, address).map(({ setting }) => setting);
+export const accessNeeds = (effective: Effective, keyFile = '.ssh/authorized_keys', address?: string): Setting[] => {
+  const settings = needsOf(effective, keyFile, address).map(({ setting }) => setting);
+  // Whom a list kept out altogether comes in with this one key, not with a password or a shell as well.
+  const wasOut = userNeeds(effective, address).length > 0;
+  const isNarrow = ['no', 'forced-commands-only'].includes(firstOf(effective, 'permitrootlogin'));
+  return wasOut && !isNarrow ? [['PermitRootLogin', 'forced-commands-only'], ...settings] : settings;
+};
 
 /** Why root may not enter by public key with a forced command, one sentence each; none if root may. */
 export const mayRootEnter = (effective: Effective, keyFile = '.ssh/authorized_keys', address?: string): string[] =>

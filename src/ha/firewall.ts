@@ -1,6 +1,7 @@
 import * as firewalldZone from '../config-files/firewalld-zone.ts';
 import * as iptablesRules from '../config-files/iptables-rules.ts';
 import * as nftables from '../config-files/nftables.ts';
+import { lostLines, tablesOf } from '../config-files/nftables-ruleset.ts';
 import type { PeerPort } from '../config-files/server.ts';
 import type { Facts } from '../pair/facts.ts';
 import type { Profile } from '../profile/schema.ts';
@@ -19,27 +20,39 @@ export function firewallInForce(profile: Profile, facts: Facts): FirewallKind {
   if (!drops) return 'none';
   const file = facts.files.find(({ row }) => row.path === path)?.fact;
   if (file?.state !== 'file') return 'unknown';
-  if (adapter === 'nftables' && nftables.inputDrops(file.content)) return 'nftables';
+  if (adapter === 'nftables' && nftables.inputDrops(file.content))
+    return foreignDrops(profile, facts).length === 0 ? 'nftables' : 'unknown';
   // The rules file of iptables is for IPv4 only.
   const ipv4 = !(facts.routeSource ?? '').includes(':');
   if (adapter === 'iptables' && ipv4 && iptablesRules.inputDrops(file.content)) return 'iptables';
   return 'unknown';
 }
 
+/** Tables of nftables that drop incoming traffic and are not in the file that we manage: nothing in it opens them. */
+export function foreignDrops(profile: Profile, facts: Facts): string[] {
+  const { adapter, path } = profile.firewall[facts.family];
+  const file = facts.files.find(({ row }) => row.path === path)?.fact;
+  if (adapter !== 'nftables' || file?.state !== 'file') return [];
+  const known = nftables.droppingTables(file.content);
+  return nftables.droppingTables(facts.firewall.nftRuleset).filter((table) => !known.includes(table));
+}
+
 /**
- * Tables that only the kernel holds (fail2ban, containers): a reload of a file that flushes the ruleset drops them.
- * @returns their names, none where the file does not flush
+ * What a reload of the firewall's file as it is now would take out of the kernel: rules that were only ever put there,
+ * tables that other programs made (fail2ban, containers), and what an edit that was not loaded yet leaves out.
+ * @returns tables by family and name, rules by table and chain
  */
-export function tablesLostByReload(profile: Profile, facts: Facts): string[] {
+export function lostByReload(profile: Profile, facts: Facts): { readonly tables: string[]; readonly rules: string[] } {
   const file = facts.files.find(({ row }) => row.path === profile.firewall[facts.family].path)?.fact;
-  if (firewallInForce(profile, facts) !== 'nftables' || file?.state !== 'file') return [];
-  if (!/^\s*flush\s+ruleset/m.test(file.content)) return [];
-  const tables = (text: string): string[] =>
-    [...text.matchAll(/^\s*(?:add\s+)?table\s+(?:(ip6?|inet|arp|bridge|netdev)\s+)?([\w-]+)\s*\{/gm)].map(
-      ([, family = 'ip', name]) => `${family} ${name}`,
-    );
-  const written = tables(file.content);
-  return tables(facts.firewall.nftRuleset).filter((table) => !written.includes(table));
+  if (firewallInForce(profile, facts) !== 'nftables' || file?.state !== 'file') return { tables: [], rules: [] };
+  const { nftRuleset, afterReload } = facts.firewall;
+  // Where nobody could find out what a reload does, the file's own tables are compared.
+  const flushes = afterReload !== undefined || /^\s*flush\s+ruleset/m.test(file.content);
+  const stays = tablesOf(afterReload ?? file.content);
+  const tables = tablesOf(nftRuleset).filter((table) => flushes && !stays.includes(table));
+  if (afterReload === undefined) return { tables, rules: [] };
+  const isOfThem = (line: string): boolean => tables.some((table) => `${line}: `.startsWith(`table ${table}: `));
+  return { tables, rules: lostLines(nftRuleset, afterReload).filter((line) => !isOfThem(line)) };
 }
 
 /** The text of the firewall's file with the pair's ports open for the peer only. */

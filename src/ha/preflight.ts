@@ -2,20 +2,11 @@ import * as rhosts from '../config-files/rhosts.ts';
 import type { Facts } from '../pair/facts.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { BothFacts, SetupAnswers } from './answers.ts';
+import { type Check, check } from './check.ts';
 import type { FileProblem } from './file-changes.ts';
-import { firewallInForce, linesToAdd, tablesLostByReload } from './firewall.ts';
+import { firewallInForce, foreignDrops, linesToAdd } from './firewall.ts';
+import { loginChecks } from './login-checks.ts';
 import { peerPorts } from './wanted-files.ts';
-
-export type Level = 'pass' | 'warn' | 'fail';
-/** One thing that was checked, on one server or on both. */
-export type Check = {
-  readonly id: string;
-  readonly server: string;
-  readonly level: Level;
-  readonly text: string;
-  readonly remedy?: string;
-  readonly details?: readonly string[];
-};
 
 /** Something that was looked at elsewhere (packages, licence, standing) and is told here. */
 export type Finding = {
@@ -63,21 +54,6 @@ export function preflight(input: PreflightInput): Check[] {
   ];
 }
 
-function check(
-  id: string,
-  server: string,
-  ok: boolean,
-  good: string,
-  bad: string,
-  remedy: string,
-  level: 'warn' | 'fail' = 'fail',
-  details: readonly string[] = [],
-): Check {
-  return ok
-    ? { id, server, level: 'pass', text: good }
-    : { id, server, level, text: bad, remedy, ...(details.length > 0 ? { details } : {}) };
-}
-
 function ownChecks(
   facts: Facts,
   own: { address: string; fqdn: string },
@@ -94,6 +70,8 @@ function ownChecks(
         facts.listeners.some((one) => one.port === port && one.protocol === protocol),
       );
   const firewall = firewallInForce(profile, facts);
+  const foreign = firewall === 'unknown' ? foreignDrops(profile, facts) : [];
+  const firewallFile = profile.firewall[facts.family].path;
   const chronyMissing =
     answers.ntpServer !== null && facts.files.find(({ row }) => row.kind === 'chrony')?.fact.state !== 'file';
   return [
@@ -183,10 +161,14 @@ function ownChecks(
       server,
       firewall !== 'unknown',
       firewall === 'none' ? 'No firewall drops the peer.' : `Firewall: ${firewall}.`,
-      'A firewall drops incoming traffic, and none of its files is known.',
-      `Add to it: ${linesToAdd(peerPorts(profile, { ...other })).join('; ')}. Or name its file in the profile.`,
+      foreign.length === 0
+        ? 'A firewall drops incoming traffic, and none of its files is known.'
+        : `Tables that ${firewallFile} does not hold drop incoming traffic: ${foreign.join(', ')}.`,
+      foreign.length > 0
+        ? `Write them into ${firewallFile}, where the pair’s ports can be opened, or take them out of the kernel.`
+        : `Add to it: ${linesToAdd(peerPorts(profile, { ...other })).join('; ')}. Or name its file in the profile.`,
     ),
-    ...reloadChecks(profile, facts, server),
+    ...loginChecks(profile, facts, own),
     ...plusChecks(facts, server),
     ...(chronyMissing
       ? [
@@ -200,21 +182,6 @@ function ownChecks(
           ),
         ]
       : []),
-  ];
-}
-
-function reloadChecks(profile: Profile, facts: Facts, server: string): Check[] {
-  const lost = tablesLostByReload(profile, facts);
-  if (lost.length === 0) return [];
-  return [
-    check(
-      'firewall-tables',
-      server,
-      false,
-      '',
-      `The kernel holds nftables tables that ${profile.firewall[facts.family].path} does not: ${lost.join(', ')}. Its reload would drop them.`,
-      'Write them into that file, or stop what made them until the roles are set up.',
-    ),
   ];
 }
 

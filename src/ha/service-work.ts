@@ -30,12 +30,17 @@ export function touchedServices(profile: Profile, facts: Facts, files: readonly 
   return Object.entries(profile.services).flatMap(([name, service]) => {
     const why = because.get(name);
     const unit = forFamily(service.unit, facts.family);
-    if (!why || !facts.units[unit]?.exists) return [];
+    const state = facts.units[unit];
+    if (!why || !state?.exists) return [];
+    const bySocket = facts.units[unit.replace(/\.service$/, '.socket')]?.active === true;
+    // Nothing has to read its file anew.
+    if (service.change === 'reload' && !state.active && !bySocket) return [];
     return [
       {
         label: service.label,
         unit,
-        how: service.change,
+        // A reload would have sshd bind the port itself, which its socket holds, and die of it.
+        how: bySocket ? 'restart' : service.change,
         interruption: service.interruption,
         because: [...new Set(why)],
       },

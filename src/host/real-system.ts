@@ -5,8 +5,17 @@ import type { Duplex } from 'node:stream';
 import { CmsadmError } from '../errors.ts';
 import { cloneAttributes } from './clone-attributes.ts';
 import { parseAddresses, parseListeners, parseRouteSource } from './network.ts';
-import { ask, lastLines, run, runOrFail } from './processes.ts';
-import type { Identity, ProcessState, ServiceVerb, System, UnitState, Verdict } from './system.ts';
+import { ask, lastLines, type Outcome, run, runOrFail } from './processes.ts';
+import type {
+  FirewallInForce,
+  Identity,
+  Judge,
+  ProcessState,
+  ServiceVerb,
+  System,
+  UnitState,
+  Verdict,
+} from './system.ts';
 
 const readOr = (file: string, other: string): string => {
   try {
@@ -72,9 +81,11 @@ async function identity(): Promise<Identity> {
   };
 }
 
+const unitProperties = 'Id,LoadState,ActiveState,UnitFileState,MainPID,Listen';
+
 async function units(names: readonly string[]): Promise<Record<string, UnitState>> {
   if (names.length === 0) return {};
-  const shown = await ask(['systemctl', 'show', '--property=Id,LoadState,ActiveState,UnitFileState', ...names]);
+  const shown = await ask(['systemctl', 'show', `--property=${unitProperties}`, ...names]);
   if (shown.exitCode !== 0)
     throw new CmsadmError('service-manager-unreachable', 'systemd does not answer.', {
       details: lastLines(shown.stderr),
@@ -90,6 +101,9 @@ async function units(names: readonly string[]): Promise<Record<string, UnitState
           exists: field('LoadState') === 'loaded',
           active: field('ActiveState') === 'active',
           enabled: field('UnitFileState') === 'enabled',
+          failed: field('ActiveState') === 'failed',
+          daemon: !['', '0'].includes(field('MainPID')),
+          listens: [...(blocks[i] ?? '').matchAll(/^Listen=(.*)$/gm)].map(([, listen = '']) => listen),
         },
       ];
     }),
@@ -123,18 +137,52 @@ async function control(verb: ServiceVerb, names: readonly string[]): Promise<voi
   });
 }
 
+/**
+ * Asks sshd(8). Where its socket starts it, systemd makes the folder that it wants only while it runs; made here it is
+ * as that one, and goes with the next end of the service.
+ */
+async function askSshd(args: readonly string[]): Promise<Outcome> {
+  const outcome = await ask(['sshd', ...args]);
+  const folder = /^Missing privilege separation directory: (\/run\/[\w-]+)\s*$/m.exec(outcome.stderr)?.[1];
+  if (outcome.exitCode === 0 || folder === undefined) return outcome;
+  fs.mkdirSync(folder, { recursive: true, mode: 0o755 });
+  return ask(['sshd', ...args]);
+}
+
 const judges = {
-  sshd: () => ['sshd', '-t'],
   chrony: (file: string) => ['chronyd', '-p', '-f', file],
   nftables: (file: string) => ['nft', '-c', '-f', file],
   iptables: (file: string) => ['iptables-restore', '--test', file],
+  keys: (file: string) => ['ssh-keygen', '-l', '-f', file],
 };
 
-async function judge(kind: keyof typeof judges, file: string): Promise<Verdict> {
-  const outcome = await run(judges[kind](file));
+async function judge(kind: Judge, file: string): Promise<Verdict> {
+  const outcome = kind === 'sshd' ? await askSshd(['-t']) : await run(judges[kind](file));
   if (outcome.exitCode === 0) return { ran: true, problem: undefined };
   if (outcome.exitCode === 127) return { ran: false };
   return { ran: true, problem: lastLines(outcome.stderr || outcome.stdout, 3).join(' / ') };
+}
+
+/**
+ * Loads the rules in force into a network namespace of its own and then the file on top of them: what a reload would
+ * bring about, whatever the file flushes and includes. Nothing of this server's own network is touched.
+ * (nft(8), unshare(1); interfaces that a rule names by index do not exist there, which ends it without an answer)
+ */
+const RELOAD_ELSEWHERE = `nft -s list ruleset | unshare --net -- sh -c 'nft -f - && nft -f "$1" && nft -s list ruleset' sh "$1"`;
+
+async function firewall(nftables: string | undefined): Promise<FirewallInForce> {
+  const [firewalld, nft, iptables, reloaded] = await Promise.all([
+    ask(['systemctl', 'is-active', 'firewalld']),
+    ask(['nft', '-s', 'list', 'ruleset']),
+    ask(['iptables-save', '-t', 'filter']),
+    nftables === undefined ? undefined : ask(['sh', '-c', RELOAD_ELSEWHERE, 'sh', nftables]),
+  ]);
+  return {
+    firewalldActive: firewalld.stdout.trim() === 'active',
+    nftRuleset: nft.exitCode === 0 ? nft.stdout : '',
+    iptables: iptables.exitCode === 0 ? iptables.stdout : '',
+    ...(nft.exitCode === 0 && reloaded?.exitCode === 0 ? { afterReload: reloaded.stdout } : {}),
+  };
 }
 
 const connect = (address: string, port: number): Promise<Duplex> =>
@@ -214,7 +262,7 @@ export const realSystem = (): System => ({
   reloadUnitFiles: async () => void (await runOrFail(['systemctl', 'daemon-reload'])),
   effectiveSshd: async (c) => {
     const spec = `user=${c.user},host=${c.host},addr=${c.addr},laddr=${c.laddr},lport=${c.lport}`;
-    const outcome = await ask(['sshd', '-T', '-C', spec]);
+    const outcome = await askSshd(['-T', '-C', spec]);
     if (outcome.exitCode === 0) return outcome.stdout;
     throw new CmsadmError('sshd-config-broken', 'sshd does not accept its own configuration.', {
       details: lastLines(outcome.stderr),
@@ -231,18 +279,7 @@ export const realSystem = (): System => ({
     (['tcp', 'tcp6', 'udp', 'udp6'] as const).flatMap((table) =>
       parseListeners(readOr(`/proc/net/${table}`, ''), table.startsWith('tcp') ? 'tcp' : 'udp'),
     ),
-  firewall: async () => {
-    const [firewalld, nft, iptables] = await Promise.all([
-      ask(['systemctl', 'is-active', 'firewalld']),
-      ask(['nft', 'list', 'ruleset']),
-      ask(['iptables-save', '-t', 'filter']),
-    ]);
-    return {
-      firewalldActive: firewalld.stdout.trim() === 'active',
-      nftRuleset: nft.exitCode === 0 ? nft.stdout : '',
-      iptables: iptables.exitCode === 0 ? iptables.stdout : '',
-    };
-  },
+  firewall,
   arm: async (unit, seconds, argv) => {
     if (fs.existsSync(`/run/systemd/transient/${unit}.timer`)) await run(['systemctl', 'stop', `${unit}.timer`]);
     // Without AccuracySec systemd may be a minute late.

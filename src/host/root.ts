@@ -161,6 +161,21 @@ export function isThere(root: Root, path: string): boolean {
   }
 }
 
+/** Mode and owner of a file or folder, by whatever name; undefined where there is none. */
+export function ownershipOf(root: Root, path: string): Ownership | undefined {
+  try {
+    const stat = on(root).lstatSync(on(root).realpathSync(at(root, path)));
+    return {
+      mode: stat.mode & 0o7777,
+      owner: nameOf(root, '/etc/passwd', stat.uid),
+      group: nameOf(root, '/etc/group', stat.gid),
+    };
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
 export const isFolder = (root: Root, path: string): boolean => on(root).existsSync(`${at(root, path)}/.`);
 
 /** Makes the folder and its missing parents, 0755 unless said otherwise; returns those it made, outermost first. */

@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import type { Client, ClientChannel, ConnectConfig, ServerHostKeyAlgorithm } from 'ssh2';
+import type {
+  AuthenticationType,
+  AuthHandlerMiddleware,
+  Client,
+  ClientChannel,
+  ConnectConfig,
+  ServerHostKeyAlgorithm,
+} from 'ssh2';
 import { CmsadmError } from '../errors.ts';
 import { openSession, type Session } from './session.ts';
 import type { System } from './system.ts';
@@ -42,6 +49,25 @@ const keyOf = (blob: Buffer): PublicKey => ({
   base64: blob.toString('base64'),
 });
 
+/**
+ * Which way in ssh2 tries next. Its own list is walked once; a server that wants a key and a password (sshd_config(5),
+ * AuthenticationMethods) refuses the second before the first is there, and takes it afterwards.
+ */
+function waysIn({ privateKey, password, agentSocket }: Credentials): AuthHandlerMiddleware {
+  const ways: AuthenticationType[] = [
+    ...(privateKey === undefined ? [] : ['publickey' as const]),
+    ...(password === undefined ? [] : ['password' as const, 'keyboard-interactive' as const]),
+    ...(agentSocket === undefined ? [] : ['agent' as const]),
+  ];
+  let untried: AuthenticationType[] = ['none', ...ways];
+  return (_left, isPart): AuthenticationType | false => {
+    if (isPart) untried = [...ways];
+    const [way, ...rest] = untried;
+    untried = rest;
+    return way ?? false;
+  };
+}
+
 type Dial = (address: string, port: number) => Promise<Duplex>;
 
 /** Wakes with the client once it is logged in; every failure is a CmsadmError that names the server. */
@@ -62,6 +88,7 @@ async function logIn(socket: Duplex, target: Target, credentials: Credentials): 
       return target.pins.some((pin) => pin.base64 === seen?.base64);
     },
     tryKeyboard: credentials.password !== undefined,
+    authHandler: waysIn(credentials),
     ...(credentials.privateKey === undefined ? {} : { privateKey: credentials.privateKey }),
     ...(credentials.passphrase === undefined ? {} : { passphrase: credentials.passphrase }),
     ...(credentials.agentSocket === undefined ? {} : { agent: credentials.agentSocket }),

@@ -16,6 +16,12 @@ export type UnitState = {
   readonly exists: boolean;
   readonly active: boolean;
   readonly enabled: boolean;
+  /** Down, and systemd will not try again by itself. */
+  readonly failed?: boolean;
+  /** It has a main process: a daemon, and no unit that only once did something. */
+  readonly daemon?: boolean;
+  /** What a socket unit listens on, as `systemctl show --property=Listen` tells it. */
+  readonly listens?: readonly string[];
 };
 
 /** A connection to judge with `sshd -T -C` (sshd(8)). */
@@ -26,6 +32,9 @@ export type SshConnection = {
   readonly laddr: string;
   readonly lport: number;
 };
+
+/** Who judges a file: `keys` is ssh-keygen(1), for key files, authorized_keys and known_hosts. */
+export type Judge = 'sshd' | 'chrony' | 'nftables' | 'iptables' | 'keys';
 
 /** What a program that was asked says; `ran: false` where no program of this machine may judge (rehearsal). */
 export type Verdict = { readonly ran: false } | { readonly ran: true; readonly problem: string | undefined };
@@ -52,9 +61,19 @@ export type FirewallInForce = {
   readonly nftRuleset: string;
   /** `iptables-save` of the filter table. */
   readonly iptables: string;
+  /** What `nftRuleset` would be after a reload of its file as it is now; absent where that can't be found out. */
+  readonly afterReload?: string;
 };
 
-export type ServiceVerb = 'try-restart' | 'try-reload-or-restart' | 'enable' | 'disable' | 'restart' | 'stop' | 'start';
+export type ServiceVerb =
+  | 'try-restart'
+  | 'try-reload-or-restart'
+  | 'enable'
+  | 'disable'
+  | 'restart'
+  | 'stop'
+  | 'start'
+  | 'reset-failed';
 
 /** What a process is doing (proc(5), field 3): `stopped` by a signal, or `waiting` in the kernel where no signal reaches it. */
 export type ProcessState = 'running' | 'stopped' | 'waiting';
@@ -79,14 +98,15 @@ export type System = {
   /** Text of `sshd -T -C …`; undefined where it can't be had. */
   effectiveSshd(connection: SshConnection): Promise<string | undefined>;
   /** Judges a staged file with the program that reads it, or (`sshd`) the whole configuration in place. */
-  judge(kind: 'sshd' | 'chrony' | 'nftables' | 'iptables', file: string): Promise<Verdict>;
+  judge(judge: Judge, file: string): Promise<Verdict>;
   /** Gives the empty file `to` owner, mode, access lists, attributes and security label of `from` (cp(1)). */
   cloneAttributes(from: string, to: string): Promise<void>;
   /** Gives new files the security label of their place, where this server has labels (restorecon(8)). */
   label(files: readonly string[]): Promise<void>;
   /** TCP and UDP ports that something listens on. */
   listeners(): Promise<readonly { readonly port: number; readonly protocol: 'tcp' | 'udp' }[]>;
-  firewall(): Promise<FirewallInForce>;
+  /** @param nftables the file that nftables reads, where its reload is asked for */
+  firewall(nftables: string | undefined): Promise<FirewallInForce>;
   /** Runs `argv` once after `seconds`, whatever happens to this process. */
   arm(unit: string, seconds: number, argv: readonly string[]): Promise<void>;
   disarm(unit: string): Promise<void>;

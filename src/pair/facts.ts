@@ -1,8 +1,18 @@
 import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
 import { type Place, placeOf } from '../host/held-folder.ts';
-import { type FileFact, list, type Root, readFact, readText, whyNotWritable } from '../host/root.ts';
+import {
+  type FileFact,
+  list,
+  type Ownership,
+  ownershipOf,
+  type Root,
+  readFact,
+  readText,
+  whyNotWritable,
+} from '../host/root.ts';
 import type { PublicKey } from '../host/ssh-client.ts';
+import { type SshListener, sshListenersOf, sshPortAt, sshSockets } from '../host/ssh-listeners.ts';
 import type { Address, Disk, FirewallInForce, Host, Identity, SshConnection, UnitState } from '../host/system.ts';
 import { forFamily, type OsFamily, type Profile } from '../profile/schema.ts';
 import { type FileRow, managedFiles } from './managed-files.ts';
@@ -37,7 +47,12 @@ export type Facts = {
   readonly load: string | undefined;
   readonly storage: Readonly<Record<string, string>>;
   readonly hostKeys: readonly PublicKey[];
+  /** Where the other server reaches sshd here. */
   readonly sshPort: number;
+  /** Where sshd, or systemd for it, takes connections; undefined from a program that does not tell it. */
+  readonly sshListeners: readonly SshListener[] | undefined;
+  /** Modes and owners of the folders above root's authorized_keys, which sshd looks at; undefined in a rehearsal. */
+  readonly keyFolders: readonly ({ readonly path: string } & Ownership)[] | undefined;
   /** `sshd -T -C` text for root coming from the other server; undefined if sshd could not be asked. */
   readonly sshd: string | undefined;
   readonly sshdProblem: string | undefined;
@@ -60,6 +75,7 @@ export type Facts = {
 const unitsOf = (profile: Profile, family: OsFamily): string[] => [
   ...Object.values(profile.services).map((service) => forFamily(service.unit, family)),
   profile.agentUnit,
+  ...sshSockets,
 ];
 
 /** Reads KEY=VALUE lines; # starts a comment. */
@@ -89,21 +105,34 @@ export function familyOf({ system }: Host): OsFamily {
   return family === 'other' ? 'debian' : family;
 }
 
-/** Reads the facts of one server; nothing is changed. @param about the other server, as far as it is known yet */
-export async function readFacts(host: Host, profile: Profile, about: About): Promise<Facts> {
+/**
+ * Reads the facts of one server; nothing is changed.
+ * @param about the other server, as far as it is known yet
+ * @param cameTo where it came in, if it is the one that asks
+ */
+export async function readFacts(host: Host, profile: Profile, about: About, cameTo?: SshListener): Promise<Facts> {
   const { system, root } = host;
   const family = familyOf(host);
   const route = system.routeSource(about.address);
-  const [identity, addresses, routeSource, sshd, disk, listeners, firewall, units] = await Promise.all([
+  const effective = async (port: number) => {
+    const laddr = cameTo?.address ?? (await route) ?? '0.0.0.0';
+    return problemOr(() => system.effectiveSshd(rootFrom(about, laddr, port)));
+  };
+  const { adapter, path: firewallFile } = profile.firewall[family];
+  const [identity, addresses, routeSource, asked, disk, listeners, firewall, units] = await Promise.all([
     system.identity(),
     system.addresses(),
     route,
-    route.then((source) => problemOr(() => system.effectiveSshd(rootFrom(about, source ?? '0.0.0.0', 22)))),
+    effective(cameTo?.port ?? 22),
     system.disk('/'),
     system.listeners(),
-    system.firewall(),
+    system.firewall(adapter === 'nftables' ? firewallFile : undefined),
     problemOr(() => system.units(unitsOf(profile, family))),
   ]);
+  const sshListeners = sshListenersOf(asked.value, units.value ?? {});
+  const sshPort = cameTo?.port ?? sshPortAt(sshListeners, routeSource);
+  // What holds at another port may differ: Match LocalPort.
+  const sshd = sshPort === (cameTo?.port ?? 22) ? asked : await effective(sshPort);
   const storage = profile.storage ? parseKeyValues(readText(root, profile.storage.path) ?? '') : {};
   const release = parseKeyValues(readText(root, profile.release.path) ?? '');
   const files = managedFiles(profile, family).map((row) => managedFact(root, row));
@@ -121,7 +150,9 @@ export async function readFacts(host: Host, profile: Profile, about: About): Pro
     load: release[profile.release.load],
     storage,
     hostKeys: hostKeys(host),
-    sshPort: Number(/^port (\d+)$/m.exec(sshd.value ?? '')?.[1] ?? 22),
+    sshPort,
+    sshListeners,
+    keyFolders: system.real ? keyFolders(root) : undefined,
     sshd: sshd.value,
     sshdProblem: sshd.problem,
     units: units.value ?? {},
@@ -174,6 +205,12 @@ function problemIn<T>(read: () => T): { value: T | undefined; problem: string | 
     return { value: undefined, problem: error instanceof Error ? error.message : String(error) };
   }
 }
+
+const keyFolders = (root: Root): NonNullable<Facts['keyFolders']> =>
+  ['/root/.ssh', '/root'].flatMap((path) => {
+    const own = ownershipOf(root, path);
+    return own ? [{ path, ...own }] : [];
+  });
 
 /** root, coming from the other server. */
 const rootFrom = (about: About, laddr: string, lport: number): SshConnection => ({

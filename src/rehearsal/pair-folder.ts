@@ -80,12 +80,6 @@ async function serveFolder(folder: string, programRoot: string, tell: (text: str
   const rootAllowed = !/^permitrootlogin no$/m.test(readRecorded(folder).sshd);
   return startSshServer(folder, rootAllowed, (channel) => {
     const host = rehearsalHost(folder, programRoot, tell);
-    return servePeer(
-      host,
-      profileOfServer(folder, programRoot),
-      { carriedIn: undefined, seenFrom: undefined },
-      channel,
-      channel,
-    );
+    return servePeer(host, profileOfServer(folder, programRoot), { carriedIn: undefined }, channel, channel);
   });
 }

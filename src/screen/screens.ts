@@ -1,4 +1,4 @@
-import type { Check, Level } from '../ha/preflight.ts';
+import type { Check, Level } from '../ha/check.ts';
 import type { Review, ReviewFile, ReviewServer, ReviewService } from '../ha/review.ts';
 import { count, wrap } from '../printable.ts';
 import type { Screen, ServerResult, TagLine } from '../report.ts';

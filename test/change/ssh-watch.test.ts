@@ -1,7 +1,9 @@
-import { join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Duplex } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Change } from '../../src/change/change.ts';
-import { assertSshd, watchSshd } from '../../src/change/ssh-watch.ts';
+import { assertSshd, assertSshdAnswers, watchSshd } from '../../src/change/ssh-watch.ts';
 import type { Host, SshConnection, Verdict } from '../../src/host/system.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { changeOf, testHost } from './test-host.ts';
@@ -38,7 +40,8 @@ const assertAfter = async (
   const seen = await watchSshd(serverWith(before), watch);
   const host = serverWith(after, more.verdict);
   const change = changeOf(host, {}, { sshWatch: { ...watch, mayEnter: more.mayEnter ?? true } });
-  await assertSshd(host, change, seen ?? []);
+  if (seen === undefined) throw new Error('sshd was not asked');
+  await assertSshd(host, change, seen);
 };
 
 beforeEach(() => {
@@ -54,11 +57,68 @@ test('the operatorâ€™s own connection is watched beside strangers and the peerâ€
   );
   expect(asked.map(({ user, addr }) => `${user} ${addr}`)).toEqual([
     'root 192.0.2.77',
+    'root 198.51.100.5',
     'nobody 192.0.2.77',
     'nobody 192.0.2.12',
-    'root 198.51.100.5',
   ]);
   for (const { laddr, lport } of asked) expect([laddr, lport]).toEqual(['192.0.2.11', 22]);
+});
+
+test('whom the configuration names and who has an account is watched, from the peer and from elsewhere', async () => {
+  const host = serverWith(() => shut);
+  const put = (path: string, text: string): void => {
+    mkdirSync(dirname(join(host.root.prefix, path)), { recursive: true });
+    writeFileSync(join(host.root.prefix, path), text);
+  };
+  put('/etc/ssh/sshd_config', 'AllowUsers ann root@10.0.0.5\n');
+  put('/etc/ssh/sshd_config.d/50-site.conf', 'Match User bob Address 10.9.0.0/16\n');
+  put('/etc/passwd', 'daemon:x:1:1::/:/usr/sbin/nologin\neve:x:1001:1001::/home/eve:/bin/bash\n');
+  await watchSshd(host, watch);
+  const users = ['nobody', 'ann', 'bob', 'eve'].flatMap((user) => [`${user} 192.0.2.77`, `${user} 192.0.2.12`]);
+  const roots = ['192.0.2.77', '198.51.100.5', '10.0.0.5', '10.9.0.0'].map((address) => `root ${address}`);
+  expect(asked.map(({ user, addr }) => `${user} ${addr}`)).toEqual([...roots, ...users]);
+});
+
+test('the operator is watched where he came in, be it another port', async () => {
+  vi.stubEnv('SSH_CONNECTION', '198.51.100.5 51000 192.0.2.99 2222');
+  vi.stubEnv('SUDO_USER', 'ops');
+  await watchSshd(
+    serverWith(() => shut),
+    watch,
+  );
+  expect(asked).toContainEqual({
+    user: 'root',
+    addr: '198.51.100.5',
+    host: '198.51.100.5',
+    laddr: '192.0.2.99',
+    lport: 2222,
+  });
+  expect(asked.map(({ user }) => user)).toContain('ops');
+});
+
+describe('after its reload sshd', () => {
+  const greeting = (text: string) => async () => Duplex.from([Buffer.from(text)]);
+  const greeted = async (connect: () => Promise<Duplex>): Promise<void> => {
+    let now = 0;
+    const host = testHost(join(folder, `greets-${Math.random()}`), { connect, clock: () => (now += 3000) });
+    await assertSshdAnswers(host, changeOf(host, {}, { sshWatch: watch }), { decided: [], answers: true });
+  };
+
+  test('passes if it greets', async () => {
+    await greeted(greeting('SSH-2.0-OpenSSH_9.2\r\n'));
+  });
+
+  test.each([
+    { name: 'takes no connection', connect: () => Promise.reject(new Error('refused')) },
+    { name: 'closes each at once', connect: greeting('') },
+  ])('is put back if it $name', async ({ connect }) => {
+    await expect(greeted(connect)).rejects.toMatchObject({ code: 'sshd-silent', server: 'cms1.example.com' });
+  });
+
+  test('is not asked where it was silent before', async () => {
+    const host = testHost(join(folder, 'silent'));
+    await assertSshdAnswers(host, changeOf(host, {}, { sshWatch: watch }), { decided: [], answers: false });
+  });
 });
 
 test('an sshd that cannot be asked is not watched', async () => {

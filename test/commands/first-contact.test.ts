@@ -106,7 +106,7 @@ describe('a link that fails', () => {
       };
       const noWayBack = (): Promise<never> => Promise.reject(new CmsadmError('unreachable', 'No way back.'));
       const system = { ...two.system, runInstaller, connect: noWayBack };
-      const origin = { carriedIn: '/run/cmsadm-first.x', seenFrom: undefined };
+      const origin = { carriedIn: '/run/cmsadm-first.x' };
       return servePeer({ ...two, system }, profile, origin, channel, channel);
     });
     const dial = (): Promise<net.Socket> =>

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { tablesLostByReload } from '../../src/ha/firewall.ts';
+import { lostByReload } from '../../src/ha/firewall.ts';
 import { preflight } from '../../src/ha/preflight.ts';
 import { sha256 } from '../../src/host/root.ts';
 import type { Facts } from '../../src/pair/facts.ts';
@@ -56,7 +56,7 @@ describe('tables that a reload of the file would drop', () => {
     { name: 'none where the file flushes nothing', file: filter, ruleset: filter + ban, lost: [] },
     { name: 'none where the flush is a comment', file: `# flush ruleset\n${filter}`, ruleset: filter + ban, lost: [] },
   ])('$name', ({ file, ruleset, lost }) => {
-    expect(tablesLostByReload(one.inputs.profile, withRules(file, ruleset))).toEqual(lost);
+    expect(lostByReload(one.inputs.profile, withRules(file, ruleset)).tables).toEqual(lost);
   });
 });
 

@@ -49,6 +49,21 @@ export const preflightFaults: readonly PreflightFault[] = [
     ...{ id: 'sshd', level: 'fail', server: peer, says: /does not accept/ },
   },
   {
+    name: 'an sshd that listens elsewhere only',
+    input: (i) => withPeer(i, { sshListeners: [{ address: '127.0.0.1', port: 22 }] }),
+    ...{ id: 'ssh-address', level: 'fail', server: peer, says: /192\.0\.2\.12, only on 127\.0\.0\.1 port 22/ },
+  },
+  {
+    name: 'a folder of keys that everybody may write',
+    input: (i) => withPeer(i, { keyFolders: [{ path: '/root/.ssh', mode: 0o777, owner: 'root', group: 'root' }] }),
+    ...{ id: 'key-modes', level: 'fail', server: peer, says: /\/root\/\.ssh .*mode 777[\s\S]*chmod go-w/ },
+  },
+  {
+    name: 'a folder of keys that is not root’s',
+    input: (i) => withPeer(i, { keyFolders: [{ path: '/root', mode: 0o700, owner: 'ops', group: 'ops' }] }),
+    ...{ id: 'key-modes', level: 'fail', server: peer, says: /\/root .*ops[\s\S]*chown root/ },
+  },
+  {
     name: 'no product',
     input: (i) => withPeer(i, { release: undefined }),
     ...{ id: 'release', level: 'fail', server: peer, says: /\/cms\/install\/release/ },

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type Check, failed, type PreflightInput, preflight, toConfirm } from '../../src/ha/preflight.ts';
+import type { Check } from '../../src/ha/check.ts';
+import { failed, type PreflightInput, preflight, toConfirm } from '../../src/ha/preflight.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { factsOf, openCase } from './plan-case.ts';
 import { preflightFaults, withAnswers, withIdentity, withPeer } from './preflight-faults.ts';

@@ -5,8 +5,9 @@ import { connect, fingerprint, type PublicKey, scanHostKeys } from '../../src/ho
 import { makeHostKeys, startTestServer, type TestServer } from './ssh-server.ts';
 
 const hostKeys = makeHostKeys();
-const start = (more: { keyboardOnly?: boolean } = {}): Promise<TestServer> =>
-  startTestServer({ hostKeys, password: 'right', ...more });
+const start = (
+  more: { keyboardOnly?: boolean; inTurn?: readonly ['publickey' | 'password', 'publickey' | 'password'] } = {},
+): Promise<TestServer> => startTestServer({ hostKeys, password: 'right', ...more });
 const target = (pins: readonly PublicKey[]) => ({ address: '192.0.2.12', port: 22, user: 'ops', pins });
 const other = makeKeyPair('other').publicKey;
 
@@ -100,6 +101,21 @@ describe('logging in', () => {
     else expect(outcome).toMatchObject({ code });
     expect(logins).toContain('keyboard-interactive');
   });
+
+  test.each([{ inTurn: ['publickey', 'password'] as const }, { inTurn: ['password', 'publickey'] as const }])(
+    'a server that wants two ways in gets both in its order: $inTurn',
+    async ({ inTurn }) => {
+      const { dial, logins } = await start({ inTurn });
+      const { privateKey } = makeKeyPair('known');
+      const connection = await connect(dial, target([hostKeys.ed25519]), { privateKey, password: 'right' });
+      connection.end();
+      expect(logins).toContain(inTurn[0]);
+      expect(logins.at(-1)).toBe(inTurn[1]);
+      await expect(connect(dial, target([hostKeys.ed25519]), { privateKey })).rejects.toMatchObject({
+        code: 'login-refused',
+      });
+    },
+  );
 
   test('a key that the server does not know is refused', async () => {
     const { dial, logins } = await start();

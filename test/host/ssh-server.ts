@@ -31,6 +31,8 @@ type Options = {
   readonly password: string;
   /** As with PAM alone: the password is accepted only as an answer to a question. */
   readonly keyboardOnly?: boolean;
+  /** Both are wanted, in this order: as with AuthenticationMethods of sshd_config(5). */
+  readonly inTurn?: readonly ['publickey' | 'password', 'publickey' | 'password'];
   /** Changes a command before the shell gets it: what belongs to a real server's folders goes to the test's. */
   readonly rewrite?: (command: string) => string;
   readonly env?: Readonly<Record<string, string>>;
@@ -48,8 +50,17 @@ export async function startTestServer(options: Options): Promise<TestServer> {
   const logins: string[] = [];
   const server = new ssh2.Server({ hostKeys: [...options.hostKeys.pems] }, (client) => {
     client.on('error', () => client.end());
+    let wanted: readonly ('publickey' | 'password')[] = options.inTurn ?? [];
     client.on('authentication', (context) => {
       if (context.method !== 'none') logins.push(context.method);
+      if (options.inTurn) {
+        const [next, ...rest] = wanted;
+        if (context.method !== next) return context.reject(next === undefined ? [] : [next]);
+        if (context.method === 'publickey' && !context.signature) return context.accept();
+        wanted = rest;
+        const [then] = rest;
+        return then === undefined ? context.accept() : context.reject([then], true);
+      }
       if (context.method === 'password' && !options.keyboardOnly)
         return context.password === options.password ? context.accept() : context.reject();
       if (context.method === 'keyboard-interactive')

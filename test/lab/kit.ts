@@ -6,7 +6,7 @@ import { addresses, down, exec, readFile, up, writeFile } from '../../lab/lab.ts
 import { guestOf } from '../../lab/lifecycle.ts';
 import { installProduct, labPackages } from '../../lab/product.ts';
 import type { RunResult } from '../../lab/run.ts';
-import { passwords, type Variant } from '../../lab/servers.ts';
+import { passwords, type ServerName, type Variant } from '../../lab/servers.ts';
 import { fingerprint } from '../../src/host/ssh-client.ts';
 import { parsePublicKey } from '../../src/pair/facts.ts';
 
@@ -108,7 +108,7 @@ export function guideScript(containing: string): string {
 }
 
 /** A command inside a server that goes on while the test does something else to it. */
-export function start(server: Server, argv: readonly string[]) {
+export function start(server: ServerName, argv: readonly string[]) {
   const [file, ...args] = enter(guestOf(server), argv);
   const running = execa(file, args, {
     all: true,

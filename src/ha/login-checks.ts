@@ -1,0 +1,87 @@
+import { parseEffective } from '../config-files/sshd-effective.ts';
+import { portsAt } from '../config-files/sshd-listeners.ts';
+import type { Facts } from '../pair/facts.ts';
+import { fileOf } from '../pair/facts.ts';
+import { paths } from '../pair/state.ts';
+import type { Profile } from '../profile/schema.ts';
+import { type Check, check } from './check.ts';
+import { lostByReload } from './firewall.ts';
+
+type Own = { readonly address: string; readonly fqdn: string };
+
+/** What would keep the other server's root out, or shut somebody out by the mere reload of a file; only what is wrong. */
+export const loginChecks = (profile: Profile, facts: Facts, own: Own): Check[] => [
+  ...listenChecks(facts, own),
+  ...keyChecks(facts, own),
+  ...reloadChecks(profile, facts, own),
+];
+
+function listenChecks({ sshListeners }: Facts, { address, fqdn }: Own): Check[] {
+  if (sshListeners === undefined || sshListeners.length === 0 || portsAt(sshListeners, address).length > 0) return [];
+  const places = sshListeners.map((one) => `${one.address} port ${one.port}`).join(', ');
+  return [
+    check(
+      'ssh-address',
+      fqdn,
+      false,
+      '',
+      `sshd does not listen on ${address}, only on ${places}.`,
+      `Add a ListenAddress for ${address} (ssh.socket: a ListenStream), or give the pair an address that it listens on.`,
+    ),
+  ];
+}
+
+// sshd(8), StrictModes: it does not believe a file that others than root could have written.
+function keyChecks(facts: Facts, { fqdn }: Own): Check[] {
+  if (parseEffective(facts.sshd ?? '').get('strictmodes')?.[0] === 'no') return [];
+  const file = fileOf(facts, 'authorized_keys')?.fact;
+  const places = [
+    ...(file?.state === 'file' ? [{ ...file, path: paths.authorizedKeys }] : []),
+    ...(facts.keyFolders ?? []),
+  ];
+  return places
+    .filter(({ mode, owner }) => owner !== 'root' || (mode & 0o022) !== 0)
+    .map(({ path, mode, owner }) =>
+      check(
+        'key-modes',
+        fqdn,
+        false,
+        '',
+        `${path} may be written by others than root (${owner}, mode ${mode.toString(8)}): sshd does not believe the keys in it.`,
+        owner === 'root' ? `chmod go-w ${path}` : `chown root ${path}; chmod go-w ${path}`,
+      ),
+    );
+}
+
+function reloadChecks(profile: Profile, facts: Facts, { fqdn }: Own): Check[] {
+  const { tables, rules } = lostByReload(profile, facts);
+  const { path } = profile.firewall[facts.family];
+  return [
+    ...(tables.length === 0
+      ? []
+      : [
+          check(
+            'firewall-tables',
+            fqdn,
+            false,
+            '',
+            `The kernel holds nftables tables that ${path} does not: ${tables.join(', ')}. Its reload would drop them.`,
+            'Write them into that file, or stop what made them until the roles are set up.',
+          ),
+        ]),
+    ...(rules.length === 0
+      ? []
+      : [
+          check(
+            'firewall-rules',
+            fqdn,
+            false,
+            '',
+            `The kernel holds firewall rules that ${path} does not; its reload would drop them:`,
+            `Write them into ${path}, or, if they are not wanted, load it: nft -f ${path}`,
+            'fail',
+            rules,
+          ),
+        ]),
+  ];
+}
