@@ -8,6 +8,7 @@ import { lineMark } from './references.ts';
 import type { Running } from './running.ts';
 import type { Fault, FaultKind, Target } from './schedule.ts';
 import { other, type PairServer } from './standing.ts';
+import { begun, type Usual } from './usual.ts';
 
 /** What became of a planned fault. */
 export type Befallen = {
@@ -23,8 +24,8 @@ export type Befallen = {
 export type Scene = {
   readonly deed: Deed;
   readonly running: Running;
-  /** The usual duration of the operation, in milliseconds. */
-  readonly usual: number;
+  /** How the operation goes without faults. */
+  readonly usual: Usual;
   readonly excuses: Excuse[];
   /** Writes down a line that the administrator adds, and returns it with the file that it goes to. */
   readonly newLine: (server: PairServer) => { readonly path: string; readonly text: string };
@@ -52,14 +53,13 @@ export async function befall(fault: Fault, scene: Scene): Promise<Befallen> {
 const serverOf = (target: Target, { on }: Deed): PairServer => (target === 'coordinator' ? on : other(on));
 
 /** Resolves at the fault's instant to true, or to false when the operation ends before it. */
-async function instantComes({ at }: Fault, { running, usual, deed }: Scene): Promise<boolean> {
+async function instantComes({ at }: Fault, { running, usual }: Scene): Promise<boolean> {
   const due = (): number | undefined => {
-    if ('share' in at) return at.share * usual;
-    const times = deed.operation === 'set up' && deed.from === 'single' ? 2 : 1;
-    const wanted = Math.floor(at.which * times * (at.mark === 'Changing' ? 2 : 1));
-    // Each step is said twice: when it begins and when it is done.
-    const begun = running.said().filter(({ text }) => text.startsWith(at.mark) && text.endsWith('...'));
-    const said = begun[wanted];
+    if ('share' in at) return at.share * usual.milliseconds;
+    const times = usual.said[at.mark];
+    // An operation without that step: what chooses among its repetitions chooses a share of the time.
+    if (times === 0) return at.which * usual.milliseconds;
+    const said = begun(running.said(), at.mark)[Math.floor(at.which * times)];
     return said === undefined ? undefined : said.at + at.afterMs;
   };
   while (!running.hasEnded()) {

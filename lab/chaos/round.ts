@@ -78,6 +78,7 @@ export async function runRound(round: Round, world: World): Promise<RoundResult>
   const deed = await chooseDeed(round, world.state, before);
   const probe = startProbe();
   const running = start(deed.on, deed.argv);
+  const took = running.ended.then(() => running.milliseconds());
   const scene: Scene = { deed, running, usual: world.calibration.usual(deed), excuses: [], newLine };
   const faults = await Promise.all(round.faults.map((fault) => befall(fault, scene)));
   await mendAll();
@@ -101,6 +102,7 @@ export async function runRound(round: Round, world: World): Promise<RoundResult>
     ...lost,
     ...loginComplaints(attempts, scene.excuses, CONFIRM_SECONDS),
   ];
+  if (exitCode === 0) world.calibration.cameThrough(deed, await took);
   const state = verdict.states.cms1;
   const outcome = outcomeOf(violations, alone, state, deed);
   if (state !== undefined) world.state = state;

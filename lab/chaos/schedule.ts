@@ -30,13 +30,13 @@ export const marks = [
   'Verifying',
 ] as const;
 
+export type Mark = (typeof marks)[number];
+
 /** The server on which the operation is started, or the other one. */
 export type Target = 'coordinator' | 'peer';
 
 /** When a fault begins: at a share of the usual duration, or some milliseconds after one of the times a mark is said. */
-type Instant =
-  | { readonly share: number }
-  | { readonly mark: (typeof marks)[number]; readonly which: number; readonly afterMs: number };
+type Instant = { readonly share: number } | { readonly mark: Mark; readonly which: number; readonly afterMs: number };
 
 export type Fault = {
   readonly kind: FaultKind;
@@ -75,7 +75,7 @@ const faultWeights: Readonly<Record<FaultKind, number>> = {
   edit: 1,
 };
 
-const markWeights: Readonly<Record<(typeof marks)[number], number>> = {
+const markWeights: Readonly<Record<Mark, number>> = {
   'Installing the program': 1,
   'Preparing the new files': 2,
   'Arming the way back': 2,

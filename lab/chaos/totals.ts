@@ -8,6 +8,8 @@ export type Totals = {
   readonly faults: Readonly<Record<string, number>>;
   /** Planned faults whose operation had ended before their instant. */
   readonly missed: number;
+  /** Rounds in which every fault was missed. */
+  readonly calm: number;
   readonly outcomes: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Rounds that left cms2 with a half-unpacked program. */
   readonly remnants: number;
@@ -32,6 +34,7 @@ export function totalsOf(seed: number, commit: string, results: readonly RoundRe
     commit,
     faults,
     missed: sum((one) => one.faults.filter(({ at }) => at === undefined).length),
+    calm: results.filter((one) => one.faults.every(({ at }) => at === undefined)).length,
     outcomes,
     remnants: results.filter(({ remnants }) => remnants).length,
     violations: results.filter(({ violations }) => violations.length > 0).length,

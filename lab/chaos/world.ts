@@ -6,6 +6,7 @@ import { differences, normalForm, type PairState, type Reference, type Reference
 import { start } from './running.ts';
 import type { Operation } from './schedule.ts';
 import { type Both, look, onBoth, type PairServer, pair, type Standing } from './standing.ts';
+import { nothingSaid, type Usual, usualOf } from './usual.ts';
 
 /** The window in which an unconfirmed change waits: the shortest that the settings allow. */
 export const CONFIRM_SECONDS = 10;
@@ -16,8 +17,10 @@ const DISK_MB = 900;
 /** What is known of the pair without faults: how it stands in each state, how long each operation takes. */
 export type Calibration = {
   readonly references: References;
-  /** Milliseconds by operation and the state in which it is started. */
-  readonly usual: (deed: Deed) => number;
+  /** How an operation goes without faults, by what it is and where it starts. */
+  readonly usual: (deed: Deed) => Usual;
+  /** Notes that an operation came through; the fastest counts, so that instants lie within its time. */
+  readonly cameThrough: (deed: Deed, milliseconds: number) => void;
 };
 
 /** A fresh lab with the product on cms1, from which set up can start. */
@@ -53,7 +56,7 @@ const idOf = ({ operation, from }: Pick<Deed, 'operation' | 'from'>): string => 
  */
 export async function calibrate(say: (line: string) => void): Promise<Calibration> {
   const references = new Map<PairState, Both<Reference>>();
-  const times = new Map<string, number>();
+  const known = new Map<string, Usual>();
   let standings = await onBoth(look);
   let state: PairState = 'single';
   references.set(state, normalForm(standings));
@@ -68,21 +71,26 @@ export async function calibrate(say: (line: string) => void): Promise<Calibratio
   for (const [operation, on] of round) {
     const deed = await deedOf(operation, state, on, standings);
     if (!deed) throw new Error(`${operation} is not possible in the state "${state}"`);
-    const milliseconds = await carryOut(deed);
-    times.set(idOf(deed), milliseconds);
+    const usual = await carryOut(deed);
+    const { milliseconds } = usual;
+    known.set(idOf(deed), usual);
     say(`${operation} on ${deed.on}, ${deed.from} -> ${deed.to}: ${(milliseconds / 1000).toFixed(1)} s`);
     standings = await settledLook(deed.to);
     const normal = normalForm(standings);
-    const known = references.get(deed.to);
-    references.set(deed.to, known ?? normal);
-    const apart = known ? pair.flatMap((server) => apartFrom(known[server], normal[server])) : [];
+    const first = references.get(deed.to);
+    references.set(deed.to, first ?? normal);
+    const apart = first ? pair.flatMap((server) => apartFrom(first[server], normal[server])) : [];
     if (apart.length > 0) throw new Error(`"${deed.to}" has two forms: ${apart.join('; ')}`);
     state = deed.to;
   }
-  const slowest = Math.max(...times.values());
+  const usual = (deed: Deed): Usual => known.get(idOf(deed)) ?? nearest(deed, known);
   return {
     references,
-    usual: (deed) => times.get(idOf(deed)) ?? times.get(`${deed.operation}, cms1 primary`) ?? slowest,
+    usual,
+    cameThrough: (deed, milliseconds) => {
+      const before = usual(deed);
+      known.set(idOf(deed), { ...before, milliseconds: Math.min(before.milliseconds, milliseconds) });
+    },
   };
 }
 
@@ -91,11 +99,19 @@ const apartFrom = (known: Reference, found: Reference): string[] => [
   ...differences(known.force, found.force),
 ];
 
-/** Carries an operation out without faults; returns its milliseconds. Throws with all that it said when it fails. */
-async function carryOut(deed: Deed): Promise<number> {
+/** Of an operation that was not seen from this state: the same from another one, which may do more. */
+function nearest({ operation }: Deed, known: ReadonlyMap<string, Usual>): Usual {
+  const seen = [...known].filter(([id]) => id.startsWith(`${operation},`)).map(([, usual]) => usual);
+  const shortest = seen.sort((a, b) => a.milliseconds - b.milliseconds)[0];
+  if (shortest === undefined) throw new Error(`${operation} was never seen without faults`);
+  return operation === 'disable' ? { milliseconds: shortest.milliseconds / 2, said: nothingSaid } : shortest;
+}
+
+/** Carries an operation out without faults. Throws with all that it said when it fails. */
+async function carryOut(deed: Deed): Promise<Usual> {
   const running = start(deed.on, deed.argv);
   const exitCode = await running.ended;
-  if (exitCode === 0) return running.milliseconds();
+  if (exitCode === 0) return usualOf(running.said(), running.milliseconds());
   const said = running.said().map(({ text }) => text);
   throw new Error(`${deed.argv.slice(0, 3).join(' ')} ended with ${exitCode}:\n${said.slice(-30).join('\n')}`);
 }
