@@ -99,6 +99,8 @@ async function logIn(socket: Duplex, target: Target, credentials: Credentials): 
       finish(prompts.map(() => credentials.password ?? '')),
     );
     client.once('ready', () => resolve(client));
+    // ssh2 tells no error where the other end closes in the middle of the handshake.
+    client.once('close', () => reject(explain(new Error('the connection was closed'), target, seen)));
     client.on('error', (error) => {
       // An agent that is gone is one way less to log in; ssh2 goes on with the others.
       if (error.level === 'agent') return;
@@ -157,9 +159,13 @@ export async function connect(dial: Dial, target: Target, credentials: Credentia
   return {
     exec: (command) =>
       new Promise((resolve, reject) => {
-        client.exec(command, (error, channel) =>
-          error ? reject(explain(error, target, undefined)) : resolve(channel),
-        );
+        const refuse = (error: unknown): void =>
+          reject(error instanceof Error ? explain(error, target, undefined) : error);
+        try {
+          client.exec(command, (error, channel) => (error ? refuse(error) : resolve(channel)));
+        } catch (error) {
+          refuse(error); // thrown where the connection went away since the login
+        }
       }),
     end: () => void client.end(),
   };

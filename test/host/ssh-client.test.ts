@@ -117,6 +117,18 @@ describe('logging in', () => {
     },
   );
 
+  test('a connection that went away since the login is told as such', async () => {
+    const { dial } = await start();
+    let socket: Awaited<ReturnType<typeof dial>> | undefined;
+    const kept = async (address: string, port: number) => {
+      socket = await dial(address, port);
+      return socket;
+    };
+    const connection = await connect(kept, target([hostKeys.ed25519]), { password: 'right' });
+    socket?.destroy();
+    await expect(connection.exec('true')).rejects.toMatchObject({ code: 'ssh-failed', server: '192.0.2.12' });
+  });
+
   test('a key that the server does not know is refused', async () => {
     const { dial, logins } = await start();
     const { privateKey } = makeKeyPair('unknown');
@@ -134,9 +146,12 @@ describe('logging in', () => {
     expect(logins).toEqual([]);
   });
 
-  test('what is no SSH server is told with address and port', async () => {
+  test.each([
+    ['what is no SSH server', 'HTTP/1.1 400 Bad Request\r\n\r\n'],
+    ['a server that goes away in the middle of the handshake', 'SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n'],
+  ])('%s is told with address and port', async (_what, greeting) => {
     const { createServer, connect: dialTo } = await import('node:net');
-    const listener = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    const listener = createServer((socket) => socket.end(greeting));
     await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
     const address = listener.address();
     const port = typeof address === 'object' && address ? address.port : 0;
