@@ -1,4 +1,4 @@
-import { type Both, type PairServer, pair, type Standing } from './standing.ts';
+import { type Both, other, type PairServer, pair, type Standing } from './standing.ts';
 
 /** What two servers can be to each other. */
 export const pairStates = ['single', 'linked', 'cms1 primary', 'cms2 primary'] as const;
@@ -18,7 +18,9 @@ export const lineMark = 'a line of the administrator, number';
 export function normalForm(standings: Both<Standing>): Both<Reference> {
   const keys = pair.map((server) => ({
     server,
-    base64: standings[server].contents.get('/root/.ssh/id_cmsadm.pub')?.split(' ')[1],
+    base64:
+      standings[server].contents.get('/root/.ssh/id_cmsadm.pub')?.split(' ')[1] ??
+      keyInAccessLine(server, standings[other(server)]),
   }));
   const normal = (text: string): string =>
     keys
@@ -33,6 +35,10 @@ export function normalForm(standings: Both<Standing>): Both<Reference> {
   });
   return { cms1: one(standings.cms1), cms2: one(standings.cms2) };
 }
+
+// A server that is not linked has no key any more; its access line on the other one still names it.
+const keyInAccessLine = (server: PairServer, { contents }: Standing): string | undefined =>
+  new RegExp(` (\\S+) cmsadm pair key of ${server}\\.`).exec(contents.get('/root/.ssh/authorized_keys') ?? '')?.[1];
 
 // The sum of the bytes gives way to the text that is compared in its place.
 const withText = (facts: string, content: string | undefined, normal: (text: string) => string): string =>

@@ -64,11 +64,15 @@ function fileComplaints(server: PairServer, state: PairState | undefined, one: C
   return (nearest?.apart ?? []).slice(0, 12).map((line) => `${server} is not quite "${nearest?.name}": ${line}`);
 }
 
+/** Exit codes that tell an operator something; none where it was killed, alone or with its server. */
+const meantCodes: readonly number[] = [0, 3, 4, 5, 130];
+
 /** The states in which an operation may leave the pair, the first and the last step of set up and disable apart. */
 function stateComplaints(states: Both<PairState | undefined>, { deed, exitCode }: Case): string[] {
   const { cms1, cms2 } = states;
   if (cms1 === undefined || cms2 === undefined) return [];
   const told = `exit code ${exitCode ?? 'none'}`;
+  if (exitCode !== undefined && !meantCodes.includes(exitCode)) return [`it ended with a bug: ${told}`];
   if (cms1 !== cms2)
     return mayBeApart(states, deed) ? [] : [`the servers differ: cms1 is "${cms1}", cms2 is "${cms2}" (${told})`];
   const allowed = [deed.from, deed.to, ...(passesLink(deed) ? ['linked'] : [])];
