@@ -118,8 +118,14 @@ async function setUp(world: World, context: CommandContext, process: Process): P
     };
     const plan = planSetup(facts, answers, inputs);
     // What the preflight would refuse.
-    const problems = [...plan.problems.local, ...plan.problems.peer];
-    if (problems.length > 0) throw new CmsadmError('preflight-failed', problems.map(({ text }) => text).join(' '));
+    const problems = [
+      ...[...plan.problems.local, ...plan.problems.peer].map(({ text }) => text),
+      ...[facts.local, facts.peer].flatMap(({ sshdProblem, servicesReachable }) => [
+        ...(sshdProblem === undefined ? [] : [sshdProblem]),
+        ...(servicesReachable === undefined ? [] : [servicesReachable]),
+      ]),
+    ];
+    if (problems.length > 0) throw new CmsadmError('preflight-failed', problems.join(' '));
     await carryOut(context, { local, peer, facts, answers, inputs, plan }, {});
   } finally {
     session.close();
