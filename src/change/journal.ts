@@ -188,7 +188,7 @@ export function readJournal(
       decision: readDecision(root, id),
     };
   } catch (cause) {
-    throw damaged(id, journalOf(id), cause);
+    throw cause instanceof CmsadmError ? cause : damaged(id, journalOf(id), cause);
   }
 }
 

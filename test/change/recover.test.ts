@@ -117,6 +117,15 @@ describe('without asking the other server', () => {
     expect(unfinished(host.root)).toEqual([damaged]);
   });
 
+  test('a decision that can’t be read is named by its own file, and nobody decides', async () => {
+    await reach('peer', 'committed');
+    writeFileSync(join(host.root.prefix, paths.journal, `${id}.decision`), 'perhaps\n');
+    expect(await recover(host, undefined, 'operator')).toMatchObject([
+      { id, did: 'left', toDo: [expect.stringContaining(`${id}.decision`)] },
+    ]);
+    expect(textAt(host, '/etc/hosts')).toBe('new\n');
+  });
+
   test('what can’t be put back is named, and tried again by itself', async () => {
     await reach('peer', 'committed');
     rmSync(join(host.root.prefix, '/root/.rhosts.zdt_4711_1700000000'));

@@ -189,6 +189,28 @@ describe.skipIf(!ok)(`the way back${ok ? '' : ` (skipped: ${why})`}`, () => {
     await restartServices();
   });
 
+  it('puts both back while the run stands still, which finds that out when it goes on', async () => {
+    await slow('cms2', { delayMs: 150 });
+    // By the service manager: what starts a command from outside would stand still with it.
+    const running = start('cms1', ['systemd-run', '--quiet', '--pipe', '--wait', '--', ...setUpArgs()]);
+    await running.says('Proving a fresh login in both directions');
+    const run = await lockHolder('cms1');
+    await exec('cms1', ['kill', '-STOP', run]);
+    await slow('cms2');
+    for (const server of pair) await asBefore(server, (confirmSeconds + 5) * 1000);
+    await expect.poll(() => alarmsOf('cms1'), { timeout: 20_000, interval: 1000 }).toContain('put back');
+    await exec('cms1', ['kill', '-CONT', run]);
+    const result = await running.ended();
+    expect(result.exitCode, told(result)).toBe(5);
+    expect(result.stdout).toContain(`${cms1.fqdn}: as before.`);
+    expect(result.stdout.replaceAll(/\s+/g, ' ')).toMatch(
+      /cms1\S+: (ids|cms).service still runs with the configuration/,
+    );
+    for (const server of pair) await expectAsBefore(server);
+    await recovers('cms1');
+    await restartServices();
+  });
+
   it('keeps an edit that somebody makes meanwhile, beside the file that is put back', async () => {
     await database('cms1', 'slow');
     const running = start('cms1', setUpArgs());
