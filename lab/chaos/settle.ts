@@ -75,10 +75,11 @@ async function recoverBoth(): Promise<{ told: string[]; open: string[] }> {
   }
 }
 
-// "ids.service still runs with the other configuration: restart it"
+// "cms2.lab.example: … ids.service still runs with the other configuration: restart it", told by either server of both.
 async function restartNamed(told: readonly string[]): Promise<void> {
+  const parts = told.join(' ').split(/(?=\bcms[12]\.lab\.example: )/);
   for (const server of pair) {
-    const lines = told.filter((line) => line.startsWith(`${server}:`)).join(' ');
+    const lines = parts.filter((part) => part.startsWith(`${labServers[server].fqdn}:`)).join(' ');
     const named = [...lines.matchAll(/([\w@.-]+\.service) still runs with the other configuration/g)];
     const units = [...new Set(named.map(([, unit]) => unit ?? ''))];
     if (units.length > 0) await exec(server, ['systemctl', 'restart', ...units]);
