@@ -9,6 +9,7 @@ import type { Running } from './running.ts';
 import type { Fault, FaultKind, Target } from './schedule.ts';
 import { other, type PairServer } from './standing.ts';
 import { begun, type Usual } from './usual.ts';
+import type { Line } from './verdict.ts';
 
 /** What became of a planned fault. */
 export type Befallen = {
@@ -28,7 +29,7 @@ export type Scene = {
   readonly usual: Usual;
   readonly excuses: Excuse[];
   /** Writes down a line that the administrator adds, and returns it with the file that it goes to. */
-  readonly newLine: (server: PairServer) => { readonly path: string; readonly text: string };
+  readonly newLine: (server: PairServer) => Line;
 };
 
 /** Faults that last to the end of an operation that waits for that end are mended after this long. */
@@ -118,8 +119,7 @@ async function strike(fault: Fault, server: PairServer, scene: Scene): Promise<M
     case 'killed program':
       return signalProgram(fault.kind, server, isOn, scene.running);
     case 'edit': {
-      const { path, text } = scene.newLine(server);
-      await exec(server, ['sh', '-c', 'printf "%s\\n" "$2" >>"$1"', 'sh', path, text]);
+      await addLine(scene.newLine(server));
       return async () => undefined;
     }
   }
@@ -144,6 +144,11 @@ async function signalProgram(
 
 // The operation itself, or the program that serves it on the other server; not the agents.
 const programs = `ps -eo pid=,args= | awk '/cli\\.js (peer|config_HA)/ { print $1 }'`;
+
+/** Writes an administrator's line at the end of its file, in place, as `>>` does. */
+export async function addLine({ server, path, text }: Line): Promise<void> {
+  await exec(server, ['sh', '-c', 'printf "%s\\n" "$2" >>"$1"', 'sh', path, text]);
+}
 
 /** The line that an administrator adds with a number of its own. */
 export const lineNumber = (number: number): string => `# ${lineMark} ${number}.`;

@@ -70,6 +70,10 @@ function commitOf(): string {
   }
 }
 
+// What the operation said is kept where somebody will want to read it.
+const shortened = (result: RoundResult): RoundResult =>
+  result.violations.length === 0 && result.exitCode === 0 ? { ...result, said: [] } : result;
+
 async function runRounds(options: Options, say: (line: string) => void): Promise<readonly RoundResult[]> {
   const { seed, rounds, from, log, keepGoing } = options;
   const commit = commitOf();
@@ -85,10 +89,10 @@ async function runRounds(options: Options, say: (line: string) => void): Promise
     const result = await runRound(round, world);
     say(tellRound(result));
     results.push(result);
-    if (log !== undefined) appendResult(log, { seed, commit, ...result });
+    if (log !== undefined) appendResult(log, { seed, commit, ...shortened(result) });
     if (result.violations.length === 0) continue;
     for (const line of [`VIOLATION in round ${number} of seed ${seed}:`, ...result.violations]) say(`  ${line}`);
-    for (const line of [...result.told, ...result.recoveries, ...(await evidence())]) say(`    ${line}`);
+    for (const line of [...result.said, ...result.recoveries, ...(await evidence())]) say(`    ${line}`);
     if (!keepGoing) break;
     await freshDisks();
     world.state = 'single';

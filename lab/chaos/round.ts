@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exec } from '../lab.ts';
-import { type Befallen, befall, lineNumber, type Scene } from './faults.ts';
+import { addLine, type Befallen, befall, lineNumber, type Scene } from './faults.ts';
 import { chooseDeed } from './operations.ts';
 import { loginComplaints, startProbe, tryLogin } from './probe.ts';
 import { normalForm, type PairState } from './references.ts';
@@ -44,8 +44,8 @@ export type RoundResult = {
   readonly violations: readonly string[];
   /** What `cmsadm recover` said on each server. */
   readonly recoveries: readonly string[];
-  /** Where something is violated: the last that the operation said. */
-  readonly told: readonly string[];
+  /** The last that the operation said. */
+  readonly said: readonly string[];
 };
 
 /** Files to which an administrator adds lines now and then; `#` begins a comment in each. */
@@ -69,18 +69,53 @@ const STRAYS_MS = 45_000;
 export async function runRound(round: Round, world: World): Promise<RoundResult> {
   const begun = performance.now();
   const newLine = lineWriter(world);
-  if (round.line)
-    for (const server of pair) {
-      const { path, text } = newLine(server);
-      await exec(server, ['sh', '-c', 'printf "%s\\n" "$2" >>"$1"', 'sh', path, text]);
-    }
+  if (round.line) await Promise.all(pair.map((server) => addLine(newLine(server))));
   const before = await onBoth(look);
   const deed = await chooseDeed(round, world.state, before);
   const probe = startProbe();
   const running = start(deed.on, deed.argv);
-  const took = running.ended.then(() => running.milliseconds());
   const scene: Scene = { deed, running, usual: world.calibration.usual(deed), excuses: [], newLine };
-  const faults = await Promise.all(round.faults.map((fault) => befall(fault, scene)));
+  const befallen: Befallen[] = [];
+  try {
+    const end = await playOut(round, world, scene, before, befallen);
+    const attempts = [...(await probe.stop()), ...(await Promise.all(pair.map(tryLogin)))];
+    const violations = [...end.violations, ...loginComplaints(attempts, scene.excuses, CONFIRM_SECONDS)];
+    const outcome = outcomeOf(violations, end.alone, world.state, deed);
+    const logins = attempts.filter(({ ok }) => ok).length;
+    return { ...told(round, scene, befallen, begun), ...end, outcome, left: world.state, logins, violations };
+  } catch (error) {
+    // A server that does not boot, a look that hangs: the round has no good end.
+    const why = error instanceof Error ? error.message : String(error);
+    const end = {
+      exitCode: null,
+      left: world.state,
+      remnants: false,
+      settled: 'not',
+      settledSeconds: 0,
+      logins: 0,
+    } as const;
+    const violations = [`the round could not be brought to its end: ${why}`];
+    return { ...told(round, scene, befallen, begun), ...end, outcome: 'violated', violations, recoveries: [] };
+  } finally {
+    await probe.stop();
+  }
+}
+
+type End = Pick<RoundResult, 'exitCode' | 'remnants' | 'settled' | 'settledSeconds' | 'violations' | 'recoveries'> & {
+  readonly alone: boolean;
+};
+
+/** Lets the faults strike, mends everything, has the pair settle, and judges it; carries the pair's state on. */
+async function playOut(
+  round: Round,
+  world: World,
+  scene: Scene,
+  before: Both<Standing>,
+  befallen: Befallen[],
+): Promise<End> {
+  const { deed, running } = scene;
+  const took = running.ended.then(() => running.milliseconds());
+  befallen.push(...(await Promise.all(round.faults.map((fault) => befall(fault, scene)))));
   await mendAll();
   const exitCode = await Promise.race([running.ended, sleep(HANG_MS, 'hangs' as const, { ref: false })]);
   const hangs = exitCode === 'hangs' ? [`the operation has not ended ${HANG_MS / 1000} s after all was mended`] : [];
@@ -89,50 +124,38 @@ export async function runRound(round: Round, world: World): Promise<RoundResult>
     deed,
     references: world.calibration.references,
     before,
-    mayHoldRemnants: holdsRemnants(before.cms2) || faults.some(isHardOnCms2),
+    mayHoldRemnants: holdsRemnants(before.cms2) || befallen.some(isHardOnCms2),
     exitCode: exitCode === 'hangs' ? undefined : exitCode,
   });
   const { verdict, alone } = await endWhereApart(judged, settled.complaints.length + hangs.length === 0);
   const lost = await lostLines(world, deed.operation, verdict, judged.after);
-  const attempts = [...(await probe.stop()), ...(await Promise.all(pair.map(tryLogin)))];
-  const violations = [
-    ...hangs,
-    ...settled.complaints,
-    ...verdict.complaints,
-    ...lost,
-    ...loginComplaints(attempts, scene.excuses, CONFIRM_SECONDS),
-  ];
   if (exitCode === 0) world.calibration.cameThrough(deed, await took);
-  const state = verdict.states.cms1;
-  const outcome = outcomeOf(violations, alone, state, deed);
-  if (state !== undefined) world.state = state;
+  world.state = verdict.states.cms1 ?? world.state;
   return {
-    round: round.round,
-    operation: deed.operation,
-    on: deed.on,
-    from: deed.from,
-    to: deed.to,
-    faults,
+    alone,
     exitCode: exitCode === 'hangs' ? null : (exitCode ?? null),
-    reason: reasonIn(running),
-    outcome,
-    left: world.state,
     remnants: holdsRemnants(judged.after.cms2),
     settled: settled.by,
     settledSeconds: tenths(settled.seconds),
-    logins: attempts.filter(({ ok }) => ok).length,
-    seconds: tenths((performance.now() - begun) / 1000),
-    violations,
+    violations: [...hangs, ...settled.complaints, ...verdict.complaints, ...lost],
     recoveries: settled.told,
-    told:
-      violations.length === 0
-        ? []
-        : running
-            .said()
-            .slice(-40)
-            .map(({ text }) => text),
   };
 }
+
+const told = ({ round }: Round, { deed, running }: Scene, faults: readonly Befallen[], begun: number) => ({
+  round,
+  operation: deed.operation,
+  on: deed.on,
+  from: deed.from,
+  to: deed.to,
+  faults,
+  reason: reasonIn(running),
+  seconds: tenths((performance.now() - begun) / 1000),
+  said: running
+    .said()
+    .slice(-40)
+    .map(({ text }) => text),
+});
 
 const reasonIn = (running: Running): string =>
   running
@@ -150,7 +173,7 @@ const nothingSettled = { by: 'nothing open', seconds: 0, told: [], complaints: [
 function outcomeOf(
   violations: readonly string[],
   alone: boolean,
-  state: PairState | undefined,
+  state: PairState,
   { from, to }: { readonly from: PairState; readonly to: PairState },
 ): Outcome {
   if (violations.length > 0) return 'violated';
