@@ -105,6 +105,9 @@ export async function probe(connection: Connection, server: string): Promise<Pro
   };
 }
 
+/** A carried program is checked and unpacked before it greets: on a slow disk or a busy server that takes a while. */
+const UNPACKING_SECONDS = 120;
+
 /**
  * Starts the peer's program: the installed one if it is ours byte for byte, else the one that the package carries.
  * @param carried the package as a tar stream and its length; undefined if the peer has the same release
@@ -132,10 +135,11 @@ export async function startPeer(
     await pipeline(carried.stream, channel, { end: false });
   }
   try {
-    return await openSession(channel, channel, server, () => {
+    const end = (): void => {
       channel.end();
       connection.end();
-    });
+    };
+    return await openSession(channel, channel, server, end, undefined, carried ? UNPACKING_SECONDS : undefined);
   } catch (error) {
     throw complaints.length === 0 ? error : refused(server, complaints);
   }

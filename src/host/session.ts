@@ -112,9 +112,10 @@ export type Session = {
 };
 
 /**
- * Opens a session over a stream pair; waits up to 20 s for the greeting.
+ * Opens a session over a stream pair.
  * @param server name for errors
  * @param ours the newest protocol spoken here; the one before is spoken too
+ * @param patience seconds to wait for the greeting
  * @throws CmsadmError no-greeting, protocol-refused
  */
 export async function openSession(
@@ -123,6 +124,7 @@ export async function openSession(
   server: string,
   end: () => void,
   ours = PROTOCOL,
+  patience = 20,
 ): Promise<Session> {
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
@@ -176,7 +178,7 @@ export async function openSession(
           remedy: `Log in to ${server} and run \`cmsadm --version\` there.`,
         }),
       );
-    const timer = setTimeout(() => fail('no answer within 20 s'), 20_000);
+    const timer = setTimeout(() => fail(`no answer within ${patience} s`), patience * 1000);
     greet = (value) => {
       clearTimeout(timer);
       greet = undefined;

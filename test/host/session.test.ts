@@ -140,6 +140,15 @@ test('an older program does not serve what came after it', async () => {
   toPeer.end();
 });
 
+test('an end that says nothing is waited for as long as the caller has patience', async () => {
+  const [toPeer, toUs] = [new PassThrough(), new PassThrough()];
+  const opening = openSession(toUs, toPeer, 'cms2.example.com', () => toPeer.end(), PROTOCOL, 0.05);
+  await expect(opening).rejects.toMatchObject({
+    code: 'no-greeting',
+    message: expect.stringContaining('no answer within 0.05 s'),
+  });
+});
+
 test('an end without a greeting tells the last lines that came instead', async () => {
   await expect(against('bash: cmsadm: command not found\n', true)).rejects.toMatchObject({
     code: 'no-greeting',
