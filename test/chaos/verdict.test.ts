@@ -136,6 +136,30 @@ describe('the verdict on a chaos round', () => {
   });
 });
 
+describe('the keys of a pair, made anew by every set up', () => {
+  const withKeys = (keys: { readonly held?: string; readonly allowed: string }): Both<Standing> => {
+    const line = `restrict,command="cmsadm peer" ssh-ed25519 ${keys.allowed} cmsadm pair key of cms1.lab.example\n`;
+    const own = new Map(
+      keys.held === undefined ? [] : [['/root/.ssh/id_cmsadm.pub', `ssh-ed25519 ${keys.held} cms1\n`]],
+    );
+    const allowed = {
+      files: new Map([['/root/.ssh/authorized_keys', 'f']]),
+      contents: new Map([['/root/.ssh/authorized_keys', line]]),
+    };
+    return { cms1: standing('linked', 1, { contents: own }), cms2: standing('linked', 1, allowed) };
+  };
+  const formOf = (keys: { readonly held?: string; readonly allowed: string }) => normalForm(withKeys(keys)).cms2;
+
+  it('are told by their server, also where it has ended its side of the link', () => {
+    expect(formOf({ held: 'AAAA1', allowed: 'AAAA1' })).toEqual(formOf({ held: 'AAAA2', allowed: 'AAAA2' }));
+    expect(formOf({ allowed: 'AAAA3' })).toEqual(formOf({ held: 'AAAA2', allowed: 'AAAA2' }));
+  });
+
+  it('are not the same where a server holds another one than it is allowed to come in with', () => {
+    expect(formOf({ held: 'AAAA1', allowed: 'AAAA2' })).not.toEqual(formOf({ held: 'AAAA1', allowed: 'AAAA1' }));
+  });
+});
+
 describe('the verdict on logins', () => {
   /** One attempt a second, for half a second; `fails` says in which seconds it does not get in. */
   const attempts = (fails: (second: number) => boolean, said = 'Connection refused'): Attempt[] =>
