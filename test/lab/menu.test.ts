@@ -109,8 +109,8 @@ describe.skipIf(!ok)(`the menu at a real terminal${ok ? '' : ` (skipped: ${why})
       ],
     } as const;
     await terminal.answer(question.menu, '12');
-    await terminal.answer(question.ha, '7');
-    await terminal.see('type a number from 1 to 6, or q to quit.');
+    await terminal.answer(question.ha, '10');
+    await terminal.see('type a number from 1 to 9, or q to quit.');
     await terminal.answer(question.ha, '1');
     await terminal.answer(question.ntp, 'pool.example');
     await terminal.see('is no IP address.');
