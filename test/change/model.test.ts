@@ -7,6 +7,9 @@ import type { Play, Rules } from './model.ts';
 const rules: Rules = { ...transitions, fences: true };
 const { runs, ruled, settlement, afterAnswer } = transitions;
 
+/** Milliseconds; a second or two on an idle machine. */
+const PATIENCE = 180_000;
+
 const link: Play = { kind: 'link', aloneOn: 'local' };
 const change: Play = { kind: 'change', aloneOn: 'local' };
 const here: Play = { kind: 'alone', aloneOn: 'local' };
@@ -28,13 +31,17 @@ const exploreOnce = (play: Play): Explored => {
   return known;
 };
 
-test.each(operations)('%s: no order of crashes, cuts, timers and reboots ends badly', (name, plays) => {
-  const seen = plays.map(exploreOnce);
-  for (const { violation } of seen) expect(violation).toBeUndefined();
-  const sum = (of: (one: Explored) => number): number => seen.reduce((all, one) => all + of(one), 0);
-  console.log(`model: ${name}: ${sum(({ states }) => states)} states, ${sum((one) => one.transitions)} transitions`);
-  expect(sum(({ states }) => states)).toBeGreaterThan(1000);
-});
+test.each(operations)(
+  '%s: no order of crashes, cuts, timers and reboots ends badly',
+  { timeout: PATIENCE },
+  (name, plays) => {
+    const seen = plays.map(exploreOnce);
+    for (const { violation } of seen) expect(violation).toBeUndefined();
+    const sum = (of: (one: Explored) => number): number => seen.reduce((all, one) => all + of(one), 0);
+    console.log(`model: ${name}: ${sum(({ states }) => states)} states, ${sum((one) => one.transitions)} transitions`);
+    expect(sum(({ states }) => states)).toBeGreaterThan(1000);
+  },
+);
 
 const swapped = (
   kind: transitions.RunKind,
@@ -106,7 +113,7 @@ const broken: readonly (readonly [string, Play, Rules, RegExp])[] = [
   ['a way back lets the late run go on writing', change, { ...rules, fences: false }, /its files are/],
 ];
 
-describe('the model notices', () => {
+describe('the model notices', { timeout: PATIENCE }, () => {
   test.each(broken)('%s', (_, play, mutated, what) => {
     const { violation } = explore(mutated, play);
     expect(violation?.what).toMatch(what);
