@@ -6,6 +6,9 @@ import { outcomeOf } from './verdict.ts';
 /** One of so many faults; `npm run crash-points` makes them all. */
 const SAMPLE = 97;
 
+/** Milliseconds; a few seconds on an idle machine. */
+const PATIENCE = 180_000;
+
 describe.each(operations)('%s', (operation) => {
   let stage: Stage;
   beforeAll(async () => {
@@ -26,7 +29,7 @@ describe.each(operations)('%s', (operation) => {
     expect(outcomeOf(half, stage.known, [])).toBeUndefined();
   });
 
-  test('a sample of its faults leaves both servers as before or as planned', async () => {
+  test('a sample of its faults leaves both servers as before or as planned', { timeout: PATIENCE }, async () => {
     const wrong: unknown[] = [];
     for (const [i, fault] of allFaults(stage).entries()) {
       if (i % SAMPLE !== 0) continue;
