@@ -27,26 +27,25 @@ export async function prepareLogins(): Promise<void> {
 /** Who gets into the two servers of the pair, tried out by ssh(1): each user, from a client and from the other server. */
 export async function logins(port: Readonly<Partial<Record<Server, number>>> = {}): Promise<Logins> {
   const from = async (client: ServerName): Promise<readonly (readonly [string, 'in' | 'out'])[]> => {
-    const tries = pair
-      .filter((server) => server !== client)
-      .flatMap((server) =>
-        users.flatMap((user) =>
-          Object.entries(ways).map(([way, options]) => ({
-            name: `${user}@${server} from ${client} by ${way}`,
-            line: [
-              `SSH_ASKPASS=/root/say-${user} SSH_ASKPASS_REQUIRE=force ssh -F none -i /root/lab-key`,
-              ...['IdentitiesOnly=yes', 'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null'].map(
-                (o) => `-o ${o}`,
-              ),
-              ...['ConnectTimeout=5', 'NumberOfPasswordPrompts=1', 'LogLevel=ERROR', ...options].map((o) => `-o ${o}`),
-              `-p ${port[server] ?? 22} -l ${user} ${labServers[server].address} true </dev/null >/dev/null 2>&1`,
-            ].join(' '),
-          })),
-        ),
-      );
+    const targets = pair.filter((server) => server !== client);
+    const tries = users.flatMap((user) =>
+      targets.flatMap((server) =>
+        Object.entries(ways).map(([way, options]) => ({
+          name: `${user}@${server} from ${client} by ${way}`,
+          line: [
+            `SSH_ASKPASS=/root/say-${user} SSH_ASKPASS_REQUIRE=force ssh -F none -i /root/lab-key`,
+            ...['IdentitiesOnly=yes', 'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null'].map((o) => `-o ${o}`),
+            ...['ConnectTimeout=20', 'NumberOfPasswordPrompts=1', 'LogLevel=ERROR', ...options].map((o) => `-o ${o}`),
+            `-p ${port[server] ?? 22} -l ${user} ${labServers[server].address} true </dev/null >/dev/null 2>&1`,
+          ].join(' '),
+        })),
+      ),
+    );
     // Side by side, since sshd lets who is refused wait; a few at a time, since it drops some of ten strangers at once.
     const script = tries
-      .map(({ name, line }, i) => `{ ${line} && echo ${i}; } &${name.endsWith('by both') ? ' wait' : ''}`)
+      .map(
+        ({ line }, i) => `{ ${line} && echo ${i}; } &${(i + 1) % (tries.length / users.length) === 0 ? ' wait' : ''}`,
+      )
       .join('\n');
     const entered = new Set((await exec(client, ['sh', '-c', `${script}\nwait`])).stdout.split('\n').map(Number));
     return tries.map(({ name }, i) => [name, entered.has(i) ? 'in' : 'out'] as const);
