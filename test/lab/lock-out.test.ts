@@ -112,7 +112,7 @@ const works: readonly Attempt[] = [
     cms1: [
       noRoot,
       "printf '[Socket]\\nAccept=yes\\n' | install -D -m 644 /dev/stdin /etc/systemd/system/ssh.socket.d/accept.conf",
-      "printf '[Service]\\nExecStart=-/usr/sbin/sshd -i\\nStandardInput=socket\\nRuntimeDirectory=sshd\\n' >/etc/systemd/system/ssh@.service",
+      "printf '[Service]\\nExecStart=-/usr/sbin/sshd -i\\nStandardInput=socket\\nRuntimeDirectory=sshd\\nRuntimeDirectoryPreserve=yes\\n' >/etc/systemd/system/ssh@.service",
       'systemctl daemon-reload; systemctl --quiet disable --now ssh.service; systemctl --quiet enable --now ssh.socket',
     ].join('; '),
     cms2: [noRoot, 'systemctl --quiet disable --now ssh.service; systemctl --quiet enable --now ssh.socket'].join('; '),
