@@ -21,7 +21,7 @@ const idOf = ({ dev, ino }: { dev: number; ino: number }): string => `${dev}:${i
 export function placeOf(root: Root, folder: string): Place {
   const disk = diskOf(root);
   try {
-    const top = disk.realpathSync(root.prefix);
+    const top = root.prefix === '/' ? '/' : disk.realpathSync(root.prefix);
     const real = disk.realpathSync(at(root, folder));
     const within = relative(top, real);
     if (within.startsWith('..'))

@@ -78,15 +78,17 @@ function accounts(root: Root, file: '/etc/passwd' | '/etc/group'): readonly (rea
       .map((line) => line.split(':'))
       .flatMap(([name, , id]) => (name && id && /^\d+$/.test(id) ? [[name, Number(id)] as const] : []));
   } catch (error) {
-    if (isMissing(error)) return [['root', 0]];
+    if (isMissing(error)) return [];
     throw error;
   }
 }
 
+// Number 0 is root's on every Linux (passwd(5)): most files are, and need no look into the accounts.
 const nameOf = (root: Root, file: '/etc/passwd' | '/etc/group', id: number): string =>
-  root.ownersCount ? (accounts(root, file).find(([, other]) => other === id)?.[0] ?? String(id)) : 'root';
+  root.ownersCount && id !== 0 ? (accounts(root, file).find(([, other]) => other === id)?.[0] ?? String(id)) : 'root';
 
 const idOf = (root: Root, file: '/etc/passwd' | '/etc/group', name: string): number => {
+  if (name === 'root') return 0;
   const id = accounts(root, file).find(([other]) => other === name)?.[1];
   if (id !== undefined) return id;
   if (/^\d+$/.test(name)) return Number(name);

@@ -89,7 +89,7 @@ async function all(): Promise<number> {
           const child = fork(
             fileURLToPath(import.meta.url),
             [...process.argv.slice(2).filter((flag) => flag !== '--json'), `--share=${index}/${shares}`],
-            { execArgv: process.execArgv },
+            { execArgv: [...process.execArgv, '--max-semi-space-size=64'] },
           );
           // parseArgs checked the flags; what a child says is what `work` sends.
           child.on('message', (share: Share) => heard.push(share));

@@ -28,6 +28,22 @@ export function systemError(code: string, syscall: string, path: string): Error 
   return Object.assign(new Error(`${code}: ${syscall} '${path}'`), { code, syscall, path });
 }
 
+const partsOf = (path: string): string[] => path.split('/').filter((part) => part !== '' && part !== '.');
+
+type Way = { readonly handle: number | undefined; readonly parts: readonly string[] };
+// The same few hundred paths come again in every trial.
+const ways = new Map<string, Way>();
+
+function wayOf(path: string): Way {
+  const known = ways.get(path);
+  if (known) return known;
+  const [, handle, rest] = /^\/proc\/(?:self|\d+)\/fd\/(\d+)(.*)$/.exec(path) ?? [];
+  const way =
+    handle === undefined ? { handle, parts: partsOf(path) } : { handle: Number(handle), parts: partsOf(rest ?? '') };
+  ways.set(path, way);
+  return way;
+}
+
 /** One entry of what stands on a disk: mode, owner, attributes and content; of a folder no content. */
 type Standing = ReadonlyMap<string, string>;
 
@@ -58,14 +74,13 @@ export function memoryDisk(like?: MemoryDisk): MemoryDisk {
   const failed = (code: string, call: string, path: string): Error => systemError(code, call, path);
 
   /** `/proc/self/fd/N/rest` starts at an open handle (proc(5)). */
-  function start(path: string): { node: Node; rest: string[] } {
-    const found = /^\/proc\/(?:self|\d+)\/fd\/(\d+)(.*)$/.exec(path);
-    if (!found) return { node: top, rest: partsOf(path) };
-    const open = handles.get(Number(found[1]));
+  function start(path: string): { node: Node; rest: readonly string[] } {
+    const { handle, parts } = wayOf(path);
+    if (handle === undefined) return { node: top, rest: parts };
+    const open = handles.get(handle);
     if (!open) throw failed('ENOENT', 'open', path);
-    return { node: open.node, rest: partsOf(found[2] ?? '') };
+    return { node: open.node, rest: parts };
   }
-  const partsOf = (path: string): string[] => path.split('/').filter((part) => part !== '' && part !== '.');
 
   function find(path: string, call: string): Node {
     let { node, rest } = start(path);
