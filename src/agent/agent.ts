@@ -88,6 +88,12 @@ function makeAgent(host: Host, profile: Profile, options: AgentOptions, saved: (
     lastPass: null,
     lag: null,
     queue: 0,
+    passPercent: null,
+    paused: null,
+    seq: 0,
+    acked: 0,
+    conflicts: 0,
+    sets: [],
     pid: process.pid,
     at: '',
   };

@@ -3,6 +3,23 @@ import { type Root, readText, writeState } from '../host/root.ts';
 
 const statusPath = '/run/cmsadm/agent.json';
 
+const setStatusSchema = v.object({
+  name: v.string(),
+  /** `held`: a guard stopped it until it is released; `stopped`: it can't be read or written. */
+  state: v.picklist(['in step', 'sending', 'held', 'stopped']),
+  /** Why it is held or stopped; empty otherwise. */
+  why: v.string(),
+  /** Names that are known to differ and are not across yet. */
+  queue: v.number(),
+  /** ISO time of the oldest change that the other server has not acknowledged; null where there is none. */
+  oldest: v.nullable(v.string()),
+  /** Names in the set on this server. */
+  names: v.number(),
+  /** Changes acknowledged since the agent started, and in the last minute. */
+  sent: v.number(),
+  lastMinute: v.number(),
+});
+
 const statusSchema = v.object({
   role: v.picklist(['none', 'primary', 'secondary']),
   epoch: v.number(),
@@ -12,8 +29,18 @@ const statusSchema = v.object({
   lastPass: v.nullable(v.string()),
   /** Milliseconds from the last change seen here until it was on the other server's disk. */
   lag: v.nullable(v.number()),
-  /** Names that are known to differ and are not across yet. */
+  /** Names that are known to differ and are not across yet, of all sets. */
   queue: v.number(),
+  /** How far the full pass is, 0-100; null while none runs. */
+  passPercent: v.optional(v.nullable(v.number()), null),
+  /** Who stopped the sync and since when (ISO); null where it is not paused. */
+  paused: v.optional(v.nullable(v.object({ by: v.string(), since: v.string() })), null),
+  /** Sequence number of the last change sent, and of the last one acknowledged, under this epoch. */
+  seq: v.optional(v.number(), 0),
+  acked: v.optional(v.number(), 0),
+  /** Conflicts recorded on this server. */
+  conflicts: v.optional(v.number(), 0),
+  sets: v.optional(v.array(setStatusSchema), []),
   /** Process and ISO time of writing: a dead agent's status can be told from a living one's. */
   pid: v.number(),
   at: v.string(),

@@ -25,7 +25,8 @@ let number = 0;
 /** The agent's process tells its status; a new one does so when its unit is restarted. */
 function told(host: TestHost, pid: number): void {
   const facts = { role: 'secondary', epoch: 1, state: 'in step', lastPass: null, lag: null, queue: 0 } as const;
-  writeStatus(host.root, { ...facts, pid, at: '' });
+  const more = { passPercent: null, paused: null, seq: 0, acked: 0, conflicts: 0, sets: [] };
+  writeStatus(host.root, { ...facts, ...more, pid, at: '' });
 }
 
 /** A server with two releases, the first of them in use. `agents` tells who is alive. */
