@@ -10,8 +10,10 @@ if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   process.stdout.write(`${version}\n`);
 } else if (args.length === 1 && args[0] === 'peer') {
   // The other server waits for the greeting.
-  const { openToPeer } = await import('./peer-door.ts');
-  await openToPeer('/', undefined);
+  const { openToPeer, pipeToAgent } = await import('./peer-door.ts');
+  // A fixed word of the pair's key, as sshd hands it on (sshd(8), SSH_ORIGINAL_COMMAND).
+  if (process.env['SSH_ORIGINAL_COMMAND'] === 'cmsadm peer sync') await pipeToAgent('/');
+  else await openToPeer('/', undefined);
 } else {
   const { main } = await import('./main.ts');
   await main(args);

@@ -1,5 +1,6 @@
+import { dialAgent, pipe } from './agent/socket.ts';
 import { servePeer } from './commands/peer.ts';
-import { exitCodes } from './errors.ts';
+import { CmsadmError, exitCodes } from './errors.ts';
 import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
 import { hostOf, requireRoot } from './session.ts';
@@ -23,4 +24,19 @@ export async function openToPeer(root: string, carriedIn: string | undefined): P
   };
   await servePeer(host, profileOfServer(root, programRoot), origin, process.stdin, process.stdout);
   process.exit(exitCodes.done);
+}
+
+/** The same door to the agent that runs here: bytes both ways, nothing else. */
+export async function pipeToAgent(root: string): Promise<void> {
+  requireRoot(root);
+  for (const signal of ['SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
+  try {
+    const socket = await dialAgent({ prefix: root, ownersCount: true });
+    await pipe(socket, process.stdin, process.stdout);
+    process.exit(exitCodes.done);
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    process.stderr.write(`${error.message} ${error.remedy ?? ''}\n`);
+    process.exit(exitCodes.refused);
+  }
 }

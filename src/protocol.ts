@@ -17,6 +17,21 @@ const newerVerbs: Readonly<Record<string, number>> = {
   backups: 2,
   prune: 2,
   endOwner: 2,
+  agentOpen: 2,
+  agentEdits: 2,
+  agentDigests: 2,
+  agentList: 2,
+  agentAgree: 2,
+  agentPut: 2,
+  agentRemove: 2,
+  syncStatus: 2,
+  syncNow: 2,
+  syncPause: 2,
+  syncResume: 2,
+  syncRelease: 2,
+  syncDiff: 2,
+  syncConflicts: 2,
+  syncDrain: 2,
 };
 
 /** The lowest protocol in which a verb is understood. */

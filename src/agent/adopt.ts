@@ -5,11 +5,11 @@ import { writeState } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
 import { type Pair, paths, printPair, raiseEpoch, readPair } from '../pair/state.ts';
-import type { Profile } from '../profile/schema.ts';
-import { scan } from './data-set.ts';
-import { type DataSet, shownPath } from './entry.ts';
-import { differences, listPeer, raiseOnce } from './push.ts';
+import type { Agent } from './agent.ts';
+import type { LiveSet } from './live-set.ts';
+import { difference } from './pass.ts';
 import type { Standing } from './standing.ts';
+import { raiseOnce } from './teller.ts';
 
 /**
  * Takes over the pair of a newer epoch that the other server made while this one was away: what differs is told in an
@@ -18,12 +18,12 @@ import type { Standing } from './standing.ts';
  * @throws CmsadmError pair-foreign, session-lost
  */
 export async function adopt(
-  host: Host,
-  profile: Profile,
+  agent: Agent,
   session: Session,
   own: Pair,
   theirs: Standing,
 ): Promise<string | undefined> {
+  const { host } = agent;
   const pair = theirs.pair;
   if (!pair || !theirs.settled || changing(host)) return undefined;
   const addresses = (one: Pair): string => [one.primary.address, one.secondary.address].sort().join(' ');
@@ -33,7 +33,7 @@ export async function adopt(
       remedy: 'Compare cmsadm config_HA show on both servers; disable HA on the one that is wrong.',
     });
   const reports: string[] = [];
-  for (const set of profile.dataSets) reports.push(await compare(host, session, set));
+  for (const live of agent.sets.values()) reports.push(await compare(session, own.epoch, live));
   const what =
     pair.primary.address === own.primary.address
       ? 'changed the pair while this server was away'
@@ -50,23 +50,18 @@ export async function adopt(
 
 const changing = (host: Host): boolean => lockOwner(host) !== undefined || unfinished(host.root).length > 0;
 
-async function compare(host: Host, session: Session, set: DataSet): Promise<string> {
+async function compare(session: Session, epoch: number, live: LiveSet): Promise<string> {
+  const { name } = live.set;
   try {
-    const there = await listPeer(session, set);
-    const { clear, put, remove } = differences(await scan(host, set), there);
-    const different = put.filter((entry) => there.has(entry.path)).map((entry) => entry.path);
-    const groups = [
-      told(
-        'only here',
-        put.filter((entry) => !there.has(entry.path)).map((entry) => entry.path),
-      ),
-      told('different', different),
-      told('only there', [...clear.filter((path) => !different.includes(path)), ...remove].sort()),
-    ].filter((group) => group !== '');
-    return `Data set ${set.name}: ${groups.length === 0 ? 'no difference' : groups.join('; ')}.`;
+    const line = { session, epoch, next: () => 0, acknowledged: () => {} };
+    const { onlyHere, different, onlyThere } = await difference(line, live);
+    const groups = [told('only here', onlyHere), told('different', different), told('only there', onlyThere)].filter(
+      (group) => group !== '',
+    );
+    return `Data set ${name}: ${groups.length === 0 ? 'no difference' : groups.join('; ')}.`;
   } catch (error) {
     if (!(error instanceof CmsadmError) || error.code === 'session-lost') throw error;
-    return `Data set ${set.name} could not be compared: ${error.message}`;
+    return `Data set ${name} could not be compared: ${error.message}`;
   }
 }
 
@@ -75,5 +70,5 @@ const MOST = 50;
 const told = (label: string, names: readonly string[]): string => {
   if (names.length === 0) return '';
   const more = names.length > MOST ? ` and ${names.length - MOST} more` : '';
-  return `${label}: ${names.slice(0, MOST).map(shownPath).join(', ')}${more}`;
+  return `${label}: ${names.slice(0, MOST).join(', ')}${more}`;
 };

@@ -1,16 +1,19 @@
 import { unfinishedRoles } from '../change/journal.ts';
-import { loginToPeer } from '../change/remote-server.ts';
+import { loginToAgent } from '../change/remote-server.ts';
 import { CmsadmError } from '../errors.ts';
 import { at, readText } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
-import { type Link, type Pair, paths, readLink, readPair } from '../pair/state.ts';
-import { type SyncStatus, writeStatus } from '../pair/sync-status.ts';
+import { type Link, paths, readLink, readPair } from '../pair/state.ts';
 import type { Profile } from '../profile/schema.ts';
-import { adopt } from './adopt.ts';
+import { controlVerbs } from './control.ts';
 import { isSystemError } from './data-set.ts';
-import { follow } from './follow.ts';
-import { askStanding, hasAuthority } from './standing.ts';
+import { type LiveSet, openLiveSet } from './live-set.ts';
+import { receiveVerbs } from './receive.ts';
+import { bePrimary, beSecondary } from './roles.ts';
+import { listen } from './socket.ts';
+import { hasAuthority } from './standing.ts';
+import { makeTeller, type Teller } from './teller.ts';
 import { type Bell, makeBell, watchFolder } from './watch.ts';
 
 /** How long the agent waits, in milliseconds. */
@@ -19,11 +22,14 @@ const usualTiming = {
   retry: 5_000,
   /** Until it looks again whether a change was confirmed. */
   settle: 1_000,
-  heartbeat: 20_000,
-  /** Between two comparisons with what the other server is known to have, events or not. */
+  /** Between two signs of life over the channel; each also fetches what was edited on the other server. */
+  heartbeat: 5_000,
+  /** Between two logins with which the secondary sees whether the primary is there. */
+  reachable: 20_000,
+  /** Between two looks at everything here, events or not. */
   compare: 60_000,
   /** For further events after a first one. */
-  coalesce: 20,
+  coalesce: 3,
 };
 type Timing = typeof usualTiming;
 
@@ -31,9 +37,17 @@ export type AgentOptions = {
   readonly signal: AbortSignal;
   /** Takes one line; the journal adds the time. */
   readonly log: (line: string) => void;
+  /** A session with the other server's agent. */
   readonly login?: (host: Host, link: Link) => Promise<Session>;
   readonly timing?: Partial<Timing>;
 };
+
+/** What a command wants of the loop that sends; answered when it is done. */
+export type Request =
+  | { readonly kind: 'pass' | 'drain' }
+  | { readonly kind: 'difference'; readonly set?: string }
+  | { readonly kind: 'release'; readonly set: string };
+export type Asked = { readonly request: Request; resolve(value: unknown): void; reject(error: unknown): void };
 
 /** One run of the agent. */
 export type Agent = {
@@ -43,25 +57,34 @@ export type Agent = {
   readonly log: (line: string) => void;
   /** Rung by whatever may end a wait. */
   readonly bell: Bell;
+  readonly sets: ReadonlyMap<string, LiveSet>;
   /** Waits; ends early when the turn is over. */
   pause(milliseconds: number): Promise<void>;
   /** True when the agent is to stop, or the saved pair is no longer the one that this turn began with. */
   over(): boolean;
-  /** Logs in to the other server; the session ends with the agent. */
+  /** Logs in to the other server's agent; the session ends with this one. */
   login(link: Link): Promise<Session>;
-  /** Writes the status; a new role or state is also logged. */
-  tell(news: Partial<Omit<SyncStatus, 'pid' | 'at'>>): void;
-};
+  /** Asks the loop that sends for something. @throws CmsadmError not-connected after so many seconds */
+  ask(request: Request, seconds: number): Promise<unknown>;
+  /** What was asked and is not answered yet; whoever takes it answers. */
+  takeAsked(): Asked[];
+  /** Files that were edited here although the other server administers, once each. */
+  readonly edits: Map<string, Set<string>>;
+} & Teller;
 
 /**
- * The long-running service of one server: does what the saved pair says, until the signal. With the authority it pushes
- * the data sets; on the secondary it asks every 20 s whether the primary is there.
- * @throws only bugs; what is in the way is logged and tried again
+ * The long-running service of one server: does what the saved pair says, until the signal. With the authority it sends
+ * every change of the data sets; on the other server it takes them, and notices what is edited there.
+ * @throws CmsadmError agent-running; else only bugs: what is in the way is logged and tried again
  */
 export async function runAgent(host: Host, profile: Profile, options: AgentOptions): Promise<void> {
   const { signal } = options;
   let saved = '';
   const agent = makeAgent(host, profile, options, () => saved);
+  const closeSocket = await listen(host, () => {
+    const receive = receiveVerbs(agent);
+    return { verbs: { ...receive.verbs, ...controlVerbs(agent), ping: async () => 'pong' }, end: receive.end };
+  });
   let stateWatch = watchFolder(at(host.root, paths.state), () => agent.bell.ring());
   signal.addEventListener('abort', agent.bell.ring, { once: true });
   try {
@@ -72,39 +95,34 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
     }
   } finally {
     stateWatch?.close();
+    closeSocket();
+    for (const live of agent.sets.values()) {
+      live.tree.agreed.flush();
+      live.close();
+    }
     agent.tell({ state: 'stopped' });
+    agent.write();
   }
 }
 
 const savedText = ({ root }: Host): string => `${readText(root, paths.link)}\n${readText(root, paths.pair)}`;
 
 function makeAgent(host: Host, profile: Profile, options: AgentOptions, saved: () => string): Agent {
-  const { signal, log, login = loginToPeer } = options;
+  const { signal, log, login = loginToAgent } = options;
   const bell = makeBell();
-  let status: SyncStatus = {
-    role: 'none',
-    epoch: 0,
-    state: 'starting',
-    lastPass: null,
-    lag: null,
-    queue: 0,
-    passPercent: null,
-    paused: null,
-    seq: 0,
-    acked: 0,
-    conflicts: 0,
-    sets: [],
-    pid: process.pid,
-    at: '',
-  };
+  const sets = new Map(profile.dataSets.map((set) => [set.name, openLiveSet(host, set, bell.ring)]));
+  let asked: Asked[] = [];
   const over = (): boolean => signal.aborted || savedText(host) !== saved();
   return {
     host,
     profile,
     log,
     bell,
+    sets,
+    edits: new Map(),
     timing: { ...usualTiming, ...options.timing },
     over,
+    ...makeTeller(host, sets, log),
     pause: async (milliseconds) => {
       const end = performance.now() + milliseconds;
       while (!over() && performance.now() < end) await bell.wait(end - performance.now());
@@ -116,14 +134,28 @@ function makeAgent(host: Host, profile: Profile, options: AgentOptions, saved: (
       if (signal.aborted) session.close();
       return session;
     },
-    tell: (news) => {
-      const at = new Date(host.system.clock()).toISOString();
-      const newRole = (news.role ?? status.role) !== status.role || (news.epoch ?? status.epoch) !== status.epoch;
-      const next = { ...status, ...(newRole ? { state: 'connecting to the other server' } : {}), ...news, at };
-      if (newRole || next.state !== status.state)
-        log(next.role === 'none' ? next.state : `${next.role}, epoch ${next.epoch}: ${next.state}`);
-      status = next;
-      writeStatus(host.root, status);
+    ask: (request, seconds) =>
+      new Promise((resolve, reject) => {
+        const one: Asked = { request, resolve, reject };
+        asked.push(one);
+        bell.ring();
+        const timer = setTimeout(() => {
+          asked = asked.filter((other) => other !== one);
+          reject(
+            new CmsadmError('not-in-step', `The other server did not have everything within ${seconds} s.`, {
+              remedy: '`cmsadm sync status` shows what is in the way.',
+            }),
+          );
+        }, seconds * 1000);
+        timer.unref();
+        signal.addEventListener('abort', () => reject(new CmsadmError('agent-not-running', 'The agent stops.')), {
+          once: true,
+        });
+      }),
+    takeAsked: () => {
+      const taken = asked;
+      asked = [];
+      return taken;
     },
   };
 }
@@ -135,7 +167,7 @@ async function oneTurn(agent: Agent, signal: AbortSignal): Promise<number> {
     const link = readLink(host.root);
     const pair = readPair(host.root);
     if (!link || !pair) {
-      agent.tell({ role: 'none', epoch: 0, state: 'this server belongs to no pair', queue: 0 });
+      agent.tell({ role: 'none', epoch: 0, state: 'this server belongs to no pair' });
       return timing.retry;
     }
     const role = hasAuthority(host, pair) ? 'primary' : 'secondary';
@@ -152,50 +184,4 @@ async function oneTurn(agent: Agent, signal: AbortSignal): Promise<number> {
     if (!signal.aborted) agent.tell({ state: error.message });
   }
   return timing.retry;
-}
-
-async function bePrimary(agent: Agent, link: Link, pair: Pair): Promise<void> {
-  const { host, profile } = agent;
-  const session = await agent.login(link);
-  try {
-    for (;;) {
-      const theirs = await askStanding(session, pair.epoch);
-      if (theirs.epoch > pair.epoch) {
-        const text = await adopt(host, profile, session, pair, theirs);
-        if (text === undefined) throw waits(link);
-        return agent.log(text);
-      }
-      await session.call('syncOpen', { epoch: pair.epoch });
-      await follow(agent, session, pair);
-      if (agent.over()) return;
-    }
-  } finally {
-    session.close();
-  }
-}
-
-const waits = (link: Link): CmsadmError =>
-  new CmsadmError('newer-epoch', `${link.peer.fqdn} has a newer epoch; waiting until a change is settled`);
-
-async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise<void> {
-  while (!agent.over()) {
-    agent.tell({ state: await heartbeat(agent, link, pair) });
-    await agent.pause(agent.timing.heartbeat);
-  }
-}
-
-async function heartbeat(agent: Agent, link: Link, pair: Pair): Promise<string> {
-  try {
-    const session = await agent.login(link);
-    try {
-      const theirs = await askStanding(session, pair.epoch);
-      if (theirs.epoch === pair.epoch) return 'the primary is reachable';
-      return `the primary is reachable, but at epoch ${theirs.epoch}`;
-    } finally {
-      session.close();
-    }
-  } catch (error) {
-    if (!(error instanceof CmsadmError)) throw error;
-    return `the primary is not reachable: ${error.message}`;
-  }
 }

@@ -4,11 +4,8 @@ import { setImmediate as breathe } from 'node:timers/promises';
 import { CmsadmError } from '../errors.ts';
 import { at } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
-import { type Accounts, readAccounts } from './accounts.ts';
-import { carriedBy, type DataSet, type Entry } from './entry.ts';
-
-/** Digests of one data set's files by inode, size and times; kept by the caller from scan to scan. */
-export type Digests = Map<string, string>;
+import type { Accounts } from './accounts.ts';
+import type { DataSet, Entry } from './entry.ts';
 
 /** Opened for reading only if it is no link; a pipe that took a file's place does not block. */
 export const READ_ONLY = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
@@ -34,21 +31,35 @@ export const unreadable = (set: DataSet, cause: Error & { code: string }): Cmsad
     remedy: 'Check the disk and the file system below that folder.',
   });
 
-export type Found = { readonly path: string; readonly place: Buffer; readonly stat: fs.BigIntStats };
+type Found = { readonly path: string; readonly place: Buffer; readonly stat: fs.Stats };
 
-/** Everything below a folder that `wanted` lets through, parents before their children; links are not followed. */
-export function* walk(base: Buffer, wanted: (path: string) => boolean, folder = ''): Generator<Found> {
-  const names = orGone(() => fs.readdirSync(placeIn(base, folder), 'buffer')) ?? [];
-  for (const name of names.map((bytes) => bytes.toString('latin1')).sort()) {
-    const path = folder === '' ? name : `${folder}/${name}`;
+/**
+ * Everything below a folder that `wanted` lets through, parents before their children; links are not followed.
+ * @param onFolder called with each folder before its names are read
+ */
+export function* walk(
+  base: Buffer,
+  wanted: (path: string) => boolean,
+  onFolder: (path: string, place: Buffer, stat: fs.Stats) => void = () => {},
+  folder = '',
+): Generator<Found> {
+  const inside = placeIn(base, folder);
+  const own = orGone(() => fs.lstatSync(inside));
+  if (!own?.isDirectory()) return;
+  onFolder(folder, inside, own);
+  const names = orGone(() => fs.readdirSync(inside, 'buffer')) ?? [];
+  for (const name of names) {
+    const path = folder === '' ? name.toString('latin1') : `${folder}/${name.toString('latin1')}`;
     if (!wanted(path)) continue;
-    const place = placeIn(base, path);
-    const stat = orGone(() => fs.lstatSync(place, { bigint: true }));
+    const place = Buffer.concat([inside, slash, name]);
+    const stat = orGone(() => fs.lstatSync(place));
     if (!stat) continue;
     yield { path, place, stat };
-    if (stat.isDirectory()) yield* walk(base, wanted, path);
+    if (stat.isDirectory()) yield* walk(base, wanted, onFolder, path);
   }
 }
+
+const slash = Buffer.from('/');
 
 /** An error of the operating system, as against a bug of ours. */
 export const isSystemError = (error: unknown): error is Error & { code: string } =>
@@ -67,57 +78,24 @@ export function orGone<T>(read: () => T): T | undefined {
   }
 }
 
-/**
- * Reads a data set: files, folders and links as they are; nothing else is carried.
- * @throws CmsadmError data-set-missing, data-set-unreadable
- */
-export async function scan(host: Host, set: DataSet, digests: Digests = new Map()): Promise<Entry[]> {
-  const base = baseOf(host, set);
-  const accounts = readAccounts(host.root);
-  const used = new Set<string>();
-  const entries: Entry[] = [];
-  let seen = 0;
-  try {
-    for (const found of walk(base, carriedBy(set))) {
-      seen += 1;
-      if (seen % 500 === 0) await breathe();
-      const entry = await entryOf(found, accounts, digests, used);
-      if (entry) entries.push(entry);
-    }
-  } catch (cause) {
-    throw isSystemError(cause) ? unreadable(set, cause) : cause;
-  }
-  for (const key of digests.keys()) if (!used.has(key)) digests.delete(key);
-  return entries;
-}
-
-async function entryOf(
-  { path, place, stat }: Found,
-  accounts: Accounts,
-  digests: Digests,
-  used: Set<string>,
-): Promise<Entry | undefined> {
-  const own = { path, owner: accounts.owner(Number(stat.uid)), group: accounts.group(Number(stat.gid)) };
-  const mode = Number(stat.mode & 0o7777n);
+/** A name as it is carried; undefined for what is none of file, folder and link, or is gone. Reads a file's content. */
+export async function entryAt({ path, place, stat }: Found, accounts: Accounts): Promise<Entry | undefined> {
+  const own = { path, owner: accounts.owner(stat.uid), group: accounts.group(stat.gid) };
+  const mode = stat.mode & 0o7777;
   if (stat.isDirectory()) return { type: 'folder', ...own, mode };
   if (stat.isSymbolicLink()) {
     const target = orGone(() => fs.readlinkSync(place, 'buffer').toString('latin1'));
     return target === undefined ? undefined : { type: 'link', ...own, target };
   }
   if (!stat.isFile()) return undefined;
-  const key = [stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(':');
-  const sha256 = digests.get(key) ?? (await digestOf(place));
-  if (sha256 === undefined) return undefined;
-  // The kernel's stamps are coarse: a file written this very moment may change again under the same stamp.
-  if (Date.now() - Number(stat.ctimeMs) > 1000) {
-    digests.set(key, sha256);
-    used.add(key);
-  }
-  return { type: 'file', ...own, mode, mtimeMs: mtimeOf(stat), size: Number(stat.size), sha256 };
+  const sha256 = await digestOf(place);
+  return sha256 === undefined
+    ? undefined
+    : { type: 'file', ...own, mode, mtimeMs: mtimeOf(stat), size: stat.size, sha256 };
 }
 
 // Rounded, not cut: utimes(2) is called with seconds as a fraction and may come back a nanosecond short.
-const mtimeOf = (stat: fs.BigIntStats): number => Math.round(Number(stat.mtimeNs) / 1e6);
+export const mtimeOf = ({ mtimeMs }: fs.Stats): number => Math.round(mtimeMs);
 
 const buffer = Buffer.alloc(1_048_576);
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import type { Profile } from '../profile/schema.ts';
 
@@ -25,13 +26,20 @@ export const entrySchema = v.variant('type', [
 export type Entry = v.InferOutput<typeof entrySchema>;
 export type FileEntry = Extract<Entry, { type: 'file' }>;
 
-/** True where nothing has to be carried to make `b` what `a` is. */
-export function sameEntry(a: Entry, b: Entry | undefined): boolean {
-  if (a.type !== b?.type || a.owner !== b.owner || a.group !== b.group) return false;
-  if (a.type === 'link') return b.type === 'link' && a.target === b.target;
-  if (b.type === 'link' || a.mode !== b.mode) return false;
-  return a.type === 'folder' || (b.type === 'file' && a.sha256 === b.sha256 && a.mtimeMs === b.mtimeMs);
+const letters = { folder: 'd', link: 'l', file: 'f' } as const;
+
+/**
+ * A short text that two entries share exactly when nothing has to be carried to make one the other: a letter for the
+ * type, then 128 bits of SHA-256 over all that is carried.
+ */
+export function signOf(entry: Entry): string {
+  const own = [entry.owner, entry.group, entry.type === 'link' ? entry.target : entry.mode];
+  const all = entry.type === 'file' ? [...own, entry.mtimeMs, entry.sha256] : own;
+  return letters[entry.type] + createHash('sha256').update(JSON.stringify(all)).digest('base64').slice(0, 22);
 }
+
+/** True for the sign of a folder. */
+export const isFolderSign = (sign: string | undefined): boolean => sign?.startsWith(letters.folder) ?? false;
 
 /** Beginning of the names under which a file grows beside its target. */
 export const TEMPORARY = '.cmsadm-sync.';

@@ -1,10 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import * as v from 'valibot';
+import { CmsadmError } from '../errors.ts';
+import { append, makeFolders } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
-import type { Pair } from '../pair/state.ts';
-import type { Agent } from './agent.ts';
-import { makePush, type PassResult, pushChanges, type SetResult } from './push.ts';
+import { type Pair, paths } from '../pair/state.ts';
+import type { PassReport } from '../pair/sync-reports.ts';
+import type { Agent, Asked } from './agent.ts';
+import { pruneKept } from './kept.ts';
+import type { LiveSet } from './live-set.ts';
+import { difference, fullPass, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
+import { readPause } from './paused.ts';
+import type { Line } from './send.ts';
 import { askStanding } from './standing.ts';
-import { watchDataSet } from './watch.ts';
+import { nameOf } from './tree.ts';
 
 /**
  * A full pass over an opened session, then every change as it happens, until the turn is over, the session is lost or
@@ -12,79 +20,152 @@ import { watchDataSet } from './watch.ts';
  * @throws CmsadmError session-lost, epoch-older, not-secondary, not-paired
  */
 export async function follow(agent: Agent, session: Session, pair: Pair): Promise<void> {
-  const { host, profile, timing, bell } = agent;
-  const push = makePush(host, profile, session, pair.epoch);
-  const everything = profile.dataSets.map((set) => set.name);
-  const changed = new Set(everything);
-  const trouble = new Map<string, string>();
-  let since: number | undefined;
-  const watches = profile.dataSets.map((set) =>
-    watchDataSet(host, set, () => {
-      changed.add(set.name);
-      since ??= performance.now();
-      bell.ring();
-    }),
-  );
+  const { host, timing, bell } = agent;
   let lost = false;
   void session.closed.then(() => {
     lost = true;
     bell.ring();
   });
-
-  const pushChanged = async (): Promise<PassResult> => {
-    const names = new Set(changed);
-    const from = since;
-    changed.clear();
-    since = undefined;
-    // Before the scan: what happens in a folder from now on makes an event, what happened before is scanned.
-    for (const watch of watches) watch.refresh();
-    const result = await pushChanges(push, names, (queue) => agent.tell({ queue }));
-    // A folder that came during the scan was without a watch; look once more.
-    for (const [index, watch] of watches.entries()) if (watch.refresh()) changed.add(everything[index] ?? '');
-    for (const set of result.sets) trouble.set(set.name, troubleOf(set));
-    const told = [...trouble.values()].filter((text) => text !== '');
-    agent.tell({
-      state: told.length === 0 ? 'in step' : told.join('; '),
-      queue: result.sets.reduce((sum, set) => sum + set.problems.length, 0),
-      ...(from === undefined ? {} : { lag: Math.round(performance.now() - from) }),
+  const line = makeLine(agent, session, pair.epoch);
+  const results = new Map<string, SetResult>();
+  const remember = (live: LiveSet, result: SetResult): void => {
+    results.set(live.set.name, result);
+    const { name } = live.set;
+    const trouble = troubleOf(name, result);
+    const state = result.held === undefined ? 'stopped' : 'held';
+    agent.tellSet(name, trouble === '' ? undefined : { state, why: result.held ?? trouble }, result.problems.length);
+    const told = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');
+    agent.tell({ state: told.length === 0 ? 'in step' : told.join('; ') });
+  };
+  /** Sends what events told of, or whatever differs. */
+  const send = async (live: LiveSet, whole: boolean): Promise<void> => {
+    const since = live.since();
+    agent.waitingSince(live.set.name, since);
+    const result = await sendChanges(line, live, whole);
+    agent.waitingSince(live.set.name, result.held || result.failure ? since : undefined);
+    remember(live, result);
+    if (since !== undefined) agent.tell({ lag: Math.max(0, host.system.clock() - since) });
+  };
+  const passAll = async (released?: string): Promise<PassReport[]> => {
+    const reports: PassReport[] = [];
+    for (const live of agent.sets.values()) {
+      const began = performance.now();
+      const { size } = live.tree.names;
+      agent.tell({ passPercent: 0 });
+      const result = await fullPass(line, live, live.set.name === released, (seen) =>
+        agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
+      );
+      remember(live, result);
+      reports.push(reportOf(live.set.name, result, Math.round(performance.now() - began)));
+    }
+    logPass(agent, reports);
+    agent.tell({ passPercent: null, lastPass: new Date(host.system.clock()).toISOString() });
+    return reports;
+  };
+  const answer = async (request: Asked['request']): Promise<unknown> => {
+    if (request.kind === 'pass') return passAll();
+    if (request.kind === 'release') return passAll(request.set);
+    if (request.kind === 'difference') {
+      const found = [];
+      for (const live of agent.sets.values())
+        if (request.set === undefined || request.set === live.set.name) found.push(await difference(line, live));
+      return found;
+    }
+    for (const live of agent.sets.values()) await send(live, true);
+    const details = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');
+    const { seq, acked } = agent.status();
+    if (details.length === 0 && seq === acked) return { epoch: pair.epoch, seq, acked };
+    throw new CmsadmError('not-in-step', 'The other server does not have all administration data.', {
+      details,
+      remedy: 'Put these right; `cmsadm sync status` shows them.',
     });
-    return result;
   };
 
-  try {
-    const { sets } = await pushChanged();
-    agent.log(`full pass: ${sets.map(summary).join('; ')}`);
-    agent.tell({ lastPass: new Date(host.system.clock()).toISOString() });
-    let compared = performance.now();
-    let asked = compared;
-    while (!agent.over()) {
-      const next = Math.min(asked + timing.heartbeat, compared + timing.compare);
-      if (changed.size === 0 && !lost) await bell.wait(Math.max(1, next - performance.now()));
-      if (agent.over()) return;
-      const now = performance.now();
-      if (lost || now - asked >= timing.heartbeat) {
-        asked = now;
-        if ((await askStanding(session, pair.epoch)).epoch > pair.epoch) return;
-      }
-      if (now - compared >= timing.compare) {
-        compared = now;
-        for (const name of everything) changed.add(name);
-      }
-      if (changed.size === 0) continue;
-      await sleep(timing.coalesce);
-      await pushChanged();
+  if (readPause(host.root) === undefined) await passAll();
+  let compared = performance.now();
+  let asked = compared;
+  let day = dayOf(host.system.clock());
+  while (!agent.over()) {
+    const paused = readPause(host.root);
+    if (paused) agent.tell({ state: `paused by ${paused.by} since ${paused.since}` });
+    const waiting = !paused && [...agent.sets.values()].some((live) => live.isDirty());
+    const next = Math.min(asked + timing.heartbeat, compared + timing.compare);
+    if (!waiting && !lost) await bell.wait(Math.max(1, next - performance.now()));
+    if (agent.over()) return;
+    const now = performance.now();
+    if (lost || now - asked >= timing.heartbeat) {
+      asked = now;
+      if ((await askStanding(session, pair.epoch)).epoch > pair.epoch) return;
+      takeEdits(agent, await session.call('agentEdits', { epoch: pair.epoch }));
     }
-  } finally {
-    for (const watch of watches) watch.close();
+    await answerAll(agent, answer);
+    if (readPause(host.root)) continue;
+    if (dayOf(host.system.clock()) !== day) {
+      day = dayOf(host.system.clock());
+      await passAll();
+      pruneKept(host, agent.profile.keepDays);
+    }
+    const whole = now - compared >= timing.compare;
+    if (whole) compared = now;
+    if ([...agent.sets.values()].some((live) => live.isDirty())) await sleep(timing.coalesce);
+    for (const live of agent.sets.values()) {
+      const failed = results.get(live.set.name)?.failure !== undefined;
+      if (whole || live.isDirty() || (failed && now === asked)) await send(live, whole || failed);
+    }
   }
 }
 
-const summary = (set: SetResult): string =>
-  `${set.name} ${set.sent} sent, ${set.removed} removed, ${set.bytes} bytes${troubleOf(set) === '' ? '' : ` (${troubleOf(set)})`}`;
+const dayOf = (clock: number): string => new Date(clock).toDateString();
 
-function troubleOf(set: SetResult): string {
-  if (set.failure) return `${set.name}: ${set.failure.message}`;
-  if (set.held) return `${set.name} is held: it is empty here and not on the other server`;
-  const [first] = set.problems;
-  return first === undefined ? '' : `${set.name}: ${set.problems.length} not taken: ${first}`;
+function makeLine(agent: Agent, session: Session, epoch: number): Line {
+  let seq = agent.status().seq;
+  return {
+    session,
+    epoch,
+    next: () => {
+      seq += 1;
+      agent.tell({ seq });
+      return seq;
+    },
+    acknowledged: (number, set) => {
+      agent.acknowledged(set);
+      agent.tell({ acked: number });
+    },
+  };
+}
+
+const editsSchema = v.record(v.string(), v.array(v.tuple([v.string(), v.nullable(v.string())])));
+
+/** What was edited on the other server is sent again: there it is kept, here it is the truth. */
+function takeEdits(agent: Agent, told: unknown): void {
+  for (const [set, edits] of Object.entries(v.parse(editsSchema, told))) {
+    const live = agent.sets.get(set);
+    if (!live) continue;
+    for (const [path, sign] of edits) nameOf(live.tree, path).there = sign ?? undefined;
+    live.touch(edits.map(([path]) => path));
+  }
+}
+
+/** Answers what was asked meanwhile; what ends the session ends the questions with it. */
+async function answerAll(agent: Agent, answer: (request: Asked['request']) => Promise<unknown>): Promise<void> {
+  for (const { request, resolve, reject } of agent.takeAsked())
+    try {
+      resolve(await answer(request));
+    } catch (error) {
+      reject(error);
+      if (!(error instanceof CmsadmError) || error.code !== 'not-in-step') throw error;
+    }
+}
+
+const counts = ({ set, sent, removed, bytes, why }: PassReport): string =>
+  `${set} ${sent} sent, ${removed} removed, ${bytes} bytes${why === '' ? '' : ` (${why})`}`;
+
+function logPass(agent: Agent, reports: readonly PassReport[]): void {
+  const text = reports.map(counts).join('; ');
+  agent.log(`full pass: ${text}`);
+  const seconds = reports.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / 1000;
+  const outcome = reports.every(({ ok }) => ok) ? 'ok' : 'failed';
+  const at = new Date(agent.host.system.clock()).toISOString();
+  makeFolders(agent.host.root, '/var/log/cmsadm', 0o750);
+  append(agent.host.root, paths.syncLog, `${at} full pass: ${outcome}: ${text}; ${seconds.toFixed(1)} s\n`);
 }

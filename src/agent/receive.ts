@@ -1,109 +1,216 @@
-import { createHash, type Hash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import type { Host } from '../host/system.ts';
 import { readPair } from '../pair/state.ts';
-import type { Profile } from '../profile/schema.ts';
-import { type Digests, isSystemError, scan } from './data-set.ts';
-import { type DataSet, entrySchema, type FileEntry, shownPath } from './entry.ts';
-import { makeWriter, moveIn, putFolder, putLink, remove, removeLeftovers, safePlace, type Writer } from './place.ts';
+import type { Agent } from './agent.ts';
+import { isSystemError, orGone } from './data-set.ts';
+import { entrySchema, type FileEntry, shownPath, signOf } from './entry.ts';
+import { begin, drop, finish, grow, type Incoming } from './incoming.ts';
+import { recordConflict } from './kept.ts';
+import type { LiveSet } from './live-set.ts';
+import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLeftovers } from './place.ts';
 import { hasAuthority, standingOf } from './standing.ts';
+import { digestsOf, namesIn, nameOf, stampOf } from './tree.ts';
 
 /** Largest part of a file in one message, before it is written as base64. */
 export const PART = 1_048_576;
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const setName = v.string();
 const openArgs = v.strictObject({ epoch });
-const listArgs = v.strictObject({ set: v.string() });
+const setArgs = v.strictObject({ epoch, set: setName });
+const listArgs = v.strictObject({ epoch, set: setName, folders: v.array(v.string()) });
+const agreeArgs = v.strictObject({ epoch, set: setName, folders: v.array(v.string()), names: v.array(v.string()) });
 const putArgs = v.strictObject({
   epoch,
-  set: v.string(),
+  seq,
+  set: setName,
   entry: entrySchema,
   offset: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   data: v.pipe(v.string(), v.maxLength(Math.ceil(PART / 3) * 4)),
   /** True with the final part; its entry tells size and digest of what was really sent. */
   last: v.boolean(),
 });
-const removeArgs = v.strictObject({ epoch, set: v.string(), path: v.string() });
+const removeArgs = v.strictObject({ epoch, seq, set: setName, path: v.string() });
 type Put = v.InferOutput<typeof putArgs>;
 
 /**
- * The receiving side of admin-sync, as verbs of a session. Each answer to a `syncPut` or `syncRemove` means: done and
+ * The receiving side of admin-sync, as verbs of one session. Each answer to a `agentPut` or `agentRemove` means: done and
  * on disk.
  *
  * Errors: arguments-refused, data-set-unknown, data-set-missing, path-refused, account-unknown, sync-write-failed;
  * epoch-older, not-secondary and not-paired where the caller may not write here.
  */
-export function syncVerbs(host: Host, profile: Profile): Record<string, (args: unknown) => Promise<unknown>> {
-  const digests = new Map<string, Digests>();
-  const writer = makeWriter(host);
+export function receiveVerbs(agent: Agent): {
+  readonly verbs: Record<string, (args: unknown) => Promise<unknown>>;
+  /** The session is over: what is half-received goes. */
+  end(): void;
+} {
+  const { host, profile } = agent;
+  /** A local version that is about to be replaced although the other server never had it. */
+  let losing: { path: string; owner: string } | undefined;
+  const writer = makeWriter(host, (set, path, kept) => {
+    if (losing?.path !== path) return;
+    recordConflict(host, set, path, losing.owner, kept);
+  });
   let incoming: Incoming | undefined;
 
-  const setOf = (name: string): DataSet => {
-    const set = profile.dataSets.find((one) => one.name === name);
-    if (set) return set;
+  const liveSet = (name: string): LiveSet => {
+    const live = agent.sets.get(name);
+    if (live) return live;
     throw new CmsadmError('data-set-unknown', `The profile ${profile.name} has no data set "${shownPath(name)}".`, {
       remedy: 'Use the same profile on both servers.',
     });
   };
   const abandon = (): void => {
-    if (incoming) drop(incoming);
+    if (!incoming) return;
+    const { held } = incoming;
+    drop(incoming);
+    fs.closeSync(held.handle);
     incoming = undefined;
   };
-  const putPart = (set: DataSet, put: Put, entry: FileEntry): void => {
+  const putPart = (live: LiveSet, put: Put, entry: FileEntry): Held | undefined => {
+    const { set } = live;
     if (put.offset === 0) {
       abandon();
-      incoming = begin(writer, set, entry.path);
+      const held = holdPlace(host, set, entry.path);
+      try {
+        incoming = begin(writer, set, entry.path, held);
+      } catch (error) {
+        fs.closeSync(held.handle);
+        throw error;
+      }
     }
     if (!incoming || incoming.set !== set || incoming.path !== entry.path || incoming.size !== put.offset)
       throw new CmsadmError('arguments-refused', `A part of ${shownPath(entry.path)} came out of order.`);
     grow(incoming, Buffer.from(put.data, 'base64'));
-    if (!put.last) return;
+    if (!put.last) return undefined;
+    const { held } = incoming;
     finish(writer, incoming, entry);
     incoming = undefined;
+    return held;
+  };
+  /** Looks whether this server has a version of its own that the other one never had. */
+  const noticeLoser = async (live: LiveSet, path: string, wanted: string | undefined): Promise<void> => {
+    losing = undefined;
+    if (live.tree.agreed.isNew()) return;
+    await live.lookAt(path);
+    const here = live.tree.names.get(path)?.here;
+    if (here === undefined || here === wanted || here === live.tree.agreed.get(path)?.sign) return;
+    losing = { path, owner: ownerOf(agent, live, path) };
+  };
+  const put = async (args: Put): Promise<null> => {
+    const { entry } = args;
+    const live = liveSet(args.set);
+    const { set, tree } = live;
+    const sign = signOf(entry);
+    if (entry.type !== 'file' || args.last) await noticeLoser(live, entry.path, sign);
+    foreseen(set.name, set.path, () => {
+      let held: Held | undefined;
+      if (entry.type === 'file') held = putPart(live, args, entry);
+      else held = holdPlace(host, set, entry.path);
+      if (!held) return;
+      try {
+        if (entry.type === 'folder') putFolder(writer, set, entry, held);
+        else if (entry.type === 'link') putLink(writer, set, entry, held);
+        const stamp = stampOf(fs.lstatSync(held.place));
+        Object.assign(nameOf(tree, entry.path), { here: sign, stamp });
+        tree.agreed.set(entry.path, { sign, stamp });
+      } finally {
+        fs.closeSync(held.handle);
+      }
+    });
+    tree.agreed.flush();
+    agent.tell({ seq: args.seq, acked: args.seq });
+    return null;
   };
 
-  return {
-    heartbeat: async (args) => {
+  const verbs = {
+    heartbeat: async (args: unknown) => {
       checked(openArgs, args);
       return standingOf(host);
     },
-    syncOpen: async (args) => {
-      mayWrite(host, checked(openArgs, args).epoch);
-      for (const set of profile.dataSets) foreseen(set, () => removeLeftovers(host, set));
+    agentOpen: async (args: unknown) => {
+      mayWrite(agent, checked(openArgs, args).epoch);
+      for (const { set } of agent.sets.values()) foreseen(set.name, set.path, () => removeLeftovers(host, set));
       return standingOf(host);
     },
-    syncList: async (args) => {
-      const set = setOf(checked(listArgs, args).set);
-      const known = digests.get(set.name) ?? new Map();
-      digests.set(set.name, known);
-      return scan(host, set, known);
+    /** What was edited here since this was last asked, by data set. */
+    agentEdits: async (args: unknown) => {
+      mayWrite(agent, checked(openArgs, args).epoch);
+      const told = Object.fromEntries(
+        [...agent.edits].map(([name, edited]) => {
+          const names = agent.sets.get(name)?.tree.names;
+          return [name, [...edited].map((path) => [path, names?.get(path)?.here ?? null])];
+        }),
+      );
+      agent.edits.clear();
+      return told;
     },
-    syncPut: async (args) => {
-      const put = checked(putArgs, args);
-      mayWrite(host, put.epoch);
-      const set = setOf(put.set);
-      const { entry } = put;
+    agentDigests: async (args: unknown) => {
+      const live = liveSet(checked(setArgs, args).set);
+      await live.lookAll();
+      return Object.fromEntries(digestsOf(live.tree));
+    },
+    agentList: async (args: unknown) => {
+      const { set, folders } = checked(listArgs, args);
+      return namesIn(liveSet(set).tree, new Set(folders));
+    },
+    agentAgree: async (args: unknown) => {
+      const { epoch: theirs, set, folders, names } = checked(agreeArgs, args);
+      mayWrite(agent, theirs);
+      const { tree } = liveSet(set);
+      const agree = (path: string, sign: string | undefined): void => {
+        if (sign !== undefined) tree.agreed.set(path, { sign, stamp: tree.names.get(path)?.stamp ?? '' });
+      };
+      for (const [path, sign] of namesIn(tree, new Set(folders))) agree(path, sign);
+      for (const path of names) agree(path, tree.names.get(path)?.here);
+      tree.agreed.flush();
+      return null;
+    },
+    agentPut: async (args: unknown) => {
+      const wanted = checked(putArgs, args);
+      mayWrite(agent, wanted.epoch);
       try {
-        foreseen(set, () => {
-          if (entry.type === 'folder') putFolder(writer, set, entry);
-          else if (entry.type === 'link') putLink(writer, set, entry);
-          else putPart(set, put, entry);
-        });
+        return await put(wanted);
       } catch (error) {
         abandon();
         throw error;
       }
-      return null;
     },
-    syncRemove: async (args) => {
-      const { set: name, path, epoch: theirs } = checked(removeArgs, args);
-      mayWrite(host, theirs);
-      const set = setOf(name);
-      return foreseen(set, () => remove(writer, set, path));
+    agentRemove: async (args: unknown) => {
+      const { set: name, path, epoch: theirs, seq: number } = checked(removeArgs, args);
+      mayWrite(agent, theirs);
+      const live = liveSet(name);
+      // Judged before anything here is looked at.
+      const held = holdPlace(host, live.set, path);
+      try {
+        await noticeLoser(live, path, undefined);
+        const gone = foreseen(name, live.set.path, () => remove(writer, live.set, path, held));
+        if (gone) {
+          live.tree.names.delete(path);
+          live.tree.agreed.remove(path);
+        }
+        agent.tell({ seq: number, acked: number });
+        return gone;
+      } finally {
+        fs.closeSync(held.handle);
+        live.tree.agreed.flush();
+      }
     },
   };
+  return { verbs, end: abandon };
+}
+
+function ownerOf({ host }: Agent, { set }: LiveSet, path: string): string {
+  const held = holdPlace(host, set, path);
+  try {
+    const stat = orGone(() => fs.lstatSync(held.place));
+    return stat ? String(stat.uid) : '';
+  } finally {
+    fs.closeSync(held.handle);
+  }
 }
 
 function checked<Schema extends v.GenericSchema>(schema: Schema, args: unknown): v.InferOutput<Schema> {
@@ -116,7 +223,7 @@ function checked<Schema extends v.GenericSchema>(schema: Schema, args: unknown):
 }
 
 // Asked at every write: a role may change while a session is open.
-function mayWrite(host: Host, epochOfCaller: number): void {
+function mayWrite({ host }: Agent, epochOfCaller: number): void {
   const pair = readPair(host.root);
   if (!pair)
     throw new CmsadmError('not-paired', 'This server belongs to no pair.', {
@@ -139,57 +246,15 @@ function mayWrite(host: Host, epochOfCaller: number): void {
 }
 
 /** What the system refuses here is told to the other server as an error of this data set. */
-function foreseen<T>(set: DataSet, work: () => T): T {
+function foreseen<T>(name: string, path: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;
-    throw new CmsadmError('sync-write-failed', `The data set ${set.name} cannot be written: ${cause.code}.`, {
-      file: set.path,
+    throw new CmsadmError('sync-write-failed', `The data set ${name} cannot be written: ${cause.code}.`, {
+      file: path,
       cause,
       remedy: 'Check free space and permissions below that folder and below /var/lib/cmsadm.',
     });
   }
-}
-
-/** A file that is growing under its temporary name. */
-type Incoming = {
-  readonly set: DataSet;
-  readonly path: string;
-  readonly temporary: Buffer;
-  readonly file: number;
-  readonly hash: Hash;
-  size: number;
-};
-
-function begin(writer: Writer, set: DataSet, path: string): Incoming {
-  const temporary = writer.temporary(safePlace(writer.host, set, path));
-  const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = fs.constants;
-  const file = fs.openSync(temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
-  return { set, path, temporary, file, hash: createHash('sha256'), size: 0 };
-}
-
-function grow(incoming: Incoming, data: Buffer): void {
-  fs.writeFileSync(incoming.file, data);
-  incoming.hash.update(data);
-  incoming.size += data.length;
-}
-
-function finish(writer: Writer, incoming: Incoming, entry: FileEntry): void {
-  const { set, path, file, temporary } = incoming;
-  if (entry.size !== incoming.size || entry.sha256 !== incoming.hash.copy().digest('hex'))
-    throw new CmsadmError('arguments-refused', `${shownPath(path)} did not arrive as it was sent.`);
-  const place = safePlace(writer.host, set, path);
-  const accounts = writer.accounts();
-  if (writer.host.root.ownersCount) fs.fchownSync(file, accounts.uid(entry.owner), accounts.gid(entry.group));
-  fs.fchmodSync(file, entry.mode);
-  fs.futimesSync(file, entry.mtimeMs / 1000, entry.mtimeMs / 1000);
-  fs.fsyncSync(file);
-  moveIn(writer, set, path, temporary, place);
-  fs.closeSync(file);
-}
-
-function drop({ file, temporary }: Incoming): void {
-  fs.closeSync(file);
-  fs.rmSync(temporary, { force: true });
 }

@@ -1,8 +1,4 @@
 import * as fs from 'node:fs';
-import { at } from '../host/root.ts';
-import type { Host } from '../host/system.ts';
-import { orGone, placeIn } from './data-set.ts';
-import { carriedBy, type DataSet } from './entry.ts';
 
 /** Something that can be rung and waited for; a ring is not lost while nobody waits. */
 export type Bell = {
@@ -55,61 +51,42 @@ export function watchFolder(
   }
 }
 
+/** Watches on the folders of one data set, one for each. */
 export type Watches = {
-  /** Watches folders that are new and forgets those that are gone; says whether there were new ones. */
-  refresh(): boolean;
+  /** Watches a folder, unless this very folder (by inode) is watched already. To be called before its names are read. */
+  onFolder(path: string, place: Buffer, stat: fs.Stats): void;
+  /** Between these two everything is looked at: folders that were not met are no longer watched. */
+  begin(): void;
+  end(): void;
   close(): void;
 };
 
-/**
- * Watches every folder of a data set, one watch per folder.
- * What happened in a new folder before its watch stood has made no event: after a `true` of `refresh`, look again.
- */
-export function watchDataSet(host: Host, set: DataSet, changed: () => void): Watches {
-  const carried = carriedBy(set);
-  // An excluded log that is written all the time must not make us scan all the time.
-  const event = (folder: string) => (name: string | undefined) => {
-    if (name === undefined || carried(below(folder, name))) changed();
+/** @param changed gets the folder's path in the data set and the name in it; undefined where the kernel told none */
+export function makeWatches(changed: (folder: string, name: string | undefined) => void): Watches {
+  const watched = new Map<string, { readonly ino: number; readonly watcher: fs.FSWatcher | undefined }>();
+  let met: Set<string> | undefined;
+  const drop = (path: string): void => {
+    watched.get(path)?.watcher?.close();
+    watched.delete(path);
   };
-  let watched = new Map<string, fs.FSWatcher>();
   return {
-    refresh: () => {
-      const now = new Map<string, fs.FSWatcher>();
-      let isNew = false;
-      for (const { key, path, place } of foldersOf(host, set, carried)) {
-        const watcher = watched.get(key) ?? watchFolder(place, event(path));
-        isNew ||= !watched.has(key) && watcher !== undefined;
-        if (watcher) now.set(key, watcher);
-      }
-      for (const [key, watcher] of watched) if (!now.has(key)) watcher.close();
-      watched = now;
-      return isNew;
+    onFolder: (path, place, { ino }) => {
+      met?.add(path);
+      if (watched.get(path)?.ino === ino) return;
+      drop(path);
+      const watcher = watchFolder(place, (name) => changed(path, name));
+      // Without a watch it is tried again the next time.
+      if (watcher) watched.set(path, { ino, watcher });
+    },
+    begin: () => {
+      met = new Set();
+    },
+    end: () => {
+      for (const path of watched.keys()) if (met?.has(path) === false) drop(path);
+      met = undefined;
     },
     close: () => {
-      for (const watcher of watched.values()) watcher.close();
-      watched.clear();
+      for (const path of [...watched.keys()]) drop(path);
     },
   };
-}
-
-const below = (folder: string, name: string): string => (folder === '' ? name : `${folder}/${name}`);
-
-type Folder = { readonly key: string; readonly path: string; readonly place: Buffer };
-
-// With the inode: a folder that was removed and made again under its name wants a new watch.
-function foldersOf(host: Host, set: DataSet, carried: (path: string) => boolean): Folder[] {
-  const base = Buffer.from(at(host.root, set.path));
-  const found: Folder[] = [];
-  const visit = (path: string): void => {
-    const place = placeIn(base, path);
-    const stat = orGone(() => fs.lstatSync(place, { bigint: true }));
-    if (!stat?.isDirectory()) return;
-    found.push({ key: `${stat.dev}:${stat.ino}:${path}`, path, place });
-    for (const item of orGone(() => fs.readdirSync(place, { withFileTypes: true, encoding: 'buffer' })) ?? []) {
-      const inside = below(path, item.name.toString('latin1'));
-      if (item.isDirectory() && carried(inside)) visit(inside);
-    }
-  };
-  visit('');
-  return found;
 }

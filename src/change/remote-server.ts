@@ -1,19 +1,25 @@
 import { CmsadmError } from '../errors.ts';
 import { readText } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
-import { connectPeer } from '../host/ssh-client.ts';
+import { connectPeer, peerCommands } from '../host/ssh-client.ts';
 import type { Host } from '../host/system.ts';
 import { type Link, paths } from '../pair/state.ts';
 import type { Server } from './server.ts';
 
 /** A session over the pair's key with the server that the link names. @throws CmsadmError not-linked, and those of connectPeer */
-export function loginToPeer(host: Host, link: Link): Promise<Session> {
+export const loginToPeer = (host: Host, link: Link): Promise<Session> => login(host, link, peerCommands.session);
+
+/** The same with the agent there. @throws CmsadmError as loginToPeer; no-greeting where no agent runs */
+export const loginToAgent = (host: Host, link: Link): Promise<Session> => login(host, link, peerCommands.agent);
+
+function login(
+  host: Host,
+  { peer }: Link,
+  command: (typeof peerCommands)[keyof typeof peerCommands],
+): Promise<Session> {
   const key = readText(host.root, paths.pairKey) ?? '';
-  return connectPeer(
-    host.system,
-    { address: link.peer.address, port: link.peer.port, user: 'root', pins: link.peer.hostKeys },
-    key,
-  );
+  const target = { address: peer.address, port: peer.port, user: 'root', pins: peer.hostKeys };
+  return connectPeer(host.system, target, key, command);
 }
 
 /** @throws CmsadmError version-unexpected, if another version greeted */

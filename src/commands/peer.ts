@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import * as v from 'valibot';
-import { syncVerbs } from '../agent/receive.ts';
+import { standingOf } from '../agent/standing.ts';
 import { removeBrought } from '../change/brought.ts';
 import { unfinished } from '../change/journal.ts';
 import { releaseLock } from '../change/lock.ts';
@@ -61,9 +61,9 @@ export async function servePeer(
   };
   const verbs = {
     ...Object.fromEntries(verbNames.map((name) => [name, call(name)])),
-    ...syncVerbs(host, active),
     ...releaseVerbs(host, active),
     ping: async () => 'pong',
+    heartbeat: async () => standingOf(host),
     useProfile: async (args: unknown) => {
       // A server with settings of its own keeps them: paths come only from its own table.
       if (readText(host.root, paths.settings) !== undefined || readText(host.root, paths.link) !== undefined)

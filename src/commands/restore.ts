@@ -149,7 +149,7 @@ async function restoreBoth(context: CommandContext, own: OwnStanding, peer: Peer
       // A restore that hands the role over is a reversal: nothing that was administered here may be lost by it.
       const primary = pairAfter(plan.local)?.primary.address;
       if (own.role === 'primary' && primary !== undefined && primary !== own.link.self.address)
-        await during(context.report, `A last sync to ${names.peer}`, () => lastSync(context, peer, names.peer));
+        await during(context.report, `A last sync to ${names.peer}`, () => lastSync(context, names.peer));
       return runChange(sides, linksOf(facts), context.report, context.stop);
     },
   );

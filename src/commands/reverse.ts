@@ -1,10 +1,9 @@
-import { fullPass } from '../agent/push.ts';
+import { callAgent } from '../agent/socket.ts';
 import { runChange, withLocks } from '../change/coordinator.ts';
 import { afterTheDecision, CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { planReverse } from '../ha/roles.ts';
 import { during } from '../report.ts';
-import type { Peer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, requireSomebody } from './context.ts';
 import { factsOfBoth, linksOf, ownStanding, peerOrAdvice, refuseIfNotInStep } from './pair-of-servers.ts';
 import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
@@ -66,7 +65,7 @@ export async function reverse(context: CommandContext): Promise<CommandOutcome> 
       places,
       { operation: 'reverse roles', operator: context.operator, startedOn: names.local },
       async () => {
-        await during(context.report, `A last sync to ${names.peer}`, () => lastSync(context, peer, names.peer));
+        await during(context.report, `A last sync to ${names.peer}`, () => lastSync(context, names.peer));
         const sides = {
           local: { name: names.local, server: own.local, change: plan.local },
           peer: { name: names.peer, server: peer.server, change: plan.peer },
@@ -98,18 +97,23 @@ export async function reverse(context: CommandContext): Promise<CommandOutcome> 
   }
 }
 
-/** Everything of this server is on the other one, or the roles stay. @throws CmsadmError not-in-step */
-export async function lastSync(context: CommandContext, peer: Peer, name: string): Promise<void> {
-  const { sets } = await fullPass(context.host, context.profile, peer.session);
-  const details = sets.flatMap((set) => [
-    ...(set.held ? [`${set.name}: held; it is empty here and not on ${name}`] : []),
-    ...(set.failure === undefined ? [] : [`${set.name}: ${set.failure.message}`]),
-    ...set.problems.map((problem) => `${set.name}: ${problem}`),
-  ]);
-  if (details.length > 0)
-    throw new CmsadmError('not-in-step', `${name} does not have all administration data.`, {
-      server: name,
-      details,
-      remedy: 'Put these right, then reverse again; the roles were not touched.',
+/** How long the agent may take to bring everything over before the roles change, in seconds. */
+const DRAIN = 120;
+
+/**
+ * Everything of this server is on the other one, as the agents' numbers show, or the roles stay.
+ * @throws CmsadmError agent-not-running, not-in-step
+ */
+export async function lastSync({ host, profile }: CommandContext, name: string): Promise<void> {
+  if (profile.dataSets.length === 0) return;
+  try {
+    await callAgent(host.root, 'syncDrain', { seconds: DRAIN });
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    throw new CmsadmError(error.code, error.message, {
+      ...(error.code === 'not-in-step' ? { server: name } : {}),
+      details: error.details,
+      remedy: `${error.remedy ?? ''} The roles were not touched.`.trim(),
     });
+  }
 }

@@ -177,19 +177,23 @@ export type Connection = {
   end(): void;
 };
 
+/** What the pair's key may ask for: a session of the program, or the way to the agent there. */
+export const peerCommands = { session: 'cmsadm peer', agent: 'cmsadm peer sync' } as const;
+
 /**
- * A session with `cmsadm peer` on the other server, over the pair's own key.
+ * A session with `cmsadm peer` on the other server, or with its agent, over the pair's own key.
  * @throws CmsadmError unreachable, host-key-changed, login-refused, ssh-failed, no-greeting, protocol-refused
  */
 export async function connectPeer(
   system: Pick<System, 'connect' | 'login'>,
   target: Target,
   privateKey: string,
+  command: (typeof peerCommands)[keyof typeof peerCommands] = peerCommands.session,
 ): Promise<Session> {
   if (system.login) return system.login(target, privateKey);
   const connection = await connect(system.connect, target, { privateKey });
   try {
-    const channel = await connection.exec('cmsadm peer');
+    const channel = await connection.exec(command);
     channel.stderr.resume();
     return await openSession(channel, channel, target.address, connection.end);
   } catch (error) {

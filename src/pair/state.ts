@@ -13,6 +13,10 @@ export const paths = {
   journal: '/var/lib/cmsadm/journal',
   alarms: '/var/lib/cmsadm/alarms.jsonl',
   kept: '/var/lib/cmsadm/kept',
+  /** What admin-sync knows: agreed states, guards, conflicts, the pause. */
+  sync: '/var/lib/cmsadm/sync',
+  agentSocket: '/run/cmsadm/agent.sock',
+  syncLog: '/var/log/cmsadm/sync.log',
   lock: '/run/cmsadm/lock',
   /** Held while one process confirms or puts back: a run and its way back may come at the same moment. */
   turn: '/run/cmsadm/turn',

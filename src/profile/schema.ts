@@ -79,8 +79,18 @@ export const profileSchema = v.strictObject({
       name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/)),
       path: absolutePath,
       exclude: v.optional(v.array(v.string()), []),
+      /** So much may vanish at once; more is held until a person releases it. */
+      deletions: v.optional(
+        v.strictObject({
+          percent: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100)),
+          files: v.pipe(v.number(), v.integer(), v.minValue(1)),
+        }),
+        { percent: 30, files: 1000 },
+      ),
     }),
   ),
+  /** Days for which copies of what admin-sync replaced or removed are kept. */
+  keepDays: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3650)), 30),
   /** KEY=VALUE file that tells product release and base load. */
   release: v.strictObject({ path: absolutePath, release: v.string(), load: v.string() }),
   /** KEY=VALUE file whose listed keys must be equal on both servers; no keys = all. */

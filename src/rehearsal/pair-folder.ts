@@ -1,6 +1,8 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { dialAgent, pipe } from '../agent/socket.ts';
 import { servePeer } from '../commands/peer.ts';
+import { peerCommands } from '../host/ssh-client.ts';
 import { makeKeyPair } from '../host/pair-key.ts';
 import type { Root } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
@@ -78,8 +80,9 @@ export function rehearsalHost(folder: string, programRoot: string, tell: (text: 
 
 async function serveFolder(folder: string, programRoot: string, tell: (text: string) => void): Promise<number> {
   const rootAllowed = !/^permitrootlogin no$/m.test(readRecorded(folder).sshd);
-  return startSshServer(folder, rootAllowed, (channel) => {
+  return startSshServer(folder, rootAllowed, async (channel, asked) => {
     const host = rehearsalHost(folder, programRoot, tell);
+    if (asked === peerCommands.agent) return pipe(await dialAgent(host.root), channel, channel);
     return servePeer(host, profileOfServer(folder, programRoot), { carriedIn: undefined }, channel, channel);
   });
 }

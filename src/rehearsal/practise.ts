@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fingerprint } from '../host/ssh-client.ts';
 import { parsePublicKey } from '../pair/facts.ts';
+import { startAgents } from './agents.ts';
 import { makePairFolder, rehearsalPackages } from './pair-folder.ts';
 import { rehearsalLogin } from './ssh-server.ts';
 
@@ -17,6 +18,7 @@ export async function practise(
 ): Promise<string> {
   const folder = keep ?? fs.mkdtempSync(join(tmpdir(), 'cmsadm-practice-'));
   if (!fs.existsSync(join(folder, 'cms1'))) await makePairFolder(folder, programRoot);
+  startAgents(folder, programRoot);
   say(`Practice pair: ${folder}`);
   say('Nothing of this machine is changed.');
   say('No service is controlled and no program judges a file here.');

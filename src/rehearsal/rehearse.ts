@@ -1,8 +1,7 @@
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fullPass } from '../agent/push.ts';
-import { loginToPeer } from '../change/remote-server.ts';
+import { callAgent } from '../agent/socket.ts';
 import type { CommandContext, CommandOutcome, Given } from '../commands/context.ts';
 import { restore } from '../commands/restore.ts';
 import { reverse } from '../commands/reverse.ts';
@@ -12,9 +11,9 @@ import { CmsadmError } from '../errors.ts';
 import { fingerprint } from '../host/ssh-client.ts';
 import { parsePublicKey } from '../pair/facts.ts';
 import { managedFiles } from '../pair/managed-files.ts';
-import { readLink } from '../pair/state.ts';
 import { profileOfServer } from '../profile/load.ts';
 import { during, type Report } from '../report.ts';
+import { startAgents } from './agents.ts';
 import { makePairFolder, rehearsalHost, rehearsalPackages } from './pair-folder.ts';
 import { rehearsalLogin } from './ssh-server.ts';
 
@@ -35,13 +34,17 @@ export async function rehearse(programRoot: string, keep: string | undefined, re
     report.line(`  ${holds ? 'holds' : 'FAILS'}: ${what}`);
     if (!holds) failures.push(what);
   };
+  let stopAgents = (): Promise<unknown> => Promise.resolve();
   try {
+    await during(report, `Making a pair in ${folder}`, () => makePairFolder(folder, programRoot));
+    stopAgents = startAgents(folder, programRoot);
     await play(folder, programRoot, report, check);
   } catch (error) {
     if (!(error instanceof CmsadmError)) throw error;
     for (const line of [error.message, ...error.details]) report.warn(line);
     failures.push(error.message);
   } finally {
+    await stopAgents();
     if (keep === undefined) fs.rmSync(folder, { recursive: true, force: true });
   }
   report.line('');
@@ -64,7 +67,6 @@ async function play(
     report.line('');
     report.line(`== ${text}`);
   };
-  await during(report, `Making a pair in ${folder}`, () => makePairFolder(folder, programRoot));
   const [cms1, cms2] = [join(folder, 'cms1'), join(folder, 'cms2')];
   const [one, two] = [contextOf(cms1, programRoot, report), contextOf(cms2, programRoot, report)];
   const before = { cms1: managed(one), cms2: managed(two) };
@@ -86,14 +88,14 @@ async function play(
 
   title('An administrative change on cms1');
   fs.writeFileSync(join(cms1, 'cms/admin/splits'), 'split 1 sales\nsplit 2 service\nsplit 3 claims\n');
-  await push(one);
+  await inStep(one);
   check('it is on cms2', same(join(cms1, 'cms/admin/splits'), join(cms2, 'cms/admin/splits')));
 
   title('Reverse the roles on cms1');
   check('reverse is done', (await reverse(one)).result['outcome'] === 'done');
   check('cms2 is primary, as both see it', await rolesAre(two, 'cms2.example.com'));
   fs.writeFileSync(join(cms2, 'cms/admin/splits'), 'split 1 sales\n');
-  await push(two);
+  await inStep(two);
   check('a change on cms2 is on cms1', same(join(cms1, 'cms/admin/splits'), join(cms2, 'cms/admin/splits')));
 
   title('Restore the tag of the set up, on cms2');
@@ -161,14 +163,6 @@ async function rolesAre(context: CommandContext, primary: string): Promise<boole
   );
 }
 
-/** What the agent of the primary does after a change. */
-async function push(context: CommandContext): Promise<void> {
-  const link = readLink(context.host.root);
-  if (!link) throw new CmsadmError('not-paired', 'The rehearsal has no link.');
-  const session = await loginToPeer(context.host, link);
-  try {
-    await fullPass(context.host, context.profile, session);
-  } finally {
-    session.close();
-  }
-}
+/** Waits until the agent of the primary has everything on the other server. */
+const inStep = (context: CommandContext): Promise<unknown> =>
+  callAgent(context.host.root, 'syncDrain', { seconds: 30 });

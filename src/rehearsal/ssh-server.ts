@@ -34,7 +34,7 @@ function entryOf(
 export async function startSshServer(
   folder: string,
   rootAllowed: boolean,
-  serve: (channel: ServerChannel) => Promise<void>,
+  serve: (channel: ServerChannel, asked: string) => Promise<void>,
 ): Promise<number> {
   const { Server, utils } = (await import('ssh2')).default;
   const server = new Server({ hostKeys: [fs.readFileSync(join(folder, 'etc/ssh/ssh_host_ed25519_key'))] }, (client) => {
@@ -59,7 +59,9 @@ export async function startSshServer(
     client.on('ready', () =>
       onSessions(
         client,
-        (command, channel) => void answer(folder, forced ? installedPeerCommand(true) : command, channel, serve),
+        // A forced command runs whatever is asked for, and may look at it.
+        (asked, channel) =>
+          void answer(folder, forced ? installedPeerCommand(true) : asked, channel, () => serve(channel, asked)),
       ),
     );
   });
@@ -86,7 +88,7 @@ async function answer(
   folder: string,
   command: string,
   channel: ServerChannel,
-  serve: (channel: ServerChannel) => Promise<void>,
+  serve: () => Promise<void>,
 ): Promise<void> {
   const end = (code: number): void => {
     channel.exit(code);
@@ -101,6 +103,6 @@ async function answer(
     channel.stderr.write('This is a rehearsal: only the program itself can be started.\n');
     return end(127);
   }
-  await serve(channel);
+  await serve();
   return end(0);
 }

@@ -1,0 +1,92 @@
+import * as fs from 'node:fs';
+import { dirname } from 'node:path';
+import { at, makeFolders, type Root } from '../host/root.ts';
+import { paths } from '../pair/state.ts';
+
+/** What both servers last had in common of a name, and the stamp of the file here when it was so. */
+type Agreed = { readonly sign: string; readonly stamp: string };
+
+/**
+ * What both servers last had in common, by path. It tells a local edit from a file that waits for its new version, and
+ * spares the reading of files that did not change.
+ */
+export type AgreedIndex = {
+  get(path: string): Agreed | undefined;
+  /** True if nothing was ever agreed on. */
+  isNew(): boolean;
+  set(path: string, agreed: Agreed): void;
+  remove(path: string): void;
+  /** Writes what came since; at the end of each batch. */
+  flush(): void;
+};
+
+/**
+ * Opens the index of a data set, `/var/lib/cmsadm/sync/<set>.index`: JSON lines, the last one of a path counts. Lines are
+ * not synced to the disk one by one: what is lost with the power is read again and compared.
+ */
+export function openAgreed(root: Root, set: string): AgreedIndex {
+  const file = at(root, `${paths.sync}/${set}.index`);
+  const known = read(file);
+  let lines: string[] = [];
+  let written = known.lines;
+  const write = (): void => {
+    makeFolders(root, dirname(`${paths.sync}/${set}`), 0o700);
+    // Twice as many lines as names: write it anew.
+    if (written + lines.length > 2 * known.names.size + 1000) {
+      const all = [...known.names].map(([path, { sign, stamp }]) => line(path, sign, stamp));
+      fs.writeFileSync(`${file}.new`, all.join(''), { mode: 0o600, encoding: 'latin1' });
+      fs.renameSync(`${file}.new`, file);
+      written = all.length;
+    } else {
+      fs.writeFileSync(file, lines.join(''), { mode: 0o600, encoding: 'latin1', flag: 'a' });
+      written += lines.length;
+    }
+    lines = [];
+  };
+  return {
+    get: (path) => known.names.get(path),
+    isNew: () => known.names.size === 0,
+    set: (path, { sign, stamp }) => {
+      const before = known.names.get(path);
+      if (before?.sign === sign && before.stamp === stamp) return;
+      known.names.set(path, { sign, stamp });
+      lines.push(line(path, sign, stamp));
+    },
+    remove: (path) => {
+      if (known.names.delete(path)) lines.push(line(path, '', ''));
+    },
+    flush: () => {
+      if (lines.length > 0) write();
+    },
+  };
+}
+
+// Paths are bytes as latin1 characters; JSON keeps each as one of them.
+const line = (path: string, sign: string, stamp: string): string => `${JSON.stringify([path, sign, stamp])}\n`;
+
+function read(file: string): { names: Map<string, Agreed>; lines: number } {
+  const names = new Map<string, Agreed>();
+  const lines = (fs.existsSync(file) ? fs.readFileSync(file, 'latin1') : '').split('\n');
+  for (const text of lines) {
+    // The last line may be torn; what it told is compared again.
+    const told = parsed(text);
+    if (!told) continue;
+    const [path, sign, stamp] = told;
+    if (sign === '') names.delete(path);
+    else names.set(path, { sign, stamp });
+  }
+  return { names, lines: lines.length };
+}
+
+function parsed(text: string): [path: string, sign: string, stamp: string] | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (!Array.isArray(value)) return undefined;
+    const [path, sign, stamp] = value;
+    return typeof path === 'string' && typeof sign === 'string' && typeof stamp === 'string'
+      ? [path, sign, stamp]
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,89 @@
+import * as v from 'valibot';
+import { CmsadmError } from '../errors.ts';
+import { readPair } from '../pair/state.ts';
+import type { Agent, Request } from './agent.ts';
+import { readConflicts } from './kept.ts';
+import { pause, resume } from './paused.ts';
+import { hasAuthority } from './standing.ts';
+
+const none = v.optional(v.strictObject({}), {});
+const pauseArgs = v.strictObject({ by: v.pipe(v.string(), v.maxLength(64)) });
+const setArgs = v.strictObject({ set: v.string() });
+const maybeSet = v.optional(v.strictObject({ set: v.optional(v.string()) }), {});
+const drainArgs = v.strictObject({ seconds: v.pipe(v.number(), v.minValue(1), v.maxValue(3600)) });
+
+/**
+ * What the operator's commands ask of this server's agent, as verbs of its socket.
+ *
+ * Errors: not-paired, not-authority (names the primary), data-set-unknown, not-held, not-in-step, not-connected.
+ */
+export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Promise<unknown>> {
+  const { host, profile } = agent;
+  const known = (set: string | undefined): void => {
+    if (set === undefined || agent.sets.has(set)) return;
+    throw new CmsadmError('data-set-unknown', `The profile ${profile.name} has no data set "${set}".`, {
+      remedy: `Its data sets: ${[...agent.sets.keys()].join(', ') || 'none'}.`,
+    });
+  };
+  const asked = (request: Request, seconds: number): Promise<unknown> => {
+    requireAuthority(agent);
+    return agent.ask(request, seconds);
+  };
+  return {
+    syncStatus: async (args) => {
+      v.parse(none, args ?? {});
+      return agent.status();
+    },
+    syncNow: async (args) => {
+      v.parse(none, args ?? {});
+      return asked({ kind: 'pass' }, 3600);
+    },
+    syncDiff: async (args) => {
+      const { set } = v.parse(maybeSet, args ?? {});
+      known(set);
+      return asked({ kind: 'difference', ...(set === undefined ? {} : { set }) }, 3600);
+    },
+    syncRelease: async (args) => {
+      const { set } = v.parse(setArgs, args);
+      known(set);
+      requireAuthority(agent);
+      if (agent.status().sets.find(({ name }) => name === set)?.state !== 'held')
+        throw new CmsadmError('not-held', `The data set ${set} is not held.`, {
+          remedy: '`cmsadm sync status` shows how each data set stands.',
+        });
+      await agent.ask({ kind: 'release', set }, 3600);
+      return null;
+    },
+    syncDrain: async (args) => asked({ kind: 'drain' }, v.parse(drainArgs, args).seconds),
+    syncPause: async (args) => {
+      const { by } = v.parse(pauseArgs, args);
+      requireAuthority(agent);
+      pause(host, by);
+      agent.bell.ring();
+      return null;
+    },
+    syncResume: async (args) => {
+      v.parse(none, args ?? {});
+      requireAuthority(agent);
+      resume(host);
+      agent.bell.ring();
+      return null;
+    },
+    syncConflicts: async (args) => {
+      v.parse(none, args ?? {});
+      return readConflicts(host);
+    },
+  };
+}
+
+function requireAuthority({ host }: Agent): void {
+  const pair = readPair(host.root);
+  if (!pair)
+    throw new CmsadmError('not-paired', 'This server belongs to no pair.', {
+      remedy: 'Set up the roles: cmsadm config_HA setup.',
+    });
+  if (hasAuthority(host, pair)) return;
+  throw new CmsadmError('not-authority', `This server is the secondary; ${pair.primary.fqdn} is the primary.`, {
+    remedy: `Run the command on ${pair.primary.fqdn}.`,
+  });
+}

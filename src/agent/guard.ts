@@ -1,0 +1,69 @@
+import * as fs from 'node:fs';
+import { at, readText, writeState } from '../host/root.ts';
+import type { Host } from '../host/system.ts';
+import { paths } from '../pair/state.ts';
+import type { DataSet } from './entry.ts';
+import type { Tree } from './tree.ts';
+
+/** What a guard looks at: the names on both sides, and whether the folder is still the one that was synced before. */
+export type Standing = {
+  /** Names on the other server. */
+  readonly there: number;
+  /** Names here. */
+  readonly here: number;
+  /** Names there that are not here. */
+  readonly vanished: number;
+  /** False if the data set's folder is another one than before: not mounted, or another disk. */
+  readonly sameFolder: boolean;
+};
+
+/** Below this many names a share says nothing: half of four files is an ordinary day. */
+const FEW = 20;
+
+/**
+ * Why nothing of a data set may be sent now; undefined where all is well. A set that lost its disk must not empty the
+ * other server.
+ */
+export function whyHeld({ deletions, path }: DataSet, { there, here, vanished, sameFolder }: Standing): string | undefined {
+  if (there === 0) return undefined;
+  if (!sameFolder) return `${path} is another folder than before: is a disk not mounted, or another one?`;
+  if (here === 0) return `it is empty here and holds ${there} names on the other server. Is a disk not mounted?`;
+  const share = Math.floor((vanished * 100) / there);
+  if (vanished >= FEW && share > deletions.percent)
+    return `${vanished} of ${there} names vanished at once (${share} %, more than ${deletions.percent} %)`;
+  if (vanished > deletions.files) return `${vanished} names vanished at once, more than ${deletions.files}`;
+  return undefined;
+}
+
+export function standingOfSet(tree: Tree): Standing {
+  let [there, here, vanished] = [0, 0, 0];
+  for (const name of tree.names.values()) {
+    if (name.here !== undefined) here += 1;
+    if (name.there === undefined) continue;
+    there += 1;
+    if (name.here === undefined) vanished += 1;
+  }
+  const before = readText(tree.host.root, fileOf(tree.set))?.trim();
+  return { there, here, vanished, sameFolder: isSameFolder(before, identityOf(tree.host, tree.set)) };
+}
+
+function isSameFolder(before: string | undefined, now: string | undefined): boolean {
+  if (before === undefined || before === now) return true;
+  const [ino, boot] = before.split(' ');
+  const [inoNow, bootNow] = now?.split(' ') ?? [];
+  // Device numbers may change from boot to boot.
+  return ino === inoNow && boot !== bootNow;
+}
+
+/** Remembers the folder as it is now as the right one. */
+export function rememberFolder({ host, set }: Tree): void {
+  const now = identityOf(host, set);
+  if (now !== undefined && readText(host.root, fileOf(set))?.trim() !== now) writeState(host.root, fileOf(set), `${now}\n`);
+}
+
+const fileOf = (set: DataSet): string => `${paths.sync}/${set.name}.folder`;
+
+function identityOf({ root, system }: Host, set: DataSet): string | undefined {
+  const stat = fs.lstatSync(at(root, set.path), { throwIfNoEntry: false });
+  return stat && `${stat.ino} ${system.bootId()} ${stat.dev}`;
+}

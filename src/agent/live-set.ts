@@ -1,0 +1,96 @@
+import type { Host } from '../host/system.ts';
+import { openAgreed } from './agreed.ts';
+import type { DataSet } from './entry.ts';
+import { lookAll, lookAt, makeTree, type Tree } from './tree.ts';
+import { makeWatches } from './watch.ts';
+
+/** A data set that is watched: its tree, and what happened since it was last looked at. */
+export type LiveSet = {
+  readonly set: DataSet;
+  readonly tree: Tree;
+  /** When the oldest event came that nobody has dealt with yet, in milliseconds of the wall clock. */
+  since(): number | undefined;
+  /** True if events came since the last look, or some may be lost. */
+  isDirty(): boolean;
+  /** Looks at what events told of. @returns the names that were looked at; undefined: all of them */
+  look(): Promise<ReadonlySet<string> | undefined>;
+  /** Looks at everything. @param step told the number of names seen */
+  lookAll(step?: (seen: number) => void): Promise<void>;
+  /** Looks at one name. */
+  lookAt(path: string): Promise<void>;
+  /** Names to be looked at again, as if an event had told of them. */
+  touch(paths: Iterable<string>): void;
+  close(): void;
+};
+
+/**
+ * So many events between two looks, and some may be lost: the kernel's queue holds 16,384 (inotify(7),
+ * max_queued_events), and node says nothing when it is full.
+ */
+const MANY = 6_000;
+
+/** @param ring called at each event that matters */
+export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet {
+  const tree = makeTree(host, set, openAgreed(host.root, set.name));
+  let dirty = new Set<string>();
+  let events = 0;
+  let all = true;
+  let since: number | undefined;
+  const heard = (path: string): void => {
+    dirty.add(path);
+    since ??= host.system.clock();
+    ring();
+  };
+  const watches = makeWatches((folder, name) => {
+    events += 1;
+    if (events > MANY || name === undefined) all = true;
+    const path = folder === '' ? (name ?? '') : `${folder}/${name ?? ''}`;
+    // An excluded log that is written all the time must not make us look all the time.
+    if (path !== '' && tree.carried(path)) heard(path);
+    else if (all) ring();
+  });
+  const forget = (): void => {
+    dirty = new Set();
+    events = 0;
+    since = undefined;
+  };
+  const everything = async (step?: (seen: number) => void): Promise<void> => {
+    forget();
+    all = false;
+    watches.begin();
+    try {
+      await lookAll(tree, watches.onFolder, step);
+    } catch (error) {
+      all = true;
+      throw error;
+    } finally {
+      watches.end();
+    }
+  };
+  return {
+    set,
+    tree,
+    since: () => since,
+    isDirty: () => all || dirty.size > 0,
+    look: async () => {
+      if (all) {
+        await everything();
+        return undefined;
+      }
+      const names = dirty;
+      forget();
+      try {
+        return await lookAt(tree, names, watches.onFolder);
+      } catch (error) {
+        all = true;
+        throw error;
+      }
+    },
+    lookAll: everything,
+    lookAt: async (path) => void (await lookAt(tree, [path], watches.onFolder)),
+    touch: (paths) => {
+      for (const path of paths) heard(path);
+    },
+    close: watches.close,
+  };
+}

@@ -1,0 +1,160 @@
+import * as v from 'valibot';
+import { CmsadmError } from '../errors.ts';
+import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
+import { isSystemError, unreadable } from './data-set.ts';
+import { shownPath } from './entry.ts';
+import { rememberFolder, standingOfSet, whyHeld } from './guard.ts';
+import type { LiveSet } from './live-set.ts';
+import { type Line, type Sent, sendWork, workOf } from './send.ts';
+import { digestsOf, folderOf, forgetIfGone, nameOf } from './tree.ts';
+
+/** The errors that end every further attempt of a session. */
+const ending = ['session-lost', 'epoch-older', 'not-secondary', 'not-paired', 'verb-unknown', 'verb-too-new'];
+
+/** What became of one data set. */
+export type SetResult = Sent & {
+  /** Why a guard holds it; undefined where none does. */
+  readonly held: string | undefined;
+  /** Why it could not be read, compared or sent. */
+  readonly failure: CmsadmError | undefined;
+};
+
+const nothing = (): Sent => ({ sent: 0, removed: 0, bytes: 0, problems: [] });
+
+async function caught(live: LiveSet, work: () => Promise<SetResult>): Promise<SetResult> {
+  try {
+    return await work();
+  } catch (error) {
+    const failure = isSystemError(error) ? unreadable(live.set, error) : error;
+    if (!(failure instanceof CmsadmError) || ending.includes(failure.code)) throw error;
+    return { ...nothing(), held: undefined, failure };
+  }
+}
+
+/**
+ * Learns what the other server has, by digests of folders first, and what both have in common.
+ * @throws CmsadmError session-lost, data-set-missing, data-set-unreadable and what the other server refuses with
+ */
+async function compare(line: Line, live: LiveSet, step?: (seen: number) => void): Promise<void> {
+  const { session, epoch } = line;
+  const { tree } = live;
+  const set = live.set.name;
+  const [told] = await Promise.all([session.call('agentDigests', { epoch, set }), live.lookAll(step)]);
+  const theirs = new Map(Object.entries(v.parse(v.record(v.string(), v.string()), told)));
+  const ours = digestsOf(tree);
+  const differing = new Set(
+    [...new Set([...theirs.keys(), ...ours.keys()])].filter((folder) => ours.get(folder) !== theirs.get(folder)),
+  );
+  const same: string[] = [];
+  for (const [path, name] of tree.names) {
+    if (differing.has(folderOf(path))) name.there = undefined;
+    else name.there = name.here;
+  }
+  if (differing.size > 0) {
+    const listed = v.parse(
+      v.array(v.tuple([v.string(), v.string()])),
+      await session.call('agentList', { epoch, set, folders: [...differing] }),
+    );
+    for (const [path, sign] of listed) {
+      const name = nameOf(tree, path);
+      name.there = sign;
+      if (name.here === sign) same.push(path);
+    }
+  }
+  // Names that are on neither side any more.
+  for (const path of [...tree.names.keys()]) forgetIfGone(tree, path);
+  const folders = [...ours.keys()].filter((folder) => !differing.has(folder));
+  await session.call('agentAgree', { epoch, set, folders, names: same });
+  for (const [path, { here, there, stamp }] of tree.names)
+    if (here !== undefined && here === there) tree.agreed.set(path, { sign: here, stamp });
+  tree.agreed.flush();
+}
+
+/** Compares a data set with the other server's and sends what differs. @throws what ends the session */
+export function fullPass(
+  line: Line,
+  live: LiveSet,
+  released: boolean,
+  step?: (seen: number) => void,
+): Promise<SetResult> {
+  return caught(live, async () => {
+    await compare(line, live, step);
+    return sendUnlessHeld(line, live, undefined, released);
+  });
+}
+
+/** Sends what events told of. @throws what ends the session */
+export function sendChanges(line: Line, live: LiveSet, whole: boolean): Promise<SetResult> {
+  return caught(live, async () => {
+    if (whole) await live.lookAll();
+    const looked = whole ? undefined : await live.look();
+    return sendUnlessHeld(line, live, looked, false);
+  });
+}
+
+async function sendUnlessHeld(
+  line: Line,
+  live: LiveSet,
+  looked: ReadonlySet<string> | undefined,
+  released: boolean,
+): Promise<SetResult> {
+  const work = workOf(live.tree, looked);
+  const removes = work.remove.length + work.clear.length;
+  // Counting all names is for what removes; a few new ones are on their way at once.
+  const held = released || (looked && removes === 0) ? undefined : whyHeld(live.set, standingOfSet(live.tree));
+  if (held !== undefined) return { ...nothing(), held, failure: undefined };
+  if (!looked || removes > 0) rememberFolder(live.tree);
+  return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
+}
+
+export const reportOf = (set: string, result: SetResult, milliseconds: number): PassReport => {
+  const why = troubleOf(set, result);
+  const { sent, removed, bytes } = result;
+  return { set, ok: why === '', why, sent, removed, bytes, milliseconds };
+};
+
+/** What is in the way of a data set, in one line; empty where nothing is. */
+export function troubleOf(set: string, { held, failure, problems }: SetResult): string {
+  if (failure) return `${set}: ${failure.message}`;
+  if (held !== undefined) return `${set} is held: ${held}`;
+  const [first] = problems;
+  return first === undefined ? '' : `${set}: ${problems.length} not taken: ${first}`;
+}
+
+/** At most so many names of each kind are told. */
+const MOST = 1000;
+
+/** What differs, as it was last seen on both sides. */
+export function differenceOf({ set, tree }: LiveSet): SetDifference {
+  const groups = { onlyHere: [] as string[], different: [] as string[], onlyThere: [] as string[] };
+  for (const [path, { here, there }] of tree.names) {
+    if (here === there) continue;
+    if (there === undefined) groups.onlyHere.push(path);
+    else if (here === undefined) groups.onlyThere.push(path);
+    else groups.different.push(path);
+  }
+  const shown = (names: string[]): string[] => names.sort().slice(0, MOST).map(shownPath);
+  return {
+    set: set.name,
+    onlyHere: shown(groups.onlyHere),
+    different: shown(groups.different),
+    onlyThere: shown(groups.onlyThere),
+    more: Object.values(groups).some((names) => names.length > MOST),
+  };
+}
+
+/** Compares without sending anything: for `diff`, and before a newer epoch is taken over. */
+export async function difference(line: Line, live: LiveSet): Promise<SetDifference> {
+  const { session, epoch } = line;
+  const set = live.set.name;
+  const [told] = await Promise.all([session.call('agentDigests', { epoch, set }), live.lookAll()]);
+  const theirs = v.parse(v.record(v.string(), v.string()), told);
+  const listed = v.parse(
+    v.array(v.tuple([v.string(), v.string()])),
+    await session.call('agentList', { epoch, set, folders: Object.keys(theirs) }),
+  );
+  const there = new Map(listed);
+  for (const path of there.keys()) nameOf(live.tree, path);
+  for (const [path, name] of live.tree.names) name.there = there.get(path);
+  return differenceOf(live);
+}

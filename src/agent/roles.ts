@@ -1,0 +1,81 @@
+import { CmsadmError } from '../errors.ts';
+import type { Link, Pair } from '../pair/state.ts';
+import { adopt } from './adopt.ts';
+import type { Agent } from './agent.ts';
+import { shownPath } from './entry.ts';
+import { follow } from './follow.ts';
+import { askStanding } from './standing.ts';
+import { raiseOnce } from './teller.ts';
+
+/** With the authority: takes over a newer epoch if there is one, else sends until the turn is over. */
+export async function bePrimary(agent: Agent, link: Link, pair: Pair): Promise<void> {
+  const session = await agent.login(link);
+  try {
+    for (;;) {
+      const theirs = await askStanding(session, pair.epoch);
+      if (theirs.epoch > pair.epoch) {
+        const text = await adopt(agent, session, pair, theirs);
+        if (text === undefined) throw waits(link);
+        return agent.log(text);
+      }
+      await session.call('agentOpen', { epoch: pair.epoch });
+      await follow(agent, session, pair);
+      if (agent.over()) return;
+    }
+  } finally {
+    session.close();
+  }
+}
+
+const waits = (link: Link): CmsadmError =>
+  new CmsadmError('newer-epoch', `${link.peer.fqdn} has a newer epoch; waiting until a change is settled`);
+
+/** Without it: takes what the other server sends (receive.ts), notices edits, and looks whether the primary is there. */
+export async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise<void> {
+  let asked = Number.NEGATIVE_INFINITY;
+  while (!agent.over()) {
+    await noticeEdits(agent);
+    if (performance.now() - asked >= agent.timing.reachable) {
+      asked = performance.now();
+      agent.tell({ state: await reachable(agent, link, pair) });
+    }
+    if (agent.over()) return;
+    await agent.bell.wait(Math.max(1, asked + agent.timing.reachable - performance.now()));
+  }
+}
+
+async function reachable(agent: Agent, link: Link, pair: Pair): Promise<string> {
+  try {
+    const session = await agent.login(link);
+    try {
+      const theirs = await askStanding(session, pair.epoch);
+      if (theirs.epoch === pair.epoch) return 'the primary is reachable';
+      return `the primary is reachable, but at epoch ${theirs.epoch}`;
+    } finally {
+      session.close();
+    }
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    return `the primary is not reachable: ${error.message}`;
+  }
+}
+
+/** Looks at what events told of: what this agent did not write itself, somebody edited here. */
+async function noticeEdits(agent: Agent): Promise<void> {
+  for (const live of agent.sets.values()) {
+    if (!live.isDirty()) continue;
+    const { agreed, names } = live.tree;
+    const looked = await live.look();
+    // The first look at everything, or nothing ever received: the next full pass tells what differs.
+    if (!looked || agreed.isNew()) continue;
+    const edited = [...looked].filter((path) => names.get(path)?.here !== agreed.get(path)?.sign);
+    if (edited.length === 0) continue;
+    const { name } = live.set;
+    agent.edits.set(name, new Set([...(agent.edits.get(name) ?? []), ...edited]));
+    for (const path of edited.slice(0, 20)) agent.log(`${name}: ${shownPath(path)} was edited on this server`);
+    raiseOnce(
+      agent.host,
+      `Files of the data set ${name} were edited on this server, which is the secondary: the primary's versions replace them. Theirs are kept: cmsadm sync conflicts`,
+    );
+  }
+}

@@ -1,0 +1,160 @@
+import type { Host } from '../host/system.ts';
+import { raiseAlarm, readAlarms, clearAlarms } from '../pair/alarms.ts';
+import { type SyncStatus, writeStatus } from '../pair/sync-status.ts';
+import { readConflicts } from './kept.ts';
+import type { LiveSet } from './live-set.ts';
+import { readPause } from './paused.ts';
+
+type SetStatus = SyncStatus['sets'][number];
+type Trouble = { readonly state: 'held' | 'stopped'; readonly why: string };
+type News = Partial<Pick<SyncStatus, 'role' | 'epoch' | 'state' | 'lastPass' | 'lag' | 'passPercent' | 'seq' | 'acked'>>;
+
+/** How the agent tells what it does: its status, its log, alarms. */
+export type Teller = {
+  /** Changes the status; a new role or state is also logged. */
+  tell(news: News): void;
+  status(): SyncStatus;
+  /** Writes the status now. */
+  write(): void;
+  /** How a data set stands: what is in the way, and the names that wait. Trouble is an alarm until it is over. */
+  tellSet(name: string, trouble: Trouble | undefined, waiting: number): void;
+  /** Since when a data set's changes wait (wall clock, ms); undefined when they are across. */
+  waitingSince(name: string, since: number | undefined): void;
+  /** A change of a data set is on the other server's disk. */
+  acknowledged(name: string): void;
+};
+
+/** At least so many milliseconds between two writings of the status, unless the state itself changes. */
+const RARELY = 500;
+
+export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: (line: string) => void): Teller {
+  const perSet = new Map([...sets.keys()].map((name) => [name, makeCount()]));
+  let current: News & Pick<SyncStatus, 'role' | 'epoch' | 'state'> = { role: 'none', epoch: 0, state: 'starting' };
+  let written = 0;
+  let later: NodeJS.Timeout | undefined;
+
+  const setStatus = (name: string, live: LiveSet): SetStatus => {
+    const { trouble, waiting, since, sent, minute } = perSet.get(name) ?? makeCount();
+    const oldest = [since, live.since()].filter((one) => one !== undefined);
+    const isWaiting = waiting > 0 || oldest.length > 0;
+    return {
+      name,
+      state: trouble?.state ?? (isWaiting ? 'sending' : 'in step'),
+      why: trouble?.why ?? '',
+      queue: waiting,
+      oldest: oldest.length === 0 ? null : new Date(Math.min(...oldest)).toISOString(),
+      names: live.tree.names.size,
+      sent,
+      lastMinute: minute.within(60_000),
+    };
+  };
+  const status = (): SyncStatus => {
+    const all = [...sets].map(([name, live]) => setStatus(name, live));
+    return {
+      lastPass: null,
+      lag: null,
+      passPercent: null,
+      seq: 0,
+      acked: 0,
+      ...current,
+      queue: all.reduce((sum, { queue }) => sum + queue, 0),
+      paused: readPause(host.root) ?? null,
+      conflicts: readConflicts(host).length,
+      sets: all,
+      pid: process.pid,
+      at: new Date(host.system.clock()).toISOString(),
+    };
+  };
+  const write = (): void => {
+    clearTimeout(later);
+    later = undefined;
+    written = performance.now();
+    writeStatus(host.root, status());
+  };
+  const writeSoon = (): void => {
+    if (performance.now() - written >= RARELY) write();
+    else later ??= setTimeout(write, RARELY).unref();
+  };
+
+  return {
+    status,
+    write,
+    tell: (news) => {
+      const { role, epoch, state } = current;
+      const newRole = (news.role ?? role) !== role || (news.epoch ?? epoch) !== epoch;
+      current = { ...current, ...(newRole ? { state: 'connecting to the other server', seq: 0, acked: 0 } : {}), ...news };
+      if (!newRole && current.state === state) return writeSoon();
+      log(current.role === 'none' ? current.state : `${current.role}, epoch ${current.epoch}: ${current.state}`);
+      write();
+    },
+    tellSet: (name, trouble, waiting) => {
+      const count = perSet.get(name);
+      if (!count) return;
+      const before = count.trouble;
+      count.waiting = waiting;
+      count.trouble = trouble;
+      if (before?.why === trouble?.why) return;
+      if (before) settle(host, alarmText(name, before));
+      if (trouble) raiseOnce(host, alarmText(name, trouble));
+      log(trouble ? alarmText(name, trouble) : `${name} goes on`);
+    },
+    waitingSince: (name, since) => {
+      const count = perSet.get(name);
+      if (count) count.since = since;
+    },
+    acknowledged: (name) => {
+      const count = perSet.get(name);
+      if (!count) return;
+      count.sent += 1;
+      count.minute.add();
+    },
+  };
+}
+
+type Count = {
+  trouble: Trouble | undefined;
+  waiting: number;
+  since: number | undefined;
+  sent: number;
+  readonly minute: { add(): void; within(milliseconds: number): number };
+};
+
+function makeCount(): Count {
+  // One number a second is enough.
+  const seconds = new Map<number, number>();
+  const now = (): number => Math.floor(performance.now() / 1000);
+  return {
+    trouble: undefined,
+    waiting: 0,
+    since: undefined,
+    sent: 0,
+    minute: {
+      add: () => {
+        seconds.set(now(), (seconds.get(now()) ?? 0) + 1);
+        for (const second of seconds.keys()) if (second < now() - 60) seconds.delete(second);
+      },
+      within: (milliseconds) => {
+        const first = now() - milliseconds / 1000;
+        return [...seconds].reduce((sum, [second, count]) => (second > first ? sum + count : sum), 0);
+      },
+    },
+  };
+}
+
+const alarmText = (name: string, { state, why }: Trouble): string =>
+  state === 'held'
+    ? `The data set ${name} is held: ${why} Nothing of it is sent. Let it go on: cmsadm sync release ${name}`
+    : `Admin-sync of the data set ${name} is stopped: ${why} It goes on by itself as soon as that is over.`;
+
+/** Raises an alarm unless the same text stands already. */
+export function raiseOnce(host: Host, text: string): void {
+  if (readAlarms(host.root).some((alarm) => alarm.text === text)) return;
+  raiseAlarm(host.root, text, host.system.clock());
+}
+
+function settle(host: Host, text: string): void {
+  clearAlarms(
+    host.root,
+    readAlarms(host.root).filter((alarm) => alarm.text === text),
+  );
+}

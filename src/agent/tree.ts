@@ -1,0 +1,204 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { setImmediate as breathe } from 'node:timers/promises';
+import type { Host } from '../host/system.ts';
+import { type Accounts, readAccounts } from './accounts.ts';
+import type { AgreedIndex } from './agreed.ts';
+import { baseOf, entryAt, isSystemError, orGone, placeIn, unreadable, walk } from './data-set.ts';
+import { carriedBy, type DataSet, isFolderSign, signOf } from './entry.ts';
+
+/** A name of a data set: what it is here, what it is known to be on the other server, what both last had in common. */
+export type Name = { here: string | undefined; stamp: string; there: string | undefined };
+
+/** One data set as it stands on this server: signs by path, kept up to date by looking. */
+export type Tree = {
+  readonly host: Host;
+  readonly set: DataSet;
+  readonly carried: (path: string) => boolean;
+  readonly names: Map<string, Name>;
+  readonly agreed: AgreedIndex;
+};
+
+export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree => ({
+  host,
+  set,
+  carried: carriedBy(set),
+  names: new Map(),
+  agreed,
+});
+
+/** Called with every folder that is looked into, before its names are read: a watch set there misses nothing. */
+export type OnFolder = (path: string, place: Buffer, stat: fs.Stats) => void;
+
+/** Differs as soon as anything of a file changed; cheap to make for a hundred thousand names. */
+export const stampOf = ({ ino, size, mtimeMs, ctimeMs }: fs.Stats): string => `${ino}:${size}:${mtimeMs}:${ctimeMs}`;
+
+// The kernel's stamps are as coarse as its ticks: what was written this moment may change again under the same stamp.
+const TICK = 50;
+
+/** What stands for a name that is not here. */
+export const unknownName = (): Name => ({ here: undefined, stamp: '', there: undefined });
+
+export function nameOf(tree: Tree, path: string): Name {
+  const known = tree.names.get(path);
+  if (known) return known;
+  const made = unknownName();
+  tree.names.set(path, made);
+  return made;
+}
+
+/** Forgets names that are neither here nor there. */
+export function forgetIfGone(tree: Tree, path: string): void {
+  const name = tree.names.get(path);
+  if (name && name.here === undefined && name.there === undefined) tree.names.delete(path);
+}
+
+/**
+ * Looks at the whole data set.
+ * @param step called now and then with the number of names seen
+ * @throws CmsadmError data-set-missing, data-set-unreadable
+ */
+export async function lookAll(tree: Tree, onFolder: OnFolder, step: (seen: number) => void = () => {}): Promise<void> {
+  const gone = new Set<string>();
+  for (const [path, name] of tree.names) if (name.here !== undefined) gone.add(path);
+  await lookBelow(tree, '', onFolder, (path, seen) => {
+    gone.delete(path);
+    if (seen % 500 === 0) step(seen);
+  });
+  for (const path of gone) vanish(tree, path);
+}
+
+/**
+ * Looks at some names, and at everything below those that became folders or stopped being one.
+ * @throws CmsadmError data-set-missing, data-set-unreadable
+ */
+export async function lookAt(tree: Tree, paths: Iterable<string>, onFolder: OnFolder): Promise<ReadonlySet<string>> {
+  const base = baseOf(tree.host, tree.set);
+  const accounts = readAccounts(tree.host.root);
+  const seen = new Set<string>();
+  for (const path of paths) {
+    const place = placeIn(base, path);
+    const stat = reading(tree, () => orGone(() => fs.lstatSync(place)));
+    const wasFolder = isFolderSign(tree.names.get(path)?.here);
+    seen.add(path);
+    if (wasFolder && !stat?.isDirectory()) for (const below of vanishBelow(tree, path)) seen.add(below);
+    if (!stat) vanish(tree, path);
+    else {
+      await lookAtOne(tree, path, place, stat, accounts);
+      if (stat.isDirectory() && path !== '') {
+        const gone = wasFolder ? namesBelow(tree, path) : new Set<string>();
+        await lookBelow(tree, path, onFolder, (below) => {
+          gone.delete(below);
+          seen.add(below);
+        });
+        for (const below of gone) {
+          vanish(tree, below);
+          seen.add(below);
+        }
+      }
+    }
+  }
+  return seen;
+}
+
+async function lookBelow(
+  tree: Tree,
+  folder: string,
+  onFolder: OnFolder,
+  told: (path: string, seen: number) => void,
+): Promise<void> {
+  const base = baseOf(tree.host, tree.set);
+  const accounts = readAccounts(tree.host.root);
+  let seen = 0;
+  try {
+    for (const { path, place, stat } of walk(base, tree.carried, onFolder, folder)) {
+      seen += 1;
+      if (seen % 500 === 0) await breathe();
+      await lookAtOne(tree, path, place, stat, accounts);
+      told(path, seen);
+    }
+  } catch (cause) {
+    throw isSystemError(cause) ? unreadable(tree.set, cause) : cause;
+  }
+}
+
+function reading<T>(tree: Tree, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw isSystemError(cause) ? unreadable(tree.set, cause) : cause;
+  }
+}
+
+/** Brings one name up to date; a file is read only if its stamp is new. */
+async function lookAtOne(tree: Tree, path: string, place: Buffer, stat: fs.Stats, accounts: Accounts): Promise<void> {
+  const name = nameOf(tree, path);
+  const stamp = stampOf(stat);
+  if (name.here !== undefined && name.stamp === stamp) return;
+  const agreed = tree.agreed.get(path);
+  if (agreed?.stamp === stamp) {
+    name.here = agreed.sign;
+    name.stamp = stamp;
+    return;
+  }
+  const entry = await entryAt({ path, place, stat }, accounts);
+  // It may have been replaced while it was read; who did so, or an event, tells what it is now.
+  const now = orGone(() => fs.lstatSync(place));
+  if (!now || stampOf(now) !== stamp) return forgetIfGone(tree, path);
+  name.here = entry && signOf(entry);
+  name.stamp = Date.now() - stat.ctimeMs > TICK ? stamp : '';
+  if (!entry) forgetIfGone(tree, path);
+}
+
+function vanish(tree: Tree, path: string): void {
+  const name = tree.names.get(path);
+  if (!name) return;
+  name.here = undefined;
+  name.stamp = '';
+  forgetIfGone(tree, path);
+}
+
+function namesBelow(tree: Tree, folder: string): Set<string> {
+  const found = new Set<string>();
+  for (const [path, name] of tree.names)
+    if (name.here !== undefined && path.startsWith(`${folder}/`)) found.add(path);
+  return found;
+}
+
+function vanishBelow(tree: Tree, folder: string): Set<string> {
+  const found = namesBelow(tree, folder);
+  for (const path of found) vanish(tree, path);
+  return found;
+}
+
+export const folderOf = (path: string): string => {
+  const end = path.lastIndexOf('/');
+  return end === -1 ? '' : path.slice(0, end);
+};
+
+/** One digest for each folder that holds anything here, over the names in it and their signs. */
+export function digestsOf(tree: Tree): Map<string, string> {
+  const lines = new Map<string, string[]>();
+  for (const [path, { here }] of tree.names) {
+    if (here === undefined) continue;
+    const folder = folderOf(path);
+    const line = `${path.slice(folder === '' ? 0 : folder.length + 1)}\0${here}`;
+    const known = lines.get(folder);
+    if (known) known.push(line);
+    else lines.set(folder, [line]);
+  }
+  return new Map(
+    [...lines].map(([folder, all]) => [
+      folder,
+      createHash('sha256').update(all.sort().join('\0'), 'latin1').digest('base64').slice(0, 22),
+    ]),
+  );
+}
+
+/** Names and signs directly in some folders, as they are here. */
+export function namesIn(tree: Tree, folders: ReadonlySet<string>): [path: string, sign: string][] {
+  const found: [string, string][] = [];
+  for (const [path, { here }] of tree.names)
+    if (here !== undefined && folders.has(folderOf(path))) found.push([path, here]);
+  return found;
+}
