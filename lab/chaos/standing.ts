@@ -139,7 +139,7 @@ function standingOf(text: string): Standing {
 
 // What only grows or changes by itself; it is judged in ways of its own.
 const isRecord = (path: string): boolean =>
-  /^\/var\/lib\/cmsadm\/(journal|kept|epoch|alarms\.jsonl)(\/|$)/.test(path) ||
+  /^\/var\/lib\/cmsadm\/(journal|kept|sync|epoch|alarms\.jsonl)(\/|$)/.test(path) ||
   /^\/(var\/)?tmp\/systemd-private-|^\/(var\/)?tmp\/\.[A-Z]|^\/run\/cmsadm\/agent\.json$/.test(path) ||
   /^\/root\/\.(bash_history|lesshst)$/.test(path);
 

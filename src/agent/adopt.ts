@@ -17,12 +17,7 @@ import { raiseOnce } from './teller.ts';
  * @returns the alarm's text; undefined while a change on either server is not settled, then ask again
  * @throws CmsadmError pair-foreign, session-lost
  */
-export async function adopt(
-  agent: Agent,
-  session: Session,
-  own: Pair,
-  theirs: Standing,
-): Promise<string | undefined> {
+export async function adopt(agent: Agent, session: Session, own: Pair, theirs: Standing): Promise<string | undefined> {
   const { host } = agent;
   const pair = theirs.pair;
   if (!pair || !theirs.settled || changing(host)) return undefined;

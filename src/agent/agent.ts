@@ -101,13 +101,14 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
       live.close();
     }
     agent.tell({ state: 'stopped' });
-    agent.write();
+    agent.end();
   }
 }
 
 const savedText = ({ root }: Host): string => `${readText(root, paths.link)}\n${readText(root, paths.pair)}`;
 
-function makeAgent(host: Host, profile: Profile, options: AgentOptions, saved: () => string): Agent {
+/** What the verbs and the loops of an agent share. @param saved the saved pair with which the present turn began */
+export function makeAgent(host: Host, profile: Profile, options: AgentOptions, saved: () => string): Agent {
   const { signal, log, login = loginToAgent } = options;
   const bell = makeBell();
   const sets = new Map(profile.dataSets.map((set) => [set.name, openLiveSet(host, set, bell.ring)]));

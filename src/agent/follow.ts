@@ -109,8 +109,10 @@ export async function follow(agent: Agent, session: Session, pair: Pair): Promis
     if (whole) compared = now;
     if ([...agent.sets.values()].some((live) => live.isDirty())) await sleep(timing.coalesce);
     for (const live of agent.sets.values()) {
-      const failed = results.get(live.set.name)?.failure !== undefined;
-      if (whole || live.isDirty() || (failed && now === asked)) await send(live, whole || failed);
+      const before = results.get(live.set.name);
+      // What is held or failed is looked at as a whole: the events of what it left out are gone.
+      const again = before?.failure !== undefined || before?.held !== undefined || (before?.problems.length ?? 0) > 0;
+      if (whole || live.isDirty() || (again && now === asked)) await send(live, whole || again);
     }
   }
 }

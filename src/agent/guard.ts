@@ -1,5 +1,5 @@
 import * as fs from 'node:fs';
-import { at, readText, writeState } from '../host/root.ts';
+import { at, readText, removeDurably, writeState } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { paths } from '../pair/state.ts';
 import type { DataSet } from './entry.ts';
@@ -15,6 +15,8 @@ export type Standing = {
   readonly vanished: number;
   /** False if the data set's folder is another one than before: not mounted, or another disk. */
   readonly sameFolder: boolean;
+  /** Why it was held the last time; it stays so until it is released or everything is back. */
+  readonly heldBefore: string | undefined;
 };
 
 /** Below this many names a share says nothing: half of four files is an ordinary day. */
@@ -24,10 +26,15 @@ const FEW = 20;
  * Why nothing of a data set may be sent now; undefined where all is well. A set that lost its disk must not empty the
  * other server.
  */
-export function whyHeld({ deletions, path }: DataSet, { there, here, vanished, sameFolder }: Standing): string | undefined {
+export function whyHeld(
+  { deletions, path }: DataSet,
+  { there, here, vanished, sameFolder, heldBefore }: Standing,
+): string | undefined {
   if (there === 0) return undefined;
   if (!sameFolder) return `${path} is another folder than before: is a disk not mounted, or another one?`;
   if (here === 0) return `it is empty here and holds ${there} names on the other server. Is a disk not mounted?`;
+  // Names that came since make the rest no safer.
+  if (heldBefore !== undefined && vanished > 0) return heldBefore;
   const share = Math.floor((vanished * 100) / there);
   if (vanished >= FEW && share > deletions.percent)
     return `${vanished} of ${there} names vanished at once (${share} %, more than ${deletions.percent} %)`;
@@ -44,7 +51,8 @@ export function standingOfSet(tree: Tree): Standing {
     if (name.here === undefined) vanished += 1;
   }
   const before = readText(tree.host.root, fileOf(tree.set))?.trim();
-  return { there, here, vanished, sameFolder: isSameFolder(before, identityOf(tree.host, tree.set)) };
+  const sameFolder = isSameFolder(before, identityOf(tree.host, tree.set));
+  return { there, here, vanished, sameFolder, heldBefore: readText(tree.host.root, heldFile(tree.set)) };
 }
 
 function isSameFolder(before: string | undefined, now: string | undefined): boolean {
@@ -58,9 +66,19 @@ function isSameFolder(before: string | undefined, now: string | undefined): bool
 /** Remembers the folder as it is now as the right one. */
 export function rememberFolder({ host, set }: Tree): void {
   const now = identityOf(host, set);
-  if (now !== undefined && readText(host.root, fileOf(set))?.trim() !== now) writeState(host.root, fileOf(set), `${now}\n`);
+  if (now !== undefined && readText(host.root, fileOf(set))?.trim() !== now)
+    writeState(host.root, fileOf(set), `${now}\n`);
 }
 
+/** Remembers that a set is held, over restarts; undefined: it is no longer. */
+export function rememberHeld({ host, set }: Tree, why: string | undefined): void {
+  const before = readText(host.root, heldFile(set));
+  if (why === before) return;
+  if (why === undefined) removeDurably(host.root, heldFile(set));
+  else writeState(host.root, heldFile(set), why);
+}
+
+const heldFile = (set: DataSet): string => `${paths.sync}/${set.name}.held`;
 const fileOf = (set: DataSet): string => `${paths.sync}/${set.name}.folder`;
 
 function identityOf({ root, system }: Host, set: DataSet): string | undefined {

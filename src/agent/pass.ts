@@ -3,7 +3,7 @@ import { CmsadmError } from '../errors.ts';
 import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
 import { isSystemError, unreadable } from './data-set.ts';
 import { shownPath } from './entry.ts';
-import { rememberFolder, standingOfSet, whyHeld } from './guard.ts';
+import { rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Line, type Sent, sendWork, workOf } from './send.ts';
 import { digestsOf, folderOf, forgetIfGone, nameOf } from './tree.ts';
@@ -102,6 +102,7 @@ async function sendUnlessHeld(
   const removes = work.remove.length + work.clear.length;
   // Counting all names is for what removes; a few new ones are on their way at once.
   const held = released || (looked && removes === 0) ? undefined : whyHeld(live.set, standingOfSet(live.tree));
+  if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
   if (!looked || removes > 0) rememberFolder(live.tree);
   return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
@@ -125,7 +126,7 @@ export function troubleOf(set: string, { held, failure, problems }: SetResult): 
 const MOST = 1000;
 
 /** What differs, as it was last seen on both sides. */
-export function differenceOf({ set, tree }: LiveSet): SetDifference {
+function differenceOf({ set, tree }: LiveSet): SetDifference {
   const groups = { onlyHere: [] as string[], different: [] as string[], onlyThere: [] as string[] };
   for (const [path, { here, there }] of tree.names) {
     if (here === there) continue;

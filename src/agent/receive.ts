@@ -10,7 +10,7 @@ import { recordConflict } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLeftovers } from './place.ts';
 import { hasAuthority, standingOf } from './standing.ts';
-import { digestsOf, namesIn, nameOf, stampOf } from './tree.ts';
+import { digestsOf, nameOf, namesIn, stampOf } from './tree.ts';
 
 /** Largest part of a file in one message, before it is written as base64. */
 export const PART = 1_048_576;
@@ -133,7 +133,13 @@ export function receiveVerbs(agent: Agent): {
     },
     agentOpen: async (args: unknown) => {
       mayWrite(agent, checked(openArgs, args).epoch);
-      for (const { set } of agent.sets.values()) foreseen(set.name, set.path, () => removeLeftovers(host, set));
+      for (const { set } of agent.sets.values())
+        try {
+          foreseen(set.name, set.path, () => removeLeftovers(host, set));
+        } catch (error) {
+          // A set that can't be read is told when it is compared; the others go on.
+          if (!(error instanceof CmsadmError)) throw error;
+        }
       return standingOf(host);
     },
     /** What was edited here since this was last asked, by data set. */

@@ -33,7 +33,11 @@ export type Sent = {
 const single = ['path-refused', 'account-unknown'];
 
 /** What makes the other server's names equal to those here. */
-export type Work = { readonly clear: readonly string[]; readonly put: readonly string[]; readonly remove: readonly string[] };
+export type Work = {
+  readonly clear: readonly string[];
+  readonly put: readonly string[];
+  readonly remove: readonly string[];
+};
 
 /**
  * First what must go because a folder becomes something else or the reverse, then what is put, folders first; the other

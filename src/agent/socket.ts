@@ -52,8 +52,9 @@ export async function openAgent(root: Root): Promise<Session> {
 }
 
 /** One call of this server's agent. @throws CmsadmError agent-not-running, and what the verb throws */
-export async function callAgent(root: Root, verb: string, args: unknown = {}): Promise<unknown> {
-  const session = await openAgent(root);
+export async function callAgent(host: Host, verb: string, args: unknown = {}): Promise<unknown> {
+  if (host.callAgent) return host.callAgent(verb, args);
+  const session = await openAgent(host.root);
   try {
     return await session.call(verb, args);
   } finally {
@@ -79,26 +80,24 @@ export async function listen(host: Host, verbs: () => { readonly verbs: Verbs; e
   );
   makeFolders(host.root, dirname(paths.agentSocket), 0o700);
   const open = new Set<net.Socket>();
+  const version = versionOf(host.programRoot);
   const server = net.createServer((socket) => {
     open.add(socket);
     const own = verbs();
-    void serveSession(socket, socket, own.verbs, versionOf(host.programRoot)).finally(() => {
+    void serveSession(socket, socket, own.verbs, version).finally(() => {
       own.end();
       open.delete(socket);
       socket.destroy();
     });
     socket.on('error', () => socket.destroy());
   });
-  // Nobody but root, from the first moment.
-  const mask = process.umask(0o177);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(path, resolve);
-    });
-  } finally {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    // Nobody but root, from the first moment: the socket is made before `listen` returns.
+    const mask = process.umask(0o177);
+    server.listen(path, resolve);
     process.umask(mask);
-  }
+  });
   return () => {
     server.close();
     for (const socket of open) socket.destroy();

@@ -1,21 +1,24 @@
 import type { Host } from '../host/system.ts';
-import { raiseAlarm, readAlarms, clearAlarms } from '../pair/alarms.ts';
+import { clearAlarms, raiseAlarm, readAlarms } from '../pair/alarms.ts';
 import { type SyncStatus, writeStatus } from '../pair/sync-status.ts';
+import { isSystemError } from './data-set.ts';
 import { readConflicts } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { readPause } from './paused.ts';
 
 type SetStatus = SyncStatus['sets'][number];
 type Trouble = { readonly state: 'held' | 'stopped'; readonly why: string };
-type News = Partial<Pick<SyncStatus, 'role' | 'epoch' | 'state' | 'lastPass' | 'lag' | 'passPercent' | 'seq' | 'acked'>>;
+type News = Partial<
+  Pick<SyncStatus, 'role' | 'epoch' | 'state' | 'lastPass' | 'lag' | 'passPercent' | 'seq' | 'acked'>
+>;
 
 /** How the agent tells what it does: its status, its log, alarms. */
 export type Teller = {
   /** Changes the status; a new role or state is also logged. */
   tell(news: News): void;
   status(): SyncStatus;
-  /** Writes the status now. */
-  write(): void;
+  /** Writes the status a last time; nothing is written after it. */
+  end(): void;
   /** How a data set stands: what is in the way, and the names that wait. Trouble is an alarm until it is over. */
   tellSet(name: string, trouble: Trouble | undefined, waiting: number): void;
   /** Since when a data set's changes wait (wall clock, ms); undefined when they are across. */
@@ -32,6 +35,7 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
   let current: News & Pick<SyncStatus, 'role' | 'epoch' | 'state'> = { role: 'none', epoch: 0, state: 'starting' };
   let written = 0;
   let later: NodeJS.Timeout | undefined;
+  let ended = false;
 
   const setStatus = (name: string, live: LiveSet): SetStatus => {
     const { trouble, waiting, since, sent, minute } = perSet.get(name) ?? makeCount();
@@ -68,8 +72,15 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
   const write = (): void => {
     clearTimeout(later);
     later = undefined;
+    if (ended) return;
     written = performance.now();
-    writeStatus(host.root, status());
+    try {
+      writeStatus(host.root, status());
+    } catch (error) {
+      // A full disk must not end the agent: it is asked by its socket as well.
+      if (!isSystemError(error)) throw error;
+      log(`the status cannot be written: ${error.message}`);
+    }
   };
   const writeSoon = (): void => {
     if (performance.now() - written >= RARELY) write();
@@ -78,11 +89,18 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
 
   return {
     status,
-    write,
+    end: () => {
+      write();
+      ended = true;
+    },
     tell: (news) => {
       const { role, epoch, state } = current;
       const newRole = (news.role ?? role) !== role || (news.epoch ?? epoch) !== epoch;
-      current = { ...current, ...(newRole ? { state: 'connecting to the other server', seq: 0, acked: 0 } : {}), ...news };
+      current = {
+        ...current,
+        ...(newRole ? { state: 'connecting to the other server', seq: 0, acked: 0 } : {}),
+        ...news,
+      };
       if (!newRole && current.state === state) return writeSoon();
       log(current.role === 'none' ? current.state : `${current.role}, epoch ${current.epoch}: ${current.state}`);
       write();

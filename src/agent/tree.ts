@@ -37,7 +37,7 @@ export const stampOf = ({ ino, size, mtimeMs, ctimeMs }: fs.Stats): string => `$
 const TICK = 50;
 
 /** What stands for a name that is not here. */
-export const unknownName = (): Name => ({ here: undefined, stamp: '', there: undefined });
+const unknownName = (): Name => ({ here: undefined, stamp: '', there: undefined });
 
 export function nameOf(tree: Tree, path: string): Name {
   const known = tree.names.get(path);
@@ -160,8 +160,7 @@ function vanish(tree: Tree, path: string): void {
 
 function namesBelow(tree: Tree, folder: string): Set<string> {
   const found = new Set<string>();
-  for (const [path, name] of tree.names)
-    if (name.here !== undefined && path.startsWith(`${folder}/`)) found.add(path);
+  for (const [path, name] of tree.names) if (name.here !== undefined && path.startsWith(`${folder}/`)) found.add(path);
   return found;
 }
 

@@ -107,7 +107,7 @@ const DRAIN = 120;
 export async function lastSync({ host, profile }: CommandContext, name: string): Promise<void> {
   if (profile.dataSets.length === 0) return;
   try {
-    await callAgent(host.root, 'syncDrain', { seconds: DRAIN });
+    await callAgent(host, 'syncDrain', { seconds: DRAIN });
   } catch (error) {
     if (!(error instanceof CmsadmError)) throw error;
     throw new CmsadmError(error.code, error.message, {

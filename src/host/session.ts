@@ -73,6 +73,8 @@ export async function serveSession(
   output.on('error', () => input.destroy()); // the other end is gone; the loop below ends
   say({ cmsadm: 'peer', protocol: Math.max(1, ours - 1), newest: ours, version });
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  // A destroyed socket closes without an end.
+  input.once('close', () => lines.close());
   const giveUp = (): NodeJS.Timeout => setTimeout(() => lines.close(), most);
   let silence = giveUp();
   for await (const line of lines) {
@@ -168,6 +170,7 @@ export async function openSession(
     lost?.();
   });
   output.on('error', () => lines.close()); // a broken pipe is the same as a closed one
+  input.once('close', () => lines.close()); // a destroyed socket closes without an end
 
   const first = await new Promise<Greeting>((resolve, reject) => {
     const fail = (why: string): void =>

@@ -127,4 +127,9 @@ export type System = {
 };
 
 /** One server: its files and its system. */
-export type Host = { readonly root: Root; readonly system: System; readonly programRoot: string };
+export type Host = {
+  readonly root: Root;
+  readonly system: System;
+  readonly programRoot: string /** Answers for the admin-sync service of a server that runs none; without it the service's socket is asked. */;
+  readonly callAgent?: (verb: string, args: unknown) => Promise<unknown>;
+};

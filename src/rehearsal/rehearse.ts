@@ -164,5 +164,4 @@ async function rolesAre(context: CommandContext, primary: string): Promise<boole
 }
 
 /** Waits until the agent of the primary has everything on the other server. */
-const inStep = (context: CommandContext): Promise<unknown> =>
-  callAgent(context.host.root, 'syncDrain', { seconds: 30 });
+const inStep = (context: CommandContext): Promise<unknown> => callAgent(context.host, 'syncDrain', { seconds: 30 });

@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type AgentOptions, runAgent } from '../../src/agent/agent.ts';
+import { callAgent, openAgent } from '../../src/agent/socket.ts';
 import { beginJournal, decide, note } from '../../src/change/journal.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import { writeState } from '../../src/host/root.ts';
@@ -12,9 +13,9 @@ import { paths, readEpoch, readPair } from '../../src/pair/state.ts';
 import { readStatus } from '../../src/pair/sync-status.ts';
 import { cms2, kept, pairAt, placeOf, profile, savePair, sessionWith, tree, twoServers, write } from './two-servers.ts';
 
-const fast = { retry: 50, settle: 20, heartbeat: 100, compare: 60_000, coalesce: 5 };
+const fast = { retry: 50, settle: 20, heartbeat: 100, reachable: 100, compare: 60_000, coalesce: 5 };
 
-type Running = { readonly lines: string[]; stop(): Promise<void> };
+type Running = { readonly host: Host; readonly lines: string[]; stop(): Promise<void> };
 const running: Running[] = [];
 afterEach(async () => {
   for (const agent of running.splice(0)) await agent.stop();
@@ -23,7 +24,9 @@ afterEach(async () => {
 function start(host: Host, peer: Host | (() => Promise<Session>), timing: AgentOptions['timing'] = {}): Running {
   const lines: string[] = [];
   const aborter = new AbortController();
-  const login = typeof peer === 'function' ? peer : () => sessionWith(peer);
+  const dial = (to: Host): Promise<Session> =>
+    running.some(({ host: other }) => other === to) ? openAgent(to.root) : sessionWith(to);
+  const login = typeof peer === 'function' ? peer : () => dial(peer);
   const done = runAgent(host, profile, {
     signal: aborter.signal,
     log: (line) => lines.push(line),
@@ -31,6 +34,7 @@ function start(host: Host, peer: Host | (() => Promise<Session>), timing: AgentO
     timing: { ...fast, ...timing },
   });
   const agent = {
+    host,
     lines,
     stop: async () => {
       aborter.abort();
@@ -161,10 +165,26 @@ describe('the agent on the primary', () => {
     await until(state(one), (text) => text?.includes('held') ?? false);
     expect(tree(two)).toEqual({ a: 'precious' });
     expect(readAlarms(one.root)).toHaveLength(1);
-    write(one, 'b', 'back again');
+    write(one, 'b', 'one that came since makes the rest no safer');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(tree(two)).toEqual({ a: 'precious' });
+    await callAgent(one, 'syncRelease', { set: 'admin' });
     await inStep(one);
-    expect(tree(two)).toEqual({ b: 'back again' });
+    expect(Object.keys(tree(two))).toEqual(['b']);
     expect(kept(two)).toEqual([['a', 'precious']]);
+    expect(readAlarms(one.root)).toEqual([]);
+  });
+
+  it('lets a held data set go on when everything is back', async () => {
+    const { one, two } = twoServers();
+    write(one, 'a', 'precious');
+    start(one, two);
+    await inStep(one);
+    fs.renameSync(placeOf(one, 'a'), join(one.root.prefix, 'a'));
+    await until(state(one), (text) => text?.includes('held') ?? false);
+    fs.renameSync(join(one.root.prefix, 'a'), placeOf(one, 'a'));
+    await inStep(one);
+    expect(tree(two)).toEqual({ a: 'precious' });
   });
 
   it('waits for the confirmation of a change', async () => {

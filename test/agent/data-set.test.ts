@@ -2,31 +2,45 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readAccounts } from '../../src/agent/accounts.ts';
-import { type Digests, scan } from '../../src/agent/data-set.ts';
 import { carriedBy, type DataSet, shownPath } from '../../src/agent/entry.ts';
-import { fullPass } from '../../src/agent/push.ts';
+import { openLiveSet } from '../../src/agent/live-set.ts';
 import type { Host } from '../../src/host/system.ts';
-import { placeOf, profile, sessionWith, twoServers, write } from './two-servers.ts';
+import { pass, placeOf, twoServers, write } from './two-servers.ts';
 
-const admin: DataSet = { name: 'admin', path: '/admin', exclude: [] };
+const admin: DataSet = { name: 'admin', path: '/admin', exclude: [], deletions: { percent: 30, files: 1000 } };
 
-describe('a scan', () => {
+describe('a look', () => {
   it('does not read again what has not changed', async () => {
     const { one } = twoServers();
     write(one, 'a', 'x');
-    const digests: Digests = new Map();
-    await scan(one, admin, digests);
-    expect(digests.size).toBe(0); // too young: it may change again under the same stamp
-    await new Promise((resolve) => setTimeout(resolve, 1100));
-    await scan(one, admin, digests);
-    const [key = ''] = digests.keys();
-    digests.set(key, '0'.repeat(64));
-    expect(await scan(one, admin, digests)).toMatchObject([{ sha256: '0'.repeat(64) }]);
+    const live = openLiveSet(one, admin, () => {});
+    const look = async () => {
+      await live.lookAll();
+      return live.tree.names.get('a');
+    };
+    expect((await look())?.stamp).toBe(''); // too young: it may change again under the same stamp
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const known = await look();
+    expect(known?.stamp).not.toBe('');
+    Object.assign(known ?? {}, { here: 'f as remembered' });
+    expect((await look())?.here).toBe('f as remembered');
     write(one, 'a', 'y');
-    expect(await scan(one, admin, digests)).toMatchObject([
-      { sha256: expect.stringMatching(/^a1fce4363854ff888cff4b8e/) },
-    ]);
-    expect(digests.size).toBe(0);
+    expect((await look())?.here).not.toBe('f as remembered');
+    live.close();
+  });
+
+  it('takes what was agreed on from the time before', async () => {
+    const { one, two } = twoServers();
+    write(one, 'f/a', 'x');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await pass(one, two);
+    const live = openLiveSet(one, admin, () => {});
+    const agreed = live.tree.agreed.get('f/a');
+    expect(agreed?.sign).toMatch(/^f/);
+    live.tree.agreed.set('f/a', { sign: 'f as agreed', stamp: agreed?.stamp ?? '' });
+    await live.lookAll();
+    expect(live.tree.names.get('f/a')?.here).toBe('f as agreed');
+    live.close();
   });
 });
 
@@ -90,7 +104,7 @@ describe('owners', () => {
     fs.symlinkSync('a', placeOf(one, 'f/link'));
     fs.lchownSync(placeOf(one, 'f/link'), 700, 0);
     fs.chownSync(placeOf(one, 'f'), 0, 701);
-    await fullPass(here, profile, await sessionWith(there));
+    await pass(here, there);
     const owners = ['f', 'f/a', 'f/link'].map((path) => fs.lstatSync(placeOf(two, path))).map((s) => [s.uid, s.gid]);
     expect(owners).toEqual([
       [0, 801],
@@ -98,7 +112,7 @@ describe('owners', () => {
       [800, 0],
     ]);
     expect(fs.statSync(placeOf(two, 'f/a')).mode & 0o7777).toBe(0o4750);
-    expect((await fullPass(here, profile, await sessionWith(there))).sets).toMatchObject([{ sent: 0 }]);
+    expect(await pass(here, there)).toMatchObject({ sent: 0 });
   });
 
   it.runIf(process.getuid?.() === 0)(
@@ -110,8 +124,7 @@ describe('owners', () => {
       write(one, 'a', 'x');
       write(one, 'b', 'y');
       fs.chownSync(placeOf(one, 'a'), 700, 0);
-      const { sets } = await fullPass(here, profile, await sessionWith(there));
-      expect(sets).toMatchObject([{ sent: 1, problems: [expect.stringContaining('"cms"')] }]);
+      expect(await pass(here, there)).toMatchObject({ sent: 1, problems: [expect.stringContaining('"cms"')] });
       expect(fs.readdirSync(placeOf(two, ''))).toEqual(['b']);
     },
   );

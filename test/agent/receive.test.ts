@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { syncVerbs } from '../../src/agent/receive.ts';
 import type { Host } from '../../src/host/system.ts';
-import { cms1, cms2, kept, pairAt, placeOf, profile, savePair, tree, twoServers, write } from './two-servers.ts';
+import { cms1, cms2, kept, pairAt, placeOf, savePair, tree, twoServers, verbsOf, write } from './two-servers.ts';
 
 const sha256 = (text: string): string => createHash('sha256').update(text, 'latin1').digest('hex');
 const own = { owner: 'root', group: 'root' };
@@ -21,6 +20,7 @@ const fileEntry = (path: string, content: string): Record<string, unknown> => ({
 
 const put = (entry: Record<string, unknown>, content: string, more = {}): Record<string, unknown> => ({
   epoch: 1,
+  seq: 1,
   set: 'admin',
   entry,
   offset: 0,
@@ -30,7 +30,7 @@ const put = (entry: Record<string, unknown>, content: string, more = {}): Record
 });
 
 function call(host: Host): (verb: string, args: unknown) => Promise<unknown> {
-  const verbs = syncVerbs(host, profile);
+  const { verbs } = verbsOf(host);
   return async (verb, args) => verbs[verb]?.(args);
 }
 
@@ -92,33 +92,33 @@ describe('the receiving server', () => {
     it.each(Object.entries(entries))('as a %s changes nothing', async (_type, entry) => {
       const two = prepared();
       const before = whole(two);
-      await expect(call(two)('syncPut', put(entry, 'bad'))).rejects.toMatchObject({ code: 'path-refused' });
+      await expect(call(two)('agentPut', put(entry, 'bad'))).rejects.toMatchObject({ code: 'path-refused' });
       expect(whole(two)).toBe(before);
     });
     it('to be removed changes nothing', async () => {
       const two = prepared();
       const before = whole(two);
-      const args = { epoch: 1, set: 'admin', path };
-      await expect(call(two)('syncRemove', args)).rejects.toMatchObject({ code: 'path-refused' });
+      const args = { epoch: 1, seq: 1, set: 'admin', path };
+      await expect(call(two)('agentRemove', args)).rejects.toMatchObject({ code: 'path-refused' });
       expect(whole(two)).toBe(before);
     });
   });
 
   const malformed: Record<string, [verb: string, args: unknown, code: string]> = {
-    nothing: ['syncPut', undefined, 'arguments-refused'],
-    'another set': ['syncList', { set: '../etc' }, 'data-set-unknown'],
-    'a set named like a property': ['syncList', { set: '__proto__' }, 'data-set-unknown'],
+    nothing: ['agentPut', undefined, 'arguments-refused'],
+    'another set': ['agentList', { epoch: 1, set: '../etc', folders: [] }, 'data-set-unknown'],
+    'a set named like a property': ['agentList', { epoch: 1, set: '__proto__', folders: [] }, 'data-set-unknown'],
     'a mode that is more than a mode': [
-      'syncPut',
+      'agentPut',
       put({ ...fileEntry('a', ''), mode: 0o100644 }, ''),
       'arguments-refused',
     ],
-    'a key that nobody knows': ['syncPut', { ...put(fileEntry('a', ''), ''), root: '/' }, 'arguments-refused'],
-    'an epoch that is text': ['syncOpen', { epoch: '9' }, 'arguments-refused'],
-    'a part that is too large': ['syncPut', put(fileEntry('a', ''), 'x'.repeat(2_000_000)), 'arguments-refused'],
-    'a part without a beginning': ['syncPut', put(fileEntry('a', 'x'), 'x', { offset: 10 }), 'arguments-refused'],
-    'a digest that is not the content': ['syncPut', put(fileEntry('a', 'x'), 'y'), 'arguments-refused'],
-    'a size that is not the content': ['syncPut', put({ ...fileEntry('a', 'x'), size: 7 }, 'x'), 'arguments-refused'],
+    'a key that nobody knows': ['agentPut', { ...put(fileEntry('a', ''), ''), root: '/' }, 'arguments-refused'],
+    'an epoch that is text': ['agentOpen', { epoch: '9' }, 'arguments-refused'],
+    'a part that is too large': ['agentPut', put(fileEntry('a', ''), 'x'.repeat(2_000_000)), 'arguments-refused'],
+    'a part without a beginning': ['agentPut', put(fileEntry('a', 'x'), 'x', { offset: 10 }), 'arguments-refused'],
+    'a digest that is not the content': ['agentPut', put(fileEntry('a', 'x'), 'y'), 'arguments-refused'],
+    'a size that is not the content': ['agentPut', put({ ...fileEntry('a', 'x'), size: 7 }, 'x'), 'arguments-refused'],
   };
   it.each(Object.entries(malformed))('refuses %s', async (_name, [verb, args, code]) => {
     const { two } = twoServers();
@@ -131,9 +131,9 @@ describe('the receiving server', () => {
     const { two } = twoServers();
     write(two, 'a', 'old');
     const send = call(two);
-    await send('syncPut', put(fileEntry('a', 'onetwo'), 'one', { last: false }));
+    await send('agentPut', put(fileEntry('a', 'onetwo'), 'one', { last: false }));
     expect(tree(two)['a']).toBe('old');
-    await send('syncPut', put(fileEntry('a', 'onetwo'), 'two', { offset: 3 }));
+    await send('agentPut', put(fileEntry('a', 'onetwo'), 'two', { offset: 3 }));
     expect(tree(two)).toEqual({ a: 'onetwo' });
     expect(kept(two)).toEqual([['a', 'old']]);
   });
@@ -141,10 +141,10 @@ describe('the receiving server', () => {
   it('forgets half a file when another begins', async () => {
     const { two } = twoServers();
     const send = call(two);
-    await send('syncPut', put(fileEntry('a', 'onetwo'), 'one', { last: false }));
-    await send('syncPut', put(fileEntry('b', 'x'), 'x'));
+    await send('agentPut', put(fileEntry('a', 'onetwo'), 'one', { last: false }));
+    await send('agentPut', put(fileEntry('b', 'x'), 'x'));
     expect(tree(two)).toEqual({ b: 'x' });
-    await expect(send('syncPut', put(fileEntry('a', 'onetwo'), 'two', { offset: 3 }))).rejects.toMatchObject({
+    await expect(send('agentPut', put(fileEntry('a', 'onetwo'), 'two', { offset: 3 }))).rejects.toMatchObject({
       code: 'arguments-refused',
     });
   });
@@ -153,15 +153,15 @@ describe('the receiving server', () => {
     const { two } = twoServers();
     fs.writeFileSync(join(two.root.prefix, 'outside'), 'outside');
     fs.symlinkSync('../outside', placeOf(two, 'a'));
-    await call(two)('syncPut', put(fileEntry('a', 'inside'), 'inside'));
+    await call(two)('agentPut', put(fileEntry('a', 'inside'), 'inside'));
     expect(tree(two)).toEqual({ a: 'inside' });
     expect(fs.readFileSync(join(two.root.prefix, 'outside'), 'latin1')).toBe('outside');
   });
 
   const writes: [verb: string, args: (epoch: number) => unknown][] = [
-    ['syncOpen', (epoch) => ({ epoch })],
-    ['syncPut', (epoch) => put(fileEntry('a', 'x'), 'x', { epoch })],
-    ['syncRemove', (epoch) => ({ epoch, set: 'admin', path: 'old' })],
+    ['agentOpen', (epoch) => ({ epoch })],
+    ['agentPut', (epoch) => put(fileEntry('a', 'x'), 'x', { epoch })],
+    ['agentRemove', (epoch) => ({ epoch, seq: 1, set: 'admin', path: 'old' })],
   ];
   it.each(writes)('lets %s in by its epoch and role only', async (verb, args) => {
     const { two } = twoServers();
@@ -189,6 +189,6 @@ describe('the receiving server', () => {
 
   it('removes nothing that is not there, and says that it is gone', async () => {
     const { two } = twoServers();
-    expect(await call(two)('syncRemove', { epoch: 1, set: 'admin', path: 'none' })).toBe(true);
+    expect(await call(two)('agentRemove', { epoch: 1, seq: 1, set: 'admin', path: 'none' })).toBe(true);
   });
 });

@@ -1,16 +1,18 @@
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { PassThrough } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { afterEach } from 'vitest';
-import { syncVerbs } from '../../src/agent/receive.ts';
+import type { SetResult } from '../../src/agent/pass.ts';
+import type { receiveVerbs } from '../../src/agent/receive.ts';
 import { realSystem } from '../../src/host/real-system.ts';
 import { writeState } from '../../src/host/root.ts';
-import { openSession, type Session, serveSession } from '../../src/host/session.ts';
+import type { Session } from '../../src/host/session.ts';
 import type { Host } from '../../src/host/system.ts';
 import { type Pair, paths, printLink, printPair, raiseEpoch } from '../../src/pair/state.ts';
 import { type Profile, profileSchema } from '../../src/profile/schema.ts';
+import { lonelyAgent, lonelySession, passOver } from './lonely-agent.ts';
 
 export const cms1 = { address: '192.0.2.1', fqdn: 'cms1.example.org', hostname: 'cms1' };
 export const cms2 = { address: '192.0.2.2', fqdn: 'cms2.example.org', hostname: 'cms2' };
@@ -48,7 +50,7 @@ function server(folder: string, self: typeof cms1, peer: typeof cms1): Host {
   const host: Host = {
     root: { prefix: folder, ownersCount: false },
     system: { ...realSystem(), real: false },
-    programRoot: folder,
+    programRoot: fileURLToPath(new URL('../..', import.meta.url)),
   };
   fs.mkdirSync(join(folder, 'admin'), { recursive: true });
   const link = {
@@ -77,14 +79,26 @@ export function twoServers(): { one: Host; two: Host } {
   return { one, two };
 }
 
-/** A session with the sync verbs of a server, over streams in this process. */
-export async function sessionWith(host: Host): Promise<Session> {
-  const there = new PassThrough();
-  const back = new PassThrough();
-  const end = (): void => void there.end();
-  void serveSession(there, back, syncVerbs(host, profile), 'test').then(() => back.end());
+/** The receiving verbs of a server, of an agent that does nothing by itself; gone after the test. */
+export function verbsOf(host: Host): ReturnType<typeof receiveVerbs> {
+  const { verbs, end } = lonelyAgent(host, profile);
   cleanups.push(end);
-  return openSession(back, there, 'peer', end);
+  return verbs;
+}
+
+/** A session with the receiving verbs of a server, over streams in this process. */
+export async function sessionWith(host: Host): Promise<Session> {
+  const { session, end } = await lonelySession(host, profile);
+  cleanups.push(end);
+  return session;
+}
+
+/** One full pass from a server to the other one, as its agent would make it. */
+export async function pass(one: Host, two: Host, over?: Session): Promise<SetResult> {
+  const session = over ?? (await sessionWith(two));
+  const [result] = await passOver(one, profile, session);
+  if (!result) throw new Error('the profile has no data set');
+  return result;
 }
 
 const cleanups: (() => void)[] = [];

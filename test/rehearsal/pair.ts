@@ -3,12 +3,14 @@ import { createHash } from 'node:crypto';
 import { cpSync, lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { CommandContext, CommandOutcome, Given } from '../../src/commands/context.ts';
+import { CmsadmError } from '../../src/errors.ts';
 import { fingerprint } from '../../src/host/ssh-client.ts';
 import { parsePublicKey } from '../../src/pair/facts.ts';
 import { profileOfServer } from '../../src/profile/load.ts';
 import { makePairFolder, rehearsalHost, rehearsalPackages } from '../../src/rehearsal/pair-folder.ts';
 import { rehearsalLogin } from '../../src/rehearsal/ssh-server.ts';
 import type { Asker, Report } from '../../src/report.ts';
+import { lonelySession, passOver } from '../agent/lonely-agent.ts';
 import { programFolder } from './program.ts';
 
 /** A report that keeps its lines. */
@@ -78,13 +80,27 @@ export async function pairMaker(folder: string): Promise<NewPair> {
     const logged: string[] = [];
     const hostKey = parsePublicKey(readFileSync(join(cms2, 'etc/ssh/ssh_host_ed25519_key.pub'), 'utf8'));
     let runs = 0;
+    const other = (where: string): string => (where === cms1 ? cms2 : cms1);
+    const drain = (from: string, to: string) => async (): Promise<null> => {
+      const [one, two] = [from, to].map((place) => rehearsalHost(place, program, () => {}));
+      if (!one || !two) throw new Error('two servers');
+      const { session, end } = await lonelySession(two, profileOfServer(to, program));
+      try {
+        for (const { failure, held, problems } of await passOver(one, profileOfServer(from, program), session))
+          if (failure !== undefined || held !== undefined || problems.length > 0)
+            throw failure ?? new CmsadmError('not-in-step', held ?? problems.join('; '));
+      } finally {
+        end();
+      }
+      return null;
+    };
     return {
       cms1,
       cms2,
       lines,
       logged,
       context: (where, more = {}) => ({
-        host: rehearsalHost(where, program, (text) => report.line(text)),
+        host: { ...rehearsalHost(where, program, (text) => report.line(text)), callAgent: drain(where, other(where)) },
         profile: profileOfServer(where, program),
         report,
         ask: undefined,
@@ -111,13 +127,13 @@ export async function pairMaker(folder: string): Promise<NewPair> {
   };
 }
 
-/** Every file, folder and link below both servers with mode and content; logs, locks and recorded units are no touch. */
+/** Every file, folder and link below both servers with mode and content; logs, locks, recorded units and the books of admin-sync are no touch. */
 export function standing({ cms1, cms2 }: Pick<RehearsalPair, 'cms1' | 'cms2'>): Record<string, string> {
   const found: Record<string, string> = {};
   const walk = (root: string, within: string): void => {
     for (const entry of readdirSync(join(root, within))) {
       const path = `${within}/${entry}`;
-      if (path === '/var/log' || path === '/run') continue;
+      if (path === '/var/log' || path === '/run' || path === '/var/lib/cmsadm/sync') continue;
       const stat = lstatSync(join(root, path));
       const mode = (stat.mode & 0o7777).toString(8);
       const key = `${root.slice(-4)}:${path}`;
