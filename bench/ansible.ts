@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { labKey, labKnownHosts } from '../lab/furnish.ts';
-import { copyIn, exec } from '../lab/lab.ts';
 import { run } from '../lab/run.ts';
 import { labServers } from '../lab/servers.ts';
+import { aptGet, installOn } from './packages.ts';
 import { labPair } from './pair.ts';
 
 // Ansible refuses any other encoding.
@@ -23,10 +23,9 @@ export type Ansible = {
  * it enters the lab's cached base.
  */
 export async function prepareAnsible(): Promise<Ansible> {
-  const aptGet = ['apt-get', '-q', '-y', '--no-install-recommends'] as const;
   if (!existsSync('/usr/bin/ansible-playbook')) await run([...aptGet, 'install', 'ansible-core']);
+  await installOn(labPair, 'python3');
   const folder = mkdtempSync(join(tmpdir(), 'cmsadm-bench-'));
-  await installPython(folder, aptGet);
   const inventory = join(folder, 'inventory.ini');
   writeFileSync(inventory, inventoryText(folder));
   const argv = ['ansible-playbook', '-i', inventory, join(here, 'ansible/site.yaml')] as const;
@@ -38,28 +37,6 @@ export async function prepareAnsible(): Promise<Ansible> {
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
-}
-
-/** Fetches what Python needs there and the servers lack, as their own package state says, and installs it. */
-async function installPython(folder: string, aptGet: readonly [string, ...string[]]): Promise<void> {
-  const [first] = labPair;
-  const status = join(folder, 'status');
-  writeFileSync(status, (await exec(first, ['cat', '/var/lib/dpkg/status'])).stdout);
-  const archives = join(folder, 'archives');
-  mkdirSync(join(archives, 'partial'), { recursive: true });
-  const elsewhere = [`Dir::State::status=${status}`, `Dir::Cache::archives=${archives}`, 'Debug::NoLocking=1'];
-  const options = elsewhere.flatMap((option) => ['-o', option]);
-  await run([...aptGet, ...options, '--download-only', 'install', 'python3']);
-  rmSync(join(archives, 'partial'), { recursive: true });
-  const debs = readdirSync(archives).map((name) => `/root/python/${name}`);
-  await Promise.all(
-    labPair.map(async (name) => {
-      await copyIn(name, archives, '/root/python');
-      // apt knows their order; with the files at hand it needs no network.
-      await exec(name, [...aptGet, 'install', ...debs], { timeoutMs: 300_000 });
-      await exec(name, ['rm', '-r', '/root/python']);
-    }),
-  );
 }
 
 function inventoryText(folder: string): string {

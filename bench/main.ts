@@ -1,15 +1,21 @@
 import { type Measure, tell } from './measure.ts';
 
-const benchmarks: Readonly<Record<string, (file: string) => Promise<readonly Measure[]>>> = {
-  startup: async () => (await import('./startup.ts')).benchStartup(),
-  setup: async () => (await import('./setup.ts')).benchSetup(),
-  versions: async (earlier) => (await import('./versions.ts')).benchVersions(earlier),
+type Benchmark = { readonly run: (arg: string) => Promise<readonly Measure[]>; readonly args: readonly number[] };
+
+const benchmarks: Readonly<Record<string, Benchmark>> = {
+  startup: { args: [0], run: async () => (await import('./startup.ts')).benchStartup() },
+  setup: { args: [0], run: async () => (await import('./setup.ts')).benchSetup() },
+  versions: { args: [1], run: async (earlier) => (await import('./versions.ts')).benchVersions(earlier) },
+  'sync-latency': { args: [0, 2], run: async (minute) => (await import('./sync-latency.ts')).benchSyncLatency(minute) },
+  'sync-bulk': { args: [0], run: async () => (await import('./sync-bulk.ts')).benchSyncBulk() },
 };
 
 const [name = '', ...rest] = process.argv.slice(2);
-const wanted = name === 'versions' ? 1 : 0;
-const benchmark = Object.hasOwn(benchmarks, name) && rest.length === wanted ? benchmarks[name] : undefined;
-if (benchmark === undefined) {
-  console.error('npm run bench -- startup|setup|versions EARLIER.zip    (docs/benchmarks.md)');
+const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
+const isUnderstood = benchmark?.args.includes(rest.length) && (rest.length < 2 || rest[0] === '--minute');
+if (benchmark === undefined || !isUnderstood) {
+  console.error(
+    'npm run bench -- startup|setup|versions EARLIER.zip|sync-latency [--minute S]|sync-bulk    (docs/benchmarks.md)',
+  );
   process.exitCode = 64;
-} else tell(await benchmark(rest[0] ?? ''));
+} else tell(await benchmark.run(rest.at(-1) ?? ''));

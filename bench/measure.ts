@@ -1,7 +1,7 @@
 /** What a benchmark says at its end: medians of both sides, and how many counted runs each had. */
 export type Measure = {
   readonly measure: string;
-  readonly unit: 'ms' | 's';
+  readonly unit: 'ms' | 's' | 'MB' | '%';
   readonly ours: number;
   readonly peer: number;
   /** ours / peer, or peer / ours where the aim is to be so many times faster; `measure` says which. */
