@@ -7,12 +7,16 @@ import { evidence } from './evidence.ts';
 import { appendResult, stateBefore } from './results.ts';
 import { type RoundResult, runRound, type World } from './round.ts';
 import { planRound, tellPlan } from './schedule.ts';
+import { planSyncRound, tellSyncPlan } from './sync/plan.ts';
+import type { SyncResult } from './sync/round.ts';
+import { runSyncRounds, syncTotalsOf } from './sync/run.ts';
 import { tellRound, totalsOf } from './totals.ts';
 import { bringTo, calibrate, freshDisks, freshLab } from './world.ts';
 
 const usage = `Breaks things while a pair of the lab is set up, reversed, restored and disabled. See docs/reliability.md.
 
   npm run chaos -- --seed N --rounds R     rounds 1 to R of that seed's schedule
+    --sync            breaks admin-sync instead, while a program writes in its data set
     --from K          begins with round K, in the state that the results file tells of the round before
     --log FILE        appends each round to a results file, one JSON object a line
     --json            one JSON object at the end, on standard output; all else goes to standard error
@@ -22,6 +26,7 @@ const usage = `Breaks things while a pair of the lab is set up, reversed, restor
 `;
 
 type Options = {
+  readonly sync: boolean;
   readonly seed: number;
   readonly rounds: number;
   readonly from: number;
@@ -34,6 +39,7 @@ type Options = {
 
 function optionsIn(args: readonly string[]): Options {
   const flags = {
+    sync: { type: 'boolean', default: false },
     seed: { type: 'string' },
     rounds: { type: 'string', default: '10' },
     from: { type: 'string', default: '1' },
@@ -45,9 +51,9 @@ function optionsIn(args: readonly string[]): Options {
   } as const;
   try {
     const { values } = parseArgs({ args: [...args], options: flags, strict: true });
-    const { json, schedule, log, totals, 'keep-going': keepGoing } = values;
+    const { sync, json, schedule, log, totals, 'keep-going': keepGoing } = values;
     const [seed, rounds, from] = [numberIn(values.seed), numberIn(values.rounds), numberIn(values.from)];
-    return { seed, rounds, from, json, log, keepGoing, schedule, totals };
+    return { sync, seed, rounds, from, json, log, keepGoing, schedule, totals };
   } catch (error) {
     throw new CmsadmError('usage', error instanceof Error ? error.message : String(error), {
       exitCode: exitCodes.usage,
@@ -101,11 +107,29 @@ async function runRounds(options: Options, say: (line: string) => void): Promise
   return results;
 }
 
+async function brokenChanges(options: Options, say: (line: string) => void) {
+  const results = await runRounds(options, say);
+  return { totals: totalsOf(options.seed, commitOf(), results), results };
+}
+
+async function brokenSync(options: Options, say: (line: string) => void) {
+  const { seed, log } = options;
+  const commit = commitOf();
+  say(`admin-sync, seed ${seed}, commit ${commit}`);
+  const note = (result: SyncResult): void => {
+    if (log !== undefined) appendResult(log, { seed, commit, ...result });
+  };
+  const results = await runSyncRounds({ ...options, say, note });
+  return { totals: syncTotalsOf(seed, commit, results), results };
+}
+
 async function main(args: readonly string[]): Promise<number> {
   const options = optionsIn(args);
-  const { seed, rounds, from, json, schedule, totals: totalsFile } = options;
+  const { sync, seed, rounds, from, json, schedule, totals: totalsFile } = options;
   if (schedule) {
-    for (let number = from; number < from + rounds; number += 1) console.log(tellPlan(planRound(seed, number)));
+    const tell = (round: number): string =>
+      sync ? tellSyncPlan(planSyncRound(seed, round)) : tellPlan(planRound(seed, round));
+    for (let number = from; number < from + rounds; number += 1) console.log(tell(number));
     return exitCodes.done;
   }
   const { ok, why } = available();
@@ -113,8 +137,7 @@ async function main(args: readonly string[]): Promise<number> {
   const say = (line: string): void => (json ? console.error(line) : console.log(line));
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => void down().finally(() => process.exit(exitCodes.interrupted)));
-  const results = await runRounds(options, say).finally(down);
-  const totals = totalsOf(seed, commitOf(), results);
+  const { totals, results } = await (sync ? brokenSync(options, say) : brokenChanges(options, say)).finally(down);
   if (json) console.log(JSON.stringify({ ...totals, results }));
   else say(JSON.stringify(totals, undefined, 2));
   const passed = totals.rounds - totals.violations;

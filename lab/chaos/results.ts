@@ -2,9 +2,10 @@ import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { type PairState, pairStates } from './references.ts';
 import type { RoundResult } from './round.ts';
+import type { SyncResult } from './sync/round.ts';
 
 /** A line of the results file: one round, of which seed, on which code. */
-type Entry = RoundResult & { readonly seed: number; readonly commit: string };
+type Entry = (RoundResult | SyncResult) & { readonly seed: number; readonly commit: string };
 
 const leftSchema = v.object({ seed: v.number(), round: v.number(), left: v.picklist(pairStates), outcome: v.string() });
 

@@ -1,0 +1,174 @@
+import type { Random } from '../random.ts';
+
+/** What an administrator's program does to the data set. Paths have one character per byte; owners are numbers. */
+export type Act = { readonly number: number; readonly path: string } & (
+  | { readonly op: 'mkdir'; readonly mode: number }
+  | ({ readonly op: 'create' | 'rewrite' | 'replace'; readonly mode: number } & Written)
+  | ({ readonly op: 'append' } & Written)
+  | { readonly op: 'rename'; readonly from: string }
+  | { readonly op: 'remove' }
+  | { readonly op: 'chmod'; readonly mode: number }
+  | { readonly op: 'chown'; readonly owner: number; readonly group: number }
+  | { readonly op: 'symlink'; readonly target: string }
+);
+/** `text`, repeated and cut to `size` bytes. */
+type Written = { readonly text: string; readonly size: number };
+
+/** Both servers have Debian's root and the lab's operator, with these groups. */
+export const groupOf = (owner: number): number => (owner === 0 ? 0 : 37);
+
+/** One name as the writer has left it. */
+export type Made =
+  | { readonly type: 'folder'; readonly mode: number; readonly owner: number }
+  | { readonly type: 'file'; readonly mode: number; readonly owner: number; readonly content: string }
+  | { readonly type: 'link'; readonly owner: number; readonly target: string };
+
+/** The tree as the writer has left it, by path. */
+export type Tree = ReadonlyMap<string, Made>;
+
+const textOf = ({ text, size }: Written): string => text.repeat(Math.ceil(size / text.length)).slice(0, size);
+
+const isBelow = (path: string, folder: string): boolean => path.startsWith(`${folder}/`);
+
+/** What an act makes of a tree. Throws where it is not possible there: the writer asks for nothing that fails. */
+export function treeAfter(tree: Tree, act: Act): Tree {
+  const next = new Map(tree);
+  const present = tree.get(act.path);
+  switch (act.op) {
+    case 'mkdir':
+      return next.set(act.path, { type: 'folder', mode: act.mode, owner: 0 });
+    case 'create':
+    case 'replace':
+      return next.set(act.path, { type: 'file', mode: act.mode, owner: 0, content: textOf(act) });
+    case 'symlink':
+      return next.set(act.path, { type: 'link', owner: 0, target: act.target });
+    case 'rewrite':
+    case 'append': {
+      if (present?.type !== 'file') throw impossible(act);
+      const content = act.op === 'append' ? `${present.content}${textOf(act)}` : textOf(act);
+      return next.set(act.path, { ...present, content });
+    }
+    case 'chmod':
+      if (present === undefined || present.type === 'link') throw impossible(act);
+      return next.set(act.path, { ...present, mode: act.mode });
+    case 'chown':
+      if (present === undefined) throw impossible(act);
+      return next.set(act.path, { ...present, owner: act.owner });
+    case 'remove':
+      for (const path of tree.keys()) if (path === act.path || isBelow(path, act.path)) next.delete(path);
+      return next;
+    case 'rename':
+      for (const [path, made] of tree)
+        if (path === act.from || isBelow(path, act.from)) {
+          next.delete(path);
+          next.set(`${act.path}${path.slice(act.from.length)}`, made);
+        }
+      return next;
+  }
+}
+
+const impossible = ({ op, path }: Act): Error => new Error(`${op} of ${JSON.stringify(path)} is not possible`);
+
+/** The paths that an act may leave half done when its writer dies in the middle of it. */
+export const touched = (act: Act): readonly string[] => [
+  ...(act.op === 'rename' ? [act.from] : []),
+  ...(act.op === 'replace' ? [`${act.path}.new`] : []),
+  act.path,
+];
+
+/** The tree is kept at about this many names, so that what is deleted stays far below what the sync holds back. */
+export const usualNames = 300;
+/** A folder with more names below it is neither removed nor renamed. */
+const fewNames = 12;
+
+const ops = [
+  'create',
+  'rewrite',
+  'append',
+  'replace',
+  'rename',
+  'remove',
+  'chmod',
+  'chown',
+  'mkdir',
+  'symlink',
+] as const;
+
+/** The next act of a seeded writer on this tree. */
+export function nextAct(random: Random, tree: Tree, number: number): Act {
+  const crowded = tree.size > usualNames * 1.1;
+  const weights = { rewrite: 12, append: 8, replace: 10, rename: 10, chmod: 6, chown: 3, symlink: 2 };
+  const op =
+    tree.size < usualNames * 0.9
+      ? 'create'
+      : random.weighted(
+          { ...weights, create: crowded ? 4 : 14, mkdir: crowded ? 1 : 4, remove: crowded ? 25 : 10 },
+          ops,
+        );
+  const one = (types: readonly Made['type'][]): string | undefined => anyOf(random, tree, types);
+  const fresh = { op: 'create', number, path: newPath(random, tree, number), mode: fileMode(random) } as const;
+  const create: Act = { ...fresh, ...written(random, number) };
+  const path = one(op === 'rename' || op === 'remove' || op === 'chown' ? ['file', 'folder', 'link'] : ['file']);
+  if (path === undefined) return create;
+  switch (op) {
+    case 'create':
+      return create;
+    case 'mkdir':
+      return { op, number, path: fresh.path, mode: random.pick([0o755, 0o700, 0o1750]) };
+    case 'symlink':
+      return {
+        op,
+        number,
+        path: fresh.path,
+        target: random.pick(['file', '../../..', '/etc/passwd', 'no\xff\nwhere']),
+      };
+    case 'rewrite':
+    case 'replace':
+      return { op, number, path, mode: fileMode(random), ...written(random, number) };
+    case 'append':
+      return { op, number, path, text: `more ${number}\n`, size: random.whole(1, 400) };
+    case 'chmod':
+      return { op, number, path, mode: fileMode(random) };
+    case 'chown': {
+      const owner = random.pick([0, 1000]);
+      return { op, number, path, owner, group: groupOf(owner) };
+    }
+    case 'remove':
+      return isSmall(tree, path) ? { op, number, path } : create;
+    case 'rename':
+      return isSmall(tree, path) && !isBelow(fresh.path, path) ? { op, number, from: path, path: fresh.path } : create;
+  }
+}
+
+const isSmall = (tree: Tree, path: string): boolean =>
+  [...tree.keys()].filter((other) => isBelow(other, path)).length <= fewNames;
+
+function anyOf(random: Random, tree: Tree, types: readonly Made['type'][]): string | undefined {
+  const paths = [...tree].filter(([, made]) => types.includes(made.type)).map(([path]) => path);
+  return paths[random.whole(0, Math.max(0, paths.length - 1))];
+}
+
+const fileMode = (random: Random): number => random.pick([0o644, 0o600, 0o640, 0o755, 0o444, 0o660]);
+
+function written(random: Random, number: number): Written {
+  const most = random.weighted({ small: 20, middle: 4, large: 1 }, ['small', 'middle', 'large']);
+  const size = random.whole(0, { small: 4000, middle: 60_000, large: 800_000 }[most]);
+  return { text: `${number} ${random.whole(0, 1e9)}\n`, size };
+}
+
+/** A name that is not there yet, in a folder that is; now and then one that programs stumble over. */
+function newPath(random: Random, tree: Tree, number: number): string {
+  const folder = random.share() < 0.2 ? undefined : anyOf(random, tree, ['folder']);
+  // A name's number makes it new; deep folders stay within what a path may be long.
+  const name = random.pick([
+    ...([`file-${number}`, `file-${number}`, `file-${number}`, `${number}.txt`, `--${number}`] as const),
+    ...[
+      `-e sh ${number}`,
+      `two\nlines ${number}`,
+      `\xff\xfe${number}`,
+      `\xc3\xa4 ${number}`,
+      `${number}${'x'.repeat(240)}`,
+    ],
+  ]);
+  return folder === undefined || folder.split('/').length > 6 ? name : `${folder}/${name}`;
+}
