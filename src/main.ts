@@ -3,17 +3,18 @@ import { dirname } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { linesAsker, terminalAsker } from './ask.ts';
 import type { CommandContext, CommandOutcome } from './commands/context.ts';
-import { recoverParameters } from './commands/parameters.ts';
+import { recoverParameters, syncParameters } from './commands/parameters.ts';
 import { CmsadmError, type ExitCode, exitCodes, explained } from './errors.ts';
 import { versionOf } from './host/program-version.ts';
 import { runMenu } from './menu.ts';
 import { addOperation } from './operation-flags.ts';
-import { operations } from './operations.ts';
+import { type Operation, operations } from './operations.ts';
 import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
 import type { Asker } from './report.ts';
 import { makeReport } from './screen/render.ts';
 import { type GlobalOptions, hostOf, openContext, requireRoot, runLogged } from './session.ts';
+import { syncOperations } from './sync-operations.ts';
 
 type Renderer = ReturnType<typeof makeReport>;
 
@@ -24,6 +25,7 @@ const renderer = (json: boolean): Renderer =>
     // A terminal that nobody gave a size (`ssh -tt` from a script) has no columns: a spinner would clear lines for ever.
     mode: json ? 'json' : process.stdout.isTTY && process.stdout.columns > 0 ? 'terminal' : 'plain',
     width: Math.min(process.stdout.columns || 80, 100),
+    rows: () => process.stdout.rows || 24,
   });
 
 /** Somebody at a terminal; nobody where either end is not one. */
@@ -49,6 +51,7 @@ export async function main(args: readonly string[]): Promise<void> {
       finish(await menu(program.opts()));
     });
   addHa(program);
+  addSync(program);
   addService(program);
   addRehearsal(program);
   try {
@@ -77,7 +80,7 @@ const unknownCommand = (command: string, { root }: GlobalOptions): CmsadmError =
     later ? `This version does not have ${command} yet.` : `${JSON.stringify(command)} is no command.`,
     {
       exitCode: exitCodes.usage,
-      remedy: 'Commands: config_HA, recover. Without a command: the menu.',
+      remedy: 'Commands: config_HA, sync, recover. Without a command: the menu.',
     },
   );
 };
@@ -120,25 +123,47 @@ async function command(
 }
 
 function addHa(program: Command): void {
-  const ha = program
-    .command('config_HA')
-    .description('set up, reverse, show and end a high-availability pair')
+  const ha = addGroup(program, 'config_HA', 'set up, reverse, show and end a high-availability pair', operations);
+  for (const operation of operations)
+    addOperation(program, ha, operation, true, async (options, given) =>
+      finish(await command(options, `config_HA ${operation.name}`, (context) => operation.run(context, given))),
+    );
+}
+
+function addSync(program: Command): void {
+  const sync = addGroup(program, 'sync', 'watch admin-sync and steer it', syncOperations);
+  for (const operation of syncOperations)
+    addOperation(program, sync, operation, false, async (options, given) => {
+      if (options.dryRun || (options.json && given[syncParameters.watch.name] !== undefined))
+        throw new CmsadmError('usage', `sync ${operation.name} can't be run in this way.`, {
+          exitCode: exitCodes.usage,
+          remedy: 'It takes no --dry-run, for it has no plan; and --watch goes without --json.',
+        });
+      finish(await command(options, `sync ${operation.name}`, (context) => operation.run(context, given)));
+    });
+}
+
+/** A command that only names what it can do. */
+const addGroup = (
+  program: Command,
+  name: string,
+  description: string,
+  its: readonly Pick<Operation, 'name'>[],
+): Command =>
+  program
+    .command(name)
+    .description(description)
     .argument('[operation]')
     .action((unknown: string | undefined) => {
       throw new CmsadmError(
         'usage',
-        unknown === undefined ? 'config_HA wants to know what to do.' : `config_HA has no ${JSON.stringify(unknown)}.`,
+        unknown === undefined ? `${name} wants to know what to do.` : `${name} has no ${JSON.stringify(unknown)}.`,
         {
           exitCode: exitCodes.usage,
-          remedy: `cmsadm config_HA ${operations.map(({ name }) => name).join('|')}`,
+          remedy: `cmsadm ${name} ${its.map((operation) => operation.name).join('|')}`,
         },
       );
     });
-  for (const operation of operations)
-    addOperation(program, ha, operation, async (options, given) =>
-      finish(await command(options, `config_HA ${operation.name}`, (context) => operation.run(context, given))),
-    );
-}
 
 function addService(program: Command): void {
   program

@@ -1,9 +1,10 @@
 import { numberedChoice } from './choice.ts';
 import type { CommandContext } from './commands/context.ts';
 import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
-import { operations } from './operations.ts';
+import { type Operation, operations } from './operations.ts';
 import type { makeReport } from './screen/render.ts';
 import { runLogged } from './session.ts';
+import { syncOperations } from './sync-operations.ts';
 
 /** A numbered list as the original draws it: right-aligned number, bracket, name in a column, description. */
 function numberedList(items: readonly { readonly name: string; readonly label: string }[]): string[] {
@@ -51,17 +52,40 @@ export async function runMenu(context: CommandContext, report: ReturnType<typeof
   return exitCodes.done;
 }
 
+/** The last entry of option 12: it opens a menu of its own. */
+const syncEntry = { name: 'sync', label: 'Admin-sync: watch it and steer it' } as const;
+
 /** Option 12. @returns what the last operation ended with, for the log */
 async function haMenu(context: CommandContext, report: ReturnType<typeof makeReport>): Promise<string | undefined> {
-  const { ask } = context;
+  const chosen = await chooseFrom(context, 'Configure HA (q goes back)', 'config_HA', [...operations, syncEntry]);
+  if (chosen === syncEntry) {
+    const ofSync = await chooseFrom(context, 'Admin-sync (q goes back)', 'sync', syncOperations);
+    return ofSync && runChosen(context, report, ofSync);
+  }
+  return chosen && 'run' in chosen ? runChosen(context, report, chosen) : undefined;
+}
+
+/** One entry of a numbered list, or undefined for q. */
+async function chooseFrom<Entry extends { readonly name: string; readonly label: string }>(
+  { ask, report, log }: CommandContext,
+  title: string,
+  logName: string,
+  entries: readonly Entry[],
+): Promise<Entry | undefined> {
   if (!ask) return undefined;
   report.line('');
-  report.line('Configure HA (q goes back)');
-  for (const line of numberedList(operations.map(({ name, label }) => ({ name, label })))) report.line(line);
-  const choice = await numberedChoice(ask, 'Enter choice', operations.length);
-  context.log.choice(`config_HA=${choice}`);
-  const operation = choice === 'q' ? undefined : operations[choice - 1];
-  if (!operation) return undefined;
+  report.line(title);
+  for (const line of numberedList(entries)) report.line(line);
+  const choice = await numberedChoice(ask, 'Enter choice', entries.length);
+  log.choice(`${logName}=${choice}`);
+  return choice === 'q' ? undefined : entries[choice - 1];
+}
+
+async function runChosen(
+  context: CommandContext,
+  report: ReturnType<typeof makeReport>,
+  operation: Operation,
+): Promise<string> {
   let told = '';
   const log = {
     choice: context.log.choice,

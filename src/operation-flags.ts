@@ -6,22 +6,26 @@ import type { GlobalOptions } from './session.ts';
 
 /**
  * Adds an operation to the command line: its parameters as flags, or as the words behind it.
+ * @param plans false for what has no plan to show and no questions worth a file
  * @param run gets the options of this call, and what flags, words and the answers file gave
  */
 export function addOperation(
   program: Command,
-  ha: Command,
+  group: Command,
   { name, label, parameters }: Operation,
+  plans: boolean,
   run: (options: GlobalOptions, given: Given) => Promise<void>,
 ): void {
-  const sub = ha
+  const sub = group
     .command(name)
     .description(label)
     .option('--json', 'one JSON object on standard output')
     .option('--yes', 'carry out without asking')
-    .option('--dry-run', 'show the plan and stop (exit 0 nothing to do, 2 changes pending)')
-    .option('--answers <file>', 'answers as YAML; flags win')
     .addOption(new Option('--root <folder>', 'a rehearsal server instead of this one'));
+  if (plans)
+    sub
+      .option('--dry-run', 'show the plan and stop (exit 0 nothing to do, 2 changes pending)')
+      .option('--answers <file>', 'answers as YAML; flags win');
   for (const parameter of parameters)
     if (parameter.words) sub.argument(`[${parameter.name}...]`, parameter.help);
     else if (parameter.help !== '') sub.addOption(new Option(flagOf(parameter), parameter.help));

@@ -1,6 +1,8 @@
 import type { Check } from './ha/check.ts';
 import type { KeptTag } from './ha/prune.ts';
 import type { Review } from './ha/review.ts';
+import type { Conflict, PassReport, SetDifference } from './pair/sync-reports.ts';
+import type { SyncStatus } from './pair/sync-status.ts';
 
 /** A pair as one server sees it. */
 export type PairView = {
@@ -23,6 +25,21 @@ export type PairView = {
   readonly sync: string | undefined;
   readonly alarms: readonly { readonly at: string; readonly text: string }[];
 };
+
+/** Admin-sync as the agent of one server tells it: `status`, or `error` where the agent can't be asked. */
+export type SyncView = {
+  /** The server, by FQDN. */
+  readonly name: string;
+  readonly reachable: boolean;
+  readonly status?: Omit<SyncStatus, 'sets'> & {
+    /** With the age of the oldest change that is not acknowledged, in seconds; null where there is none. */
+    readonly sets: readonly (SyncStatus['sets'][number] & { readonly lagSeconds: number | null })[];
+  };
+  readonly error?: { readonly code: string; readonly message: string; readonly remedy: string | null };
+};
+
+/** A conflict, and the server that recorded it, by FQDN. */
+export type ConflictLine = Conflict & { readonly server: string };
 
 export type TagLine = {
   readonly tag: string;
@@ -52,6 +69,16 @@ export type Screen =
   /** The same review as unified diffs; never of secrets. */
   | { readonly kind: 'diff'; readonly review: Review }
   | { readonly kind: 'pair'; readonly views: readonly PairView[] }
+  | { readonly kind: 'sync'; readonly views: readonly SyncView[] }
+  | { readonly kind: 'passes'; readonly passes: readonly PassReport[] }
+  | { readonly kind: 'differences'; readonly sets: readonly SetDifference[] }
+  | { readonly kind: 'conflicts'; readonly conflicts: readonly ConflictLine[] }
+  /** The kept copy against the file as it is, both latin1; or why they are not shown. */
+  | {
+      readonly kind: 'conflict';
+      readonly conflict: ConflictLine;
+      readonly compared: { readonly kept: string; readonly current: string } | { readonly why: string };
+    }
   | { readonly kind: 'tags'; readonly tags: readonly TagLine[] }
   | {
       readonly kind: 'backups';
@@ -70,9 +97,13 @@ export type Screen =
 export type Report = {
   /** A step that takes time; returns what ends it. Steps of two servers may overlap. */
   step(text: string): (outcome: 'done' | 'failed') => void;
+  /** Another text for the one step whose spinner turns; nothing is written. */
+  progress(text: string): void;
   line(text: string): void;
   warn(text: string): void;
   show(screen: Screen): void;
+  /** Shows a screen in the place of the last one that was shown so. False once nobody reads any more. */
+  live(screen: Screen): boolean;
 };
 
 /** One question. `check` returns the value to use, or throws a CmsadmError whose message says why it is not accepted. */

@@ -118,3 +118,15 @@ export const tagParameter: Parameter = {
   question: 'Backup tag to restore',
   help: 'tag of the change to undo; without it the tags are listed',
 };
+
+export const syncParameters = {
+  watch: { name: 'watch', question: '', help: 'show it again every second, until Ctrl-C', flag: true },
+  set: { name: 'set', question: 'Data set', help: 'name of a data set, as `cmsadm sync status` shows it', words: true },
+  conflict: {
+    name: 'id',
+    question: '',
+    help: 'a conflict of the list: shows how the kept copy and the file differ',
+    words: true,
+  },
+  clean: { name: 'clean', question: '', help: '`clean` empties the log; asks first', words: true },
+} as const satisfies Record<string, Parameter>;

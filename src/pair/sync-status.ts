@@ -47,6 +47,9 @@ const statusSchema = v.object({
 });
 export type SyncStatus = v.InferOutput<typeof statusSchema>;
 
+/** A status as an agent told it. */
+export const statusFrom = (value: unknown): SyncStatus => v.parse(statusSchema, value);
+
 export const writeStatus = (root: Root, status: SyncStatus): void =>
   writeState(root, statusPath, `${JSON.stringify(status)}\n`);
 

@@ -82,7 +82,10 @@ async function serveFolder(folder: string, programRoot: string, tell: (text: str
   const rootAllowed = !/^permitrootlogin no$/m.test(readRecorded(folder).sshd);
   return startSshServer(folder, rootAllowed, async (channel, asked) => {
     const host = rehearsalHost(folder, programRoot, tell);
-    if (asked === peerCommands.agent) return pipe(await dialAgent(host.root), channel, channel);
+    if (asked === peerCommands.agent) {
+      const socket = await dialAgent(host.root).catch(() => undefined); // the channel ends without a greeting
+      return socket && pipe(socket, channel, channel);
+    }
     return servePeer(host, profileOfServer(folder, programRoot), { carriedIn: undefined }, channel, channel);
   });
 }

@@ -34,7 +34,7 @@ function tagLines({ tag, at, operation, operator, servers }: KeptTag, { width, p
 }
 
 /** Bytes as people read them, to three digits. */
-function size(bytes: number): string {
+export function size(bytes: number): string {
   if (bytes < 1000) return `${bytes} bytes`;
   const [number, unit] = bytes < 1_000_000 ? [bytes / 1000, 'kB'] : [bytes / 1_000_000, 'MB'];
   return `${number < 10 ? number.toFixed(1) : Math.round(number)} ${unit}`;

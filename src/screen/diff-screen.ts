@@ -17,12 +17,23 @@ export function diffLines(review: Review, look: Look): string[] {
   return lines.length === 0 ? ['No file differs.'] : lines.slice(0, -1);
 }
 
-function fileLines(file: ReviewFile, { width, paint }: Look): string[] {
-  if (file.secret) return wrap(`${file.path}: ${file.what} (secret, not shown)`, width);
-  const { hunks } = structuredPatch('', '', file.before ?? '', file.after ?? '', '', '', { context: 3 });
+function fileLines(file: ReviewFile, look: Look): string[] {
+  if (file.secret) return wrap(`${file.path}: ${file.what} (secret, not shown)`, look.width);
+  return unifiedLines(
+    { name: file.what === 'created' ? '/dev/null' : file.path, text: file.before ?? '' },
+    { name: file.what === 'removed' ? '/dev/null' : file.path, text: file.after ?? '' },
+    look,
+  );
+}
+
+type Version = { readonly name: string; readonly text: string };
+
+/** Two versions of a file (latin1) as a unified diff. */
+export function unifiedLines(before: Version, after: Version, { width, paint }: Look): string[] {
+  const { hunks } = structuredPatch('', '', before.text, after.text, '', '', { context: 3 });
   return [
-    ...wrap(file.what === 'created' ? '/dev/null' : file.path, width, '--- ').map(paint.faint),
-    ...wrap(file.what === 'removed' ? '/dev/null' : file.path, width, '+++ ').map(paint.faint),
+    ...wrap(before.name, width, '--- ').map(paint.faint),
+    ...wrap(after.name, width, '+++ ').map(paint.faint),
     ...(hunks.length === 0 ? ['(no line differs)'] : []),
     ...hunks.flatMap(({ oldStart, oldLines, newStart, newLines, lines }) => [
       paint.place(`@@ -${range(oldStart, oldLines)} +${range(newStart, newLines)} @@`),

@@ -16,6 +16,8 @@ export type RenderOptions = {
   /** `terminal`: colours and a spinner. `plain`: lines without escape codes. `json`: one object on `stream`, all else on `errors`. */
   readonly mode: 'terminal' | 'plain' | 'json';
   readonly width: number;
+  /** How many rows the terminal has at this moment. */
+  readonly rows?: () => number;
   /** Where `NO_COLOR` and `TERM` are looked up. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 };
@@ -32,7 +34,7 @@ export type Renderer = Report & {
 
 /** The one renderer: turns what commands report into a terminal's, plain or JSON lines. */
 export function makeReport(options: RenderOptions): Renderer {
-  const { stream, errors, mode, environment = process.env } = options;
+  const { stream, errors, mode, rows = () => 24, environment = process.env } = options;
   // A terminal that does not know its size says 0.
   const width = options.width >= 20 ? options.width : 80;
   const isJson = mode === 'json';
@@ -48,10 +50,13 @@ export function makeReport(options: RenderOptions): Renderer {
   // The step that the spinner shows: one spinner at a time, and only while nothing overlaps.
   let alone: RunningStep | undefined;
   let isResultTold = false;
+  /** Rows of the screen that the next live one takes the place of. */
+  let liveRows = 0;
 
   /** Writes past the spinner, which goes on below. */
   const write = (to: 'out' | 'errors', lines: readonly string[]): void => {
     spinner.stop();
+    liveRows = 0;
     (to === 'errors' || isJson ? errorOutlet : outlet).write(lines.map((line) => `${line}\n`).join(''));
     if (alone) spinner.start(cut(printable(alone.text), width - 3)[0] ?? '');
   };
@@ -85,10 +90,26 @@ export function makeReport(options: RenderOptions): Renderer {
         write('out', endLines(text, outcome, width, paint));
       };
     },
+    progress: (text) => {
+      if (alone) spinner.start(cut(printable(text), width - 3)[0] ?? '');
+    },
     line: (text) => write('out', wrap(text, width, '', '  ')),
     warn: (text) => write('errors', wrap(text, width, 'WARNING: ').map(errorPaint.warning)),
     show: (screen) => {
       if (!isJson) write('out', ['', ...screenLines(screen, { width, paint })]);
+    },
+    live: (screen) => {
+      const lines = screenLines(screen, { width, paint });
+      if (!spins) {
+        write('out', ['', ...lines]);
+        return !(isJson ? errorOutlet : outlet).isLost();
+      }
+      // What has left the screen at its top can't be written again: cut to its rows.
+      const seen = lines.slice(0, Math.max(1, rows() - 1));
+      // CSI A: up so many rows; CSI J: clear from there on (ECMA-48).
+      outlet.write(`${liveRows === 0 ? '' : `\x1b[${liveRows}A\x1b[J`}${seen.map((line) => `${line}\n`).join('')}`);
+      liveRows = seen.length;
+      return !outlet.isLost();
     },
     stop,
     result: (value) => {

@@ -6,6 +6,9 @@ import { backupLines } from './backups-screen.ts';
 import { diffLines } from './diff-screen.ts';
 import type { Look } from './paint.ts';
 import { pairLines } from './pair-screen.ts';
+import { conflictLines, conflictsLines } from './sync-conflicts-screen.ts';
+import { differenceLines, passLines } from './sync-passes-screen.ts';
+import { syncLines } from './sync-screen.ts';
 
 /** A screen as lines of at most `width` columns, without anything in them that a terminal would obey but our colours. */
 export function screenLines(screen: Screen, look: Look): string[] {
@@ -18,6 +21,16 @@ export function screenLines(screen: Screen, look: Look): string[] {
       return diffLines(screen.review, look);
     case 'pair':
       return pairLines(screen.views, look);
+    case 'sync':
+      return syncLines(screen.views, look);
+    case 'passes':
+      return passLines(screen.passes, look);
+    case 'differences':
+      return differenceLines(screen.sets, look);
+    case 'conflicts':
+      return conflictsLines(screen.conflicts, look);
+    case 'conflict':
+      return conflictLines(screen.conflict, screen.compared, look);
     case 'tags':
       return tagLines(screen.tags, look);
     case 'backups':

@@ -22,6 +22,8 @@ const silent = {
   line: () => undefined,
   warn: () => undefined,
   show: () => undefined,
+  progress: () => undefined,
+  live: () => false,
 };
 
 /** The context of one run of the program on a server, in a process of its own. */

@@ -95,6 +95,23 @@ const peerView = {
 
 const away = { ...view, seenBy: 'cms2.example.com', reachable: false, role: undefined } as const;
 
+const syncStatus = {
+  role: 'primary',
+  ...{ epoch: 7, state: 'in step', lastPass: '2026-03-01T03:00:00.000Z', lag: 4, queue: 0 },
+  ...{ passPercent: null, paused: null, seq: 4711, acked: 4711, conflicts: 0, pid: 815 },
+  at: '2026-03-01T10:00:00.000Z',
+} as const;
+const setStatus = {
+  state: 'in step',
+  ...{ name: 'administration', why: '', queue: 0, oldest: null, lagSeconds: null },
+  ...{ names: 1234, sent: 56, lastMinute: 3 },
+} as const;
+const conflict = {
+  ...{ id: 'c0ffee01', set: 'administration', path: 'acd/splits', at: '2026-03-01T09:00:00.000Z', owner: 'carol' },
+  kept: '/var/lib/cmsadm/kept/administration/20260301T090000Z/acd/splits',
+  server: 'cms2.example.com',
+};
+
 /** Screens by name, of what a healthy and an unhealthy pair would show. */
 export const sampleScreens: Readonly<Record<string, Screen>> = {
   preflight: {
@@ -205,6 +222,71 @@ export const sampleScreens: Readonly<Record<string, Screen>> = {
     ],
     notes: ['cms2.example.com is not asked and keeps its own.'],
   },
+  sync: {
+    kind: 'sync',
+    views: [
+      { name: 'cms1.example.com', reachable: true, status: { ...syncStatus, sets: [setStatus] } },
+      {
+        name: 'cms2.example.com',
+        reachable: true,
+        status: { ...syncStatus, role: 'secondary', state: 'the primary is reachable', sets: [setStatus] },
+      },
+    ],
+  },
+  'sync-troubled': {
+    kind: 'sync',
+    views: [
+      {
+        name: 'cms1.example.com',
+        reachable: true,
+        status: {
+          ...syncStatus,
+          ...{ state: 'paused', passPercent: 45, acked: 4700, queue: 90_011, conflicts: 2 },
+          paused: { by: 'carol', since: '2026-03-01T08:00:00.000Z' },
+          sets: [
+            { ...setStatus, state: 'sending', queue: 11, oldest: '2026-03-01T09:59:59.600Z', lagSeconds: 0.4 },
+            {
+              ...{ ...setStatus, name: 'a-name-of-two-and-thirty-letters', state: 'held', names: 123_456 },
+              ...{ queue: 90_000, oldest: '2026-03-01T07:00:00.000Z', lagSeconds: 10_800 },
+              why: '90000 of 123456 names vanished at once (72 %, more than 30 %)',
+            },
+          ],
+        },
+      },
+      {
+        name: 'cms2.example.com',
+        reachable: false,
+        error: {
+          code: 'agent-not-running',
+          message: 'The admin-sync service of cms2.example.com does not answer.',
+          remedy: 'Start it there: systemctl start cmsadm-agent.',
+        },
+      },
+    ],
+  },
+  passes: {
+    kind: 'passes',
+    passes: [
+      {
+        ...{ set: 'administration', ok: true, why: '', sent: 12, removed: 1, bytes: 1_234_567 },
+        milliseconds: 812,
+      },
+      {
+        ...{ set: 'reports', ok: false, why: 'it is empty here', sent: 0, removed: 0, bytes: 0 },
+        milliseconds: 65_000,
+      },
+    ],
+  },
+  differences: {
+    kind: 'differences',
+    sets: [
+      { set: 'administration', onlyHere: [''], different: ['acd/splits', '-e sh'], onlyThere: ['old'], more: true },
+      { set: 'reports', onlyHere: [], different: [], onlyThere: [], more: false },
+    ],
+  },
+  conflicts: { kind: 'conflicts', conflicts: [conflict, { ...conflict, id: 'c0ffee02' }] },
+  conflict: { kind: 'conflict', conflict, compared: { kept: 'mine\nboth\n', current: 'theirs\nboth\n' } },
+  'conflict-gone': { kind: 'conflict', conflict, compared: { why: 'The kept copy is gone.' } },
   'tags-none': { kind: 'tags', tags: [] },
   result: {
     kind: 'result',
@@ -235,6 +317,23 @@ export function withTexts(value: unknown, change: (text: string) => string): unk
 
 // Words that the types fix.
 const fixed = new Set([
-  ...['preflight', 'review', 'diff', 'pair', 'tags', 'backups', 'result', 'pass', 'warn', 'fail', 'both'],
+  ...[
+    'preflight',
+    'review',
+    'diff',
+    'pair',
+    'tags',
+    'backups',
+    'result',
+    'sync',
+    'passes',
+    'differences',
+    'conflicts',
+    'conflict',
+    'pass',
+    'warn',
+    'fail',
+    'both',
+  ],
   ...['changed', 'created', 'removed', 'stays', 'primary', 'secondary'],
 ]);

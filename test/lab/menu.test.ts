@@ -17,7 +17,8 @@ const commands = [
 const preset = (text: string, value: string): string => `${text} (default: ${value}):`;
 const question = {
   menu: 'Enter choice (1-12) or q to quit:',
-  ha: `Enter choice (1-${operations.length}) or q to quit:`,
+  // With the entry of admin-sync behind the operations.
+  ha: `Enter choice (1-${operations.length + 1}) or q to quit:`,
   ntp: `${setupParameters.ntpServer.question}:`,
   address: `${setupParameters.secondaryIp.question}:`,
   fqdn: `${setupParameters.secondaryFqdn.question}:`,

@@ -24,6 +24,8 @@ export function collected(): { report: Report; lines: string[] } {
     line: (text) => void lines.push(text),
     warn: (text) => void lines.push(`! ${text}`),
     show: (screen) => void lines.push(`[${screen.kind}]`),
+    progress: () => undefined,
+    live: (screen) => lines.push(`[${screen.kind}]`) > 0,
   };
   return { report, lines };
 }

@@ -1,0 +1,69 @@
+import { wrap } from '../printable.ts';
+import type { SyncView } from '../report.ts';
+import type { Look } from './paint.ts';
+
+type Status = NonNullable<SyncView['status']>;
+
+/** Admin-sync as the agent of each server tells it. */
+export const syncLines = (views: readonly SyncView[], look: Look): string[] =>
+  views.flatMap((view, index) => [...(index === 0 ? [] : ['']), ...viewLines(view, look)]);
+
+const row = (label: string, text: string, width: number): string[] => wrap(text, width, `  ${label.padEnd(11)}`);
+
+function viewLines({ name, status, error }: SyncView, look: Look): string[] {
+  const { width, paint } = look;
+  if (!status)
+    return [
+      ...wrap(`${name}: admin-sync can't be asked`, width).map(paint.bad),
+      ...row('because', error?.message ?? '', width),
+      ...(error?.remedy ? row('next', error.remedy, width) : []),
+    ];
+  const { role, epoch, paused, conflicts } = status;
+  const standing = role === 'none' ? 'single server' : `${role}, epoch ${epoch}`;
+  return [
+    ...wrap(`${name} (${standing})`, width).map(paint.title),
+    ...row('channel', status.state, width),
+    ...row('full pass', passText(status), width),
+    ...row('changes', `${status.seq} sent, ${status.acked} acknowledged, ${status.queue} waiting`, width),
+    ...row('paused', paused ? `by ${paused.by} since ${paused.since}: cmsadm sync resume` : 'no', width).map(
+      paused ? paint.warning : plain,
+    ),
+    ...row('conflicts', conflicts === 0 ? 'none' : `${conflicts}: cmsadm sync conflicts`, width).map(
+      conflicts === 0 ? plain : paint.warning,
+    ),
+    ...setLines(status.sets, look),
+  ];
+}
+
+const plain = (text: string): string => text;
+
+const passText = ({ passPercent, lastPass }: Status): string =>
+  [...(passPercent === null ? [] : [`running, ${passPercent} %`]), `last ended ${lastPass ?? 'never'}`].join('; ');
+
+function setLines(sets: Status['sets'], { width, paint }: Look): string[] {
+  if (sets.length === 0) return row('data sets', 'none', width);
+  const longest = Math.max(8, ...sets.map(({ name }) => name.length));
+  const line = (name: string, cells: readonly string[]): string[] =>
+    wrap(`${name.padEnd(longest)}${cells.map((cell) => cell.padStart(9)).join('')}`, width, '  ', '    ');
+  return [
+    ...line('data set', ['state', 'lag', 'queue', 'names', 'a minute']).map(paint.faint),
+    ...sets.flatMap((set) => [
+      ...line(set.name, [
+        set.state,
+        set.lagSeconds === null ? 'none' : duration(set.lagSeconds),
+        `${set.queue}`,
+        `${set.names}`,
+        `${set.lastMinute}`,
+      ]).map(set.state === 'in step' ? paint.good : set.state === 'sending' ? plain : paint.bad),
+      ...(set.why === '' ? [] : wrap(set.why, width, '    ').map(paint.bad)),
+      ...(set.state === 'held' ? wrap(`Let it go on: cmsadm sync release ${set.name}`, width, '    Next: ') : []),
+    ]),
+  ];
+}
+
+/** Seconds as people read them. */
+function duration(seconds: number): string {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  return seconds < 7_200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+}
