@@ -27,7 +27,8 @@ export type AgreedIndex = {
 export function openAgreed(root: Root, set: string): AgreedIndex {
   const file = at(root, `${paths.sync}/${set}.index`);
   const known = read(file);
-  let lines: string[] = [];
+  // The power went while a line was written: the next one begins on a line of its own.
+  let lines: string[] = known.isTorn ? ['\n'] : [];
   let written = known.lines;
   const write = (): void => {
     makeFolders(root, dirname(`${paths.sync}/${set}`), 0o700);
@@ -64,7 +65,7 @@ export function openAgreed(root: Root, set: string): AgreedIndex {
 // Paths are bytes as latin1 characters; JSON keeps each as one of them.
 const line = (path: string, sign: string, stamp: string): string => `${JSON.stringify([path, sign, stamp])}\n`;
 
-function read(file: string): { names: Map<string, Agreed>; lines: number } {
+function read(file: string): { names: Map<string, Agreed>; lines: number; isTorn: boolean } {
   const names = new Map<string, Agreed>();
   const lines = (fs.existsSync(file) ? fs.readFileSync(file, 'latin1') : '').split('\n');
   for (const text of lines) {
@@ -75,7 +76,7 @@ function read(file: string): { names: Map<string, Agreed>; lines: number } {
     if (sign === '') names.delete(path);
     else names.set(path, { sign, stamp });
   }
-  return { names, lines: lines.length };
+  return { names, lines: lines.length, isTorn: lines.at(-1) !== '' };
 }
 
 function parsed(text: string): [path: string, sign: string, stamp: string] | undefined {

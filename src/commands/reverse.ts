@@ -98,7 +98,7 @@ export async function reverse(context: CommandContext): Promise<CommandOutcome> 
 }
 
 /** How long the agent may take to bring everything over before the roles change, in seconds. */
-const DRAIN = 120;
+const DRAIN = 60;
 
 /**
  * Everything of this server is on the other one, as the agents' numbers show, or the roles stay.

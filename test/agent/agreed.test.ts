@@ -1,0 +1,51 @@
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openAgreed } from '../../src/agent/agreed.ts';
+import { twoServers } from './two-servers.ts';
+
+describe('the index of what was agreed on', () => {
+  it('is there again after a restart, with names of any bytes', () => {
+    const { root } = twoServers().one;
+    const index = openAgreed(root, 'admin');
+    expect(index.isNew()).toBe(true);
+    for (const path of ['a', 'line\nbreak', '\xff\xfe', 'quote"and\\'])
+      index.set(path, { sign: `f${path.length}`, stamp: 'stamp' });
+    index.set('gone', { sign: 'f', stamp: '' });
+    index.remove('gone');
+    index.flush();
+    const again = openAgreed(root, 'admin');
+    expect(again.get('line\nbreak')).toEqual({ sign: 'f10', stamp: 'stamp' });
+    expect(again.get('\xff\xfe')).toEqual({ sign: 'f2', stamp: 'stamp' });
+    expect(again.get('quote"and\\')).toEqual({ sign: 'f10', stamp: 'stamp' });
+    expect(again.get('gone')).toBeUndefined();
+    expect(again.isNew()).toBe(false);
+  });
+
+  it('forgets a line that was torn, and no other', () => {
+    const { root } = twoServers().one;
+    const index = openAgreed(root, 'admin');
+    index.set('a', { sign: 'f1', stamp: '' });
+    index.set('b', { sign: 'f2', stamp: '' });
+    index.flush();
+    const file = join(root.prefix, 'var/lib/cmsadm/sync/admin.index');
+    fs.truncateSync(file, fs.statSync(file).size - 5);
+    const again = openAgreed(root, 'admin');
+    expect([again.get('a')?.sign, again.get('b')]).toEqual(['f1', undefined]);
+    again.set('c', { sign: 'f3', stamp: '' });
+    again.flush();
+    expect(openAgreed(root, 'admin').get('c')?.sign).toBe('f3');
+  });
+
+  it('does not grow with every change', () => {
+    const { root } = twoServers().one;
+    const index = openAgreed(root, 'admin');
+    for (let change = 0; change < 5000; change += 1) {
+      index.set('a', { sign: `f${change}`, stamp: '' });
+      index.flush();
+    }
+    const lines = fs.readFileSync(join(root.prefix, 'var/lib/cmsadm/sync/admin.index'), 'latin1').split('\n').length;
+    expect(lines).toBeLessThan(1100);
+    expect(openAgreed(root, 'admin').get('a')?.sign).toBe('f4999');
+  });
+});

@@ -1,0 +1,212 @@
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { runAgent } from '../../src/agent/agent.ts';
+import { callAgent, openAgent } from '../../src/agent/socket.ts';
+import type { Host } from '../../src/host/system.ts';
+import { readAlarms } from '../../src/pair/alarms.ts';
+import type { Conflict, PassReport, SetDifference } from '../../src/pair/sync-reports.ts';
+import type { SyncStatus } from '../../src/pair/sync-status.ts';
+import { kept, placeOf, profile, tree, twoServers, write } from './two-servers.ts';
+
+const timing = { retry: 50, settle: 20, heartbeat: 50, reachable: 100, compare: 60_000, coalesce: 3 };
+const stops: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop();
+});
+
+function start(host: Host, peer: Host): () => Promise<void> {
+  const aborter = new AbortController();
+  const done = runAgent(host, profile, {
+    signal: aborter.signal,
+    log: () => {},
+    login: () => openAgent(peer.root),
+    timing,
+  });
+  const stop = async (): Promise<void> => {
+    aborter.abort();
+    await done;
+  };
+  stops.push(stop);
+  return stop;
+}
+
+async function pairOfAgents(): Promise<{ one: Host; two: Host; stopTwo: () => Promise<void> }> {
+  const { one, two } = twoServers();
+  write(one, 'a', 'of the primary');
+  const stopTwo = start(two, one);
+  start(one, two);
+  await drained(one);
+  return { one, two, stopTwo };
+}
+
+const drained = (host: Host): Promise<unknown> =>
+  until(
+    () =>
+      callAgent(host, 'syncDrain', { seconds: 5 }).then(
+        () => true,
+        () => false,
+      ),
+    (done) => done,
+  );
+
+async function until<T>(look: () => T | Promise<T>, wanted: (value: T) => boolean): Promise<T> {
+  for (const end = Date.now() + 10_000; ; ) {
+    const value = await look();
+    if (wanted(value)) return value;
+    if (Date.now() > end) throw new Error(`never came; last seen: ${JSON.stringify(value)}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const status = async (host: Host): Promise<SyncStatus> => (await callAgent(host, 'syncStatus')) as SyncStatus;
+const conflicts = async (host: Host): Promise<Conflict[]> => (await callAgent(host, 'syncConflicts')) as Conflict[];
+
+describe('two agents', () => {
+  it('number every change, and tell when all are acknowledged', async () => {
+    const { one, two } = await pairOfAgents();
+    for (let file = 0; file < 50; file += 1) write(one, `f${file}`, `${file}`);
+    expect(await callAgent(one, 'syncDrain', { seconds: 10 })).toMatchObject({ epoch: 1, seq: 51, acked: 51 });
+    expect(tree(two)).toEqual(tree(one));
+    expect(await status(one)).toMatchObject({
+      seq: 51,
+      acked: 51,
+      queue: 0,
+      sets: [{ name: 'admin', state: 'in step', names: 51, sent: 51, lastMinute: 51, oldest: null }],
+    });
+    expect(await status(two)).toMatchObject({ role: 'secondary', seq: 51, acked: 51 });
+  });
+
+  const edits: Record<string, { edit: (two: Host) => void; lost: [string, string][] }> = {
+    'a file': { edit: (two) => fs.writeFileSync(placeOf(two, 'a'), 'edited'), lost: [['a', 'edited']] },
+    'a file that was removed': { edit: (two) => fs.rmSync(placeOf(two, 'a')), lost: [] },
+    'a file that the primary never had': {
+      edit: (two) => write(two, 'own', 'made here'),
+      lost: [['own', 'made here']],
+    },
+  };
+  it.each(Object.entries(edits))(
+    'bring the primary’s version back over %s, and keep the other',
+    async (_name, { edit, lost }) => {
+      const { one, two } = await pairOfAgents();
+      edit(two);
+      await until(
+        () => tree(two),
+        (found) => JSON.stringify(found) === JSON.stringify({ a: 'of the primary' }),
+      );
+      expect(kept(two)).toEqual(lost);
+      expect((await conflicts(two)).map(({ set, path }) => [set, path])).toEqual(lost.map(([path]) => ['admin', path]));
+      for (const { kept: copy } of await conflicts(two))
+        expect(fs.readFileSync(join(two.root.prefix, copy), 'latin1')).toBe(lost[0]?.[1]);
+      expect(readAlarms(two.root)[0]?.text).toContain('edited on this server');
+      expect(tree(one)).toEqual({ a: 'of the primary' });
+    },
+  );
+
+  it('keep what was edited on the secondary while its agent was away', async () => {
+    const { one, two, stopTwo } = await pairOfAgents();
+    await stopTwo();
+    fs.writeFileSync(placeOf(two, 'a'), 'edited while away');
+    write(one, 'a', 'newer');
+    start(two, one);
+    await drained(one);
+    expect(tree(two)).toEqual({ a: 'newer' });
+    expect((await conflicts(two)).map(({ path }) => path)).toEqual(['a']);
+    expect(kept(two)).toEqual([['a', 'edited while away']]);
+  });
+
+  it('call nothing a conflict that the primary itself changed twice', async () => {
+    const { one, two } = await pairOfAgents();
+    for (const text of ['second', 'third']) {
+      write(one, 'a', text);
+      await drained(one);
+    }
+    expect(kept(two).map(([, content]) => content)).toEqual(['of the primary', 'second']);
+    expect(await conflicts(two)).toEqual([]);
+    expect(readAlarms(two.root)).toEqual([]);
+  });
+
+  it('send nothing while paused, and everything after', async () => {
+    const { one, two } = await pairOfAgents();
+    await callAgent(one, 'syncPause', { by: 'ops' });
+    write(one, 'b', 'while paused');
+    await until(
+      () => status(one),
+      ({ state }) => state.startsWith('paused by ops'),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(tree(two)).toEqual({ a: 'of the primary' });
+    await callAgent(one, 'syncResume');
+    await until(
+      () => tree(two),
+      (found) => found['b'] === 'while paused',
+    );
+    await until(
+      () => status(one),
+      ({ state, paused }) => state === 'in step' && paused === null,
+    );
+  });
+
+  it('tell the difference without making it smaller', async () => {
+    const { one, two } = await pairOfAgents();
+    await callAgent(one, 'syncPause', { by: 'ops' });
+    write(one, 'new\n', 'x');
+    write(one, 'a', 'changed');
+    const found = (await callAgent(one, 'syncDiff')) as SetDifference[];
+    expect(found).toEqual([{ set: 'admin', onlyHere: ['new\\x0a'], different: ['a'], onlyThere: [], more: false }]);
+    expect(tree(two)).toEqual({ a: 'of the primary' });
+  });
+
+  it('make a full pass when asked, and log it in one line', async () => {
+    const { one } = await pairOfAgents();
+    const reports = (await callAgent(one, 'syncNow')) as PassReport[];
+    expect(reports).toMatchObject([{ set: 'admin', ok: true, why: '', sent: 0, removed: 0, bytes: 0 }]);
+    const log = fs.readFileSync(join(one.root.prefix, 'var/log/cmsadm/sync.log'), 'utf8').trim().split('\n');
+    expect(log.at(-1)).toMatch(/^\d{4}-\S+Z full pass: ok: admin 0 sent, 0 removed, 0 bytes; \d+\.\d s$/);
+  });
+
+  it('carry holes as holes', async () => {
+    const { one, two } = await pairOfAgents();
+    const place = placeOf(one, 'sparse');
+    const file = fs.openSync(place, 'w');
+    fs.writeSync(file, 'begin', 0);
+    fs.writeSync(file, 'end', 20_000_000);
+    fs.closeSync(file);
+    await drained(one);
+    expect(fs.readFileSync(placeOf(two, 'sparse')).equals(fs.readFileSync(place))).toBe(true);
+    expect(fs.statSync(placeOf(two, 'sparse')).blocks * 512).toBeLessThan(2_000_000);
+  });
+
+  const refused: [verb: string, args: object, code: string][] = [
+    ['syncNow', {}, 'not-authority'],
+    ['syncPause', { by: 'ops' }, 'not-authority'],
+    ['syncDrain', { seconds: 1 }, 'not-authority'],
+    ['syncRelease', { set: 'admin' }, 'not-authority'],
+    ['syncRelease', { set: 'other' }, 'data-set-unknown'],
+  ];
+  it.each(refused)('refuse %s on the secondary', async (verb, args, code) => {
+    const { two } = await pairOfAgents();
+    await expect(callAgent(two, verb, args)).rejects.toMatchObject({ code });
+  });
+
+  it('refuse to release what is not held, and a second agent', async () => {
+    const { one, two } = await pairOfAgents();
+    await expect(callAgent(one, 'syncRelease', { set: 'admin' })).rejects.toMatchObject({ code: 'not-held' });
+    await expect(
+      runAgent(one, profile, { signal: AbortSignal.timeout(1000), log: () => {}, login: () => openAgent(two.root) }),
+    ).rejects.toMatchObject({ code: 'agent-running' });
+  });
+
+  it('say what to start where none runs', async () => {
+    const { one } = twoServers();
+    await expect(callAgent(one, 'syncStatus')).rejects.toMatchObject({
+      code: 'agent-not-running',
+      remedy: expect.stringContaining('systemctl start cmsadm-agent'),
+    });
+  });
+
+  it('let nobody but root to the socket', async () => {
+    const { one } = await pairOfAgents();
+    expect(fs.statSync(join(one.root.prefix, 'run/cmsadm/agent.sock')).mode & 0o777).toBe(0o600);
+  });
+});
