@@ -10,9 +10,11 @@ if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   process.stdout.write(`${version}\n`);
 } else if (args.length === 1 && args[0] === 'peer') {
   // The other server waits for the greeting.
-  const { openToPeer, pipeToAgent } = await import('./peer-door.ts');
-  // A fixed word of the pair's key, as sshd hands it on (sshd(8), SSH_ORIGINAL_COMMAND).
-  if (process.env['SSH_ORIGINAL_COMMAND'] === 'cmsadm peer sync') await pipeToAgent('/');
+  const { openToPeer, pipeToAgent, serveBulk } = await import('./peer-door.ts');
+  // What the pair's key was asked for, as sshd hands it on (sshd(8), SSH_ORIGINAL_COMMAND): one of three fixed texts.
+  const asked = process.env['SSH_ORIGINAL_COMMAND'];
+  if (asked === 'cmsadm peer sync') await pipeToAgent('/');
+  else if (asked === 'rsync --server --daemon .') await serveBulk('/');
   else await openToPeer('/', undefined);
 } else {
   const { main } = await import('./main.ts');

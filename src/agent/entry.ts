@@ -44,6 +44,12 @@ export const isFolderSign = (sign: string | undefined): boolean => sign?.startsW
 /** Beginning of the names under which a file grows beside its target. */
 export const TEMPORARY = '.cmsadm-sync.';
 
+/** The folder in a data set where files grow that rsync brings; no data set carries it. */
+export const BULK_FOLDER = '.cmsadm-sync.bulk';
+
+/** Largest part of a file in one message, before it is written as base64. */
+export const PART = 1_048_576;
+
 const nameOf = (whole: string): string => whole.slice(whole.lastIndexOf('/') + 1);
 
 function globPattern(glob: string): RegExp {

@@ -3,9 +3,10 @@ import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import { append, makeFolders } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
-import { type Pair, paths } from '../pair/state.ts';
+import { type Link, type Pair, paths } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent, Asked } from './agent.ts';
+import { makeBulk } from './bulk.ts';
 import { pruneKept } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference, fullPass, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
@@ -19,14 +20,16 @@ import { nameOf } from './tree.ts';
  * the other server has a newer epoch.
  * @throws CmsadmError session-lost, epoch-older, not-secondary, not-paired
  */
-export async function follow(agent: Agent, session: Session, pair: Pair): Promise<void> {
+export async function follow(agent: Agent, session: Session, link: Link, pair: Pair): Promise<void> {
   const { host, timing, bell } = agent;
   let lost = false;
   void session.closed.then(() => {
     lost = true;
     bell.ring();
   });
-  const line = makeLine(agent, session, pair.epoch);
+  const own = makeLine(agent, session, pair.epoch);
+  const line = host.system.real ? { ...own, bulk: makeBulk(host, link, own) } : own;
+  for (const live of agent.sets.values()) live.setLazy(true);
   const results = new Map<string, SetResult>();
   const remember = (live: LiveSet, result: SetResult): void => {
     results.set(live.set.name, result);
@@ -63,6 +66,11 @@ export async function follow(agent: Agent, session: Session, pair: Pair): Promis
     return reports;
   };
   const answer = async (request: Asked['request']): Promise<unknown> => {
+    const paused = readPause(host.root);
+    if (paused && request.kind !== 'difference')
+      throw new CmsadmError('sync-paused', `Admin-sync is paused by ${paused.by} since ${paused.since}.`, {
+        remedy: 'Let it go on: cmsadm sync resume.',
+      });
     if (request.kind === 'pass') return passAll();
     if (request.kind === 'release') return passAll(request.set);
     if (request.kind === 'difference') {
@@ -155,7 +163,7 @@ async function answerAll(agent: Agent, answer: (request: Asked['request']) => Pr
       resolve(await answer(request));
     } catch (error) {
       reject(error);
-      if (!(error instanceof CmsadmError) || error.code !== 'not-in-step') throw error;
+      if (!(error instanceof CmsadmError) || !['not-in-step', 'sync-paused'].includes(error.code)) throw error;
     }
 }
 

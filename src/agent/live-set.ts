@@ -18,6 +18,8 @@ export type LiveSet = {
   lookAll(step?: (seen: number) => void): Promise<void>;
   /** Looks at one name. */
   lookAt(path: string): Promise<void>;
+  /** Whether new files are read only when they are sent: on the server that sends. */
+  setLazy(lazy: boolean): void;
   /** Names to be looked at again, as if an event had told of them. */
   touch(paths: Iterable<string>): void;
   close(): void;
@@ -88,6 +90,10 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
     },
     lookAll: everything,
     lookAt: async (path) => void (await lookAt(tree, [path], watches.onFolder)),
+    setLazy: (lazy) => {
+      if (tree.lazy && !lazy) all = true;
+      tree.lazy = lazy;
+    },
     touch: (paths) => {
       for (const path of paths) heard(path);
     },

@@ -2,11 +2,11 @@ import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
 import { isSystemError, unreadable } from './data-set.ts';
-import { shownPath } from './entry.ts';
+import { isFolderSign, shownPath } from './entry.ts';
 import { rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Line, type Sent, sendWork, workOf } from './send.ts';
-import { digestsOf, folderOf, forgetIfGone, nameOf } from './tree.ts';
+import { digestsOf, folderOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
 
 /** The errors that end every further attempt of a session. */
 const ending = ['session-lost', 'epoch-older', 'not-secondary', 'not-paired', 'verb-unknown', 'verb-too-new'];
@@ -58,6 +58,8 @@ async function compare(line: Line, live: LiveSet, step?: (seen: number) => void)
     for (const [path, sign] of listed) {
       const name = nameOf(tree, path);
       name.there = sign;
+      // Both have it, and it was not read here yet.
+      if (isProvisional(name.here)) await live.lookAt(path);
       if (name.here === sign) same.push(path);
     }
   }
@@ -105,8 +107,21 @@ async function sendUnlessHeld(
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
   if (!looked || removes > 0) rememberFolder(live.tree);
-  return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
+  if (looked || !line.bulk) return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
+  // Folders first: whatever brings the files needs them.
+  const isFolder = (path: string): boolean => isFolderSign(live.tree.names.get(path)?.here);
+  const made = await sendWork(line, live, { clear: work.clear, put: work.put.filter(isFolder), remove: [] });
+  const carried = await line.bulk(live, work.put);
+  const rest = await sendWork(line, live, { ...workOf(live.tree), clear: [] });
+  return { ...added(added(made, carried), rest), held: undefined, failure: undefined };
 }
+
+const added = (one: Sent, other: Sent): Sent => ({
+  sent: one.sent + other.sent,
+  removed: one.removed + other.removed,
+  bytes: one.bytes + other.bytes,
+  problems: [...one.problems, ...other.problems],
+});
 
 export const reportOf = (set: string, result: SetResult, milliseconds: number): PassReport => {
   const why = troubleOf(set, result);
@@ -156,6 +171,9 @@ export async function difference(line: Line, live: LiveSet): Promise<SetDifferen
   );
   const there = new Map(listed);
   for (const path of there.keys()) nameOf(live.tree, path);
-  for (const [path, name] of live.tree.names) name.there = there.get(path);
+  for (const [path, name] of live.tree.names) {
+    name.there = there.get(path);
+    if (name.there !== undefined && isProvisional(name.here)) await live.lookAt(path);
+  }
   return differenceOf(live);
 }

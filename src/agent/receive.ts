@@ -4,16 +4,14 @@ import { CmsadmError } from '../errors.ts';
 import { readPair } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
 import { isSystemError, orGone } from './data-set.ts';
-import { entrySchema, type FileEntry, shownPath, signOf } from './entry.ts';
+import { entrySchema, type FileEntry, PART, shownPath, signOf } from './entry.ts';
 import { begin, drop, finish, grow, type Incoming } from './incoming.ts';
 import { recordConflict } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLeftovers } from './place.ts';
 import { hasAuthority, standingOf } from './standing.ts';
+import { closeBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
 import { digestsOf, nameOf, namesIn, stampOf } from './tree.ts';
-
-/** Largest part of a file in one message, before it is written as base64. */
-export const PART = 1_048_576;
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
@@ -32,6 +30,7 @@ const putArgs = v.strictObject({
   /** True with the final part; its entry tells size and digest of what was really sent. */
   last: v.boolean(),
 });
+const takeArgs = v.strictObject({ epoch, set: setName, files: v.array(takenFile) });
 const removeArgs = v.strictObject({ epoch, seq, set: setName, path: v.string() });
 type Put = v.InferOutput<typeof putArgs>;
 
@@ -133,9 +132,13 @@ export function receiveVerbs(agent: Agent): {
     },
     agentOpen: async (args: unknown) => {
       mayWrite(agent, checked(openArgs, args).epoch);
-      for (const { set } of agent.sets.values())
+      for (const live of agent.sets.values())
         try {
-          foreseen(set.name, set.path, () => removeLeftovers(host, set));
+          const { set } = live;
+          foreseen(set.name, set.path, () => {
+            shutBulk(agent, live);
+            removeLeftovers(host, set);
+          });
         } catch (error) {
           // A set that can't be read is told when it is compared; the others go on.
           if (!(error instanceof CmsadmError)) throw error;
@@ -174,6 +177,25 @@ export function receiveVerbs(agent: Agent): {
       for (const path of names) agree(path, tree.names.get(path)?.here);
       tree.agreed.flush();
       return null;
+    },
+    agentBulk: async (args: unknown) => {
+      const { epoch: theirs, set } = checked(setArgs, args);
+      mayWrite(agent, theirs);
+      return openBulk(agent, liveSet(set));
+    },
+    agentBulkEnd: async (args: unknown) => {
+      const { epoch: theirs, set } = checked(setArgs, args);
+      mayWrite(agent, theirs);
+      await closeBulk(agent, liveSet(set));
+      return null;
+    },
+    agentTake: async (args: unknown) => {
+      const { epoch: theirs, set, files } = checked(takeArgs, args);
+      mayWrite(agent, theirs);
+      const live = liveSet(set);
+      const taken = foreseen(set, live.set.path, () => takeFiles(agent, live, writer.accounts(), files));
+      live.tree.agreed.flush();
+      return taken;
     },
     agentPut: async (args: unknown) => {
       const wanted = checked(putArgs, args);

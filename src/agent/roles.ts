@@ -5,6 +5,7 @@ import type { Agent } from './agent.ts';
 import { shownPath } from './entry.ts';
 import { follow } from './follow.ts';
 import { askStanding } from './standing.ts';
+import { isBulkOpen } from './take.ts';
 import { raiseOnce } from './teller.ts';
 
 /** With the authority: takes over a newer epoch if there is one, else sends until the turn is over. */
@@ -19,7 +20,7 @@ export async function bePrimary(agent: Agent, link: Link, pair: Pair): Promise<v
         return agent.log(text);
       }
       await session.call('agentOpen', { epoch: pair.epoch });
-      await follow(agent, session, pair);
+      await follow(agent, session, link, pair);
       if (agent.over()) return;
     }
   } finally {
@@ -32,6 +33,7 @@ const waits = (link: Link): CmsadmError =>
 
 /** Without it: takes what the other server sends (receive.ts), notices edits, and looks whether the primary is there. */
 export async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise<void> {
+  for (const live of agent.sets.values()) live.setLazy(false);
   let asked = Number.NEGATIVE_INFINITY;
   while (!agent.over()) {
     await noticeEdits(agent);
@@ -62,6 +64,8 @@ async function reachable(agent: Agent, link: Link, pair: Pair): Promise<string> 
 
 /** Looks at what events told of: what this agent did not write itself, somebody edited here. */
 async function noticeEdits(agent: Agent): Promise<void> {
+  // What rsync brings is taken at its end.
+  if (isBulkOpen(agent)) return;
   for (const live of agent.sets.values()) {
     if (!live.isDirty()) continue;
     const { agreed, names } = live.tree;

@@ -4,10 +4,9 @@ import { CmsadmError } from '../errors.ts';
 import type { Session } from '../host/session.ts';
 import { readAccounts } from './accounts.ts';
 import { baseOf, isSystemError, mtimeOf, orGone, placeIn, READ_ONLY, unreadable } from './data-set.ts';
-import { type Entry, type FileEntry, isFolderSign, shownPath, signOf } from './entry.ts';
+import { type Entry, type FileEntry, isFolderSign, PART, shownPath, signOf } from './entry.ts';
 import type { LiveSet } from './live-set.ts';
-import { PART } from './receive.ts';
-import { forgetIfGone, nameOf, type Tree } from './tree.ts';
+import { forgetIfGone, nameOf, provisionalSign, stampOf, steady, type Tree } from './tree.ts';
 import { makeWindow, type Window } from './window.ts';
 
 /** The line to the other server, with the numbers of what goes over it. */
@@ -18,6 +17,8 @@ export type Line = {
   next(): number;
   /** Told the number of each change that the other server has on its disk. */
   acknowledged(seq: number, set: string): void;
+  /** Brings many new files at once, where both servers can; the names that it leaves are sent one by one. */
+  readonly bulk?: (live: LiveSet, paths: readonly string[]) => Promise<Sent>;
 };
 
 /** What was sent of one data set. */
@@ -112,9 +113,15 @@ export async function sendWork(line: Line, { tree }: LiveSet, work: Work): Promi
   return sent;
 }
 
-function agree(tree: Tree, path: string, sign: string): void {
+/** Both servers have this now. @param sent the file's facts when it was read, where it was */
+export function agreeOn(tree: Tree, path: string, sign: string, sent?: fs.Stats): void {
   const name = nameOf(tree, path);
   name.there = sign;
+  // What was not read before is known now, if it is still what was sent.
+  if (sent && name.here === provisionalSign(stampOf(sent))) {
+    name.here = sign;
+    name.stamp = steady(sent);
+  }
   tree.agreed.set(path, { sign, stamp: name.here === sign ? name.stamp : '' });
 }
 
@@ -155,9 +162,9 @@ async function putOne(line: Line, tree: Tree, window: Window, entry: Entry, sent
 const put = (line: Line, tree: Tree, seq: number, entry: Entry, offset: number, data: string, last: boolean) =>
   line.session.call('agentPut', { epoch: line.epoch, seq, set: tree.set.name, entry, offset, data, last });
 
-function acknowledge(line: Line, tree: Tree, seq: number, entry: Entry, sent: Sent): void {
+function acknowledge(line: Line, tree: Tree, seq: number, entry: Entry, sent: Sent, stat?: fs.Stats): void {
   line.acknowledged(seq, tree.set.name);
-  agree(tree, entry.path, signOf(entry));
+  agreeOn(tree, entry.path, signOf(entry), stat);
   sent.sent += 1;
 }
 
@@ -195,7 +202,7 @@ async function putFile(
         try {
           await put(line, tree, seq, entry, from, text, last);
           if (!last) return;
-          acknowledge(line, tree, seq, entry, sent);
+          acknowledge(line, tree, seq, entry, sent, stat);
           sent.bytes += size;
         } catch (error) {
           // After a refused part the others are out of order: the first error is the one to tell.

@@ -17,7 +17,14 @@ export type Tree = {
   readonly carried: (path: string) => boolean;
   readonly names: Map<string, Name>;
   readonly agreed: AgreedIndex;
+  /** True where a new file need not be read before it is sent: its sign is provisional until then. */
+  lazy: boolean;
 };
+
+/** The sign of a file that was not read yet, with its stamp; no other server has such a sign. */
+const PROVISIONAL = 'f~';
+export const provisionalSign = (stamp: string): string => `${PROVISIONAL}${stamp}`;
+export const isProvisional = (sign: string | undefined): boolean => sign?.startsWith(PROVISIONAL) ?? false;
 
 export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree => ({
   host,
@@ -25,6 +32,7 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   carried: carriedBy(set),
   names: new Map(),
   agreed,
+  lazy: false,
 });
 
 /** Called with every folder that is looked into, before its names are read: a watch set there misses nothing. */
@@ -32,6 +40,9 @@ export type OnFolder = (path: string, place: Buffer, stat: fs.Stats) => void;
 
 /** Differs as soon as anything of a file changed; cheap to make for a hundred thousand names. */
 export const stampOf = ({ ino, size, mtimeMs, ctimeMs }: fs.Stats): string => `${ino}:${size}:${mtimeMs}:${ctimeMs}`;
+
+/** The stamp of what will not change again under the same stamp; empty for what may. */
+export const steady = (stat: fs.Stats): string => (Date.now() - stat.ctimeMs > TICK ? stampOf(stat) : '');
 
 // The kernel's stamps are as coarse as its ticks: what was written this moment may change again under the same stamp.
 const TICK = 50;
@@ -134,10 +145,16 @@ function reading<T>(tree: Tree, read: () => T): T {
 async function lookAtOne(tree: Tree, path: string, place: Buffer, stat: fs.Stats, accounts: Accounts): Promise<void> {
   const name = nameOf(tree, path);
   const stamp = stampOf(stat);
-  if (name.here !== undefined && name.stamp === stamp) return;
+  const mayStay = !isProvisional(name.here) || (tree.lazy && name.there === undefined);
+  if (name.here !== undefined && name.stamp === stamp && mayStay) return;
   const agreed = tree.agreed.get(path);
   if (agreed?.stamp === stamp) {
     name.here = agreed.sign;
+    name.stamp = stamp;
+    return;
+  }
+  if (tree.lazy && name.there === undefined && stat.isFile()) {
+    name.here = provisionalSign(stamp);
     name.stamp = stamp;
     return;
   }
@@ -146,7 +163,7 @@ async function lookAtOne(tree: Tree, path: string, place: Buffer, stat: fs.Stats
   const now = orGone(() => fs.lstatSync(place));
   if (!now || stampOf(now) !== stamp) return forgetIfGone(tree, path);
   name.here = entry && signOf(entry);
-  name.stamp = Date.now() - stat.ctimeMs > TICK ? stamp : '';
+  name.stamp = steady(stat);
   if (!entry) forgetIfGone(tree, path);
 }
 

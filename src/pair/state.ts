@@ -15,6 +15,8 @@ export const paths = {
   kept: '/var/lib/cmsadm/kept',
   /** What admin-sync knows: agreed states, guards, conflicts, the pause. */
   sync: '/var/lib/cmsadm/sync',
+  /** What rsync may do here while a bulk transfer is open. */
+  bulkConfig: '/run/cmsadm/rsyncd.conf',
   agentSocket: '/run/cmsadm/agent.sock',
   syncLog: '/var/log/cmsadm/sync.log',
   lock: '/run/cmsadm/lock',

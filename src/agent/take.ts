@@ -1,0 +1,99 @@
+import * as fs from 'node:fs';
+import { execa } from 'execa';
+import * as v from 'valibot';
+import { at, isThere, removeIfThere, writeState } from '../host/root.ts';
+import { paths } from '../pair/state.ts';
+import type { Agent } from './agent.ts';
+import { baseOf, mtimeOf, orGone, placeIn } from './data-set.ts';
+import { BULK_FOLDER, type DataSet } from './entry.ts';
+import type { LiveSet } from './live-set.ts';
+import { holdPlace } from './place.ts';
+import { nameOf, stampOf } from './tree.ts';
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+export const takenFile = v.strictObject({
+  path: v.string(),
+  owner: v.string(),
+  group: v.string(),
+  mode: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o7777)),
+  mtimeMs: v.pipe(v.number(), v.safeInteger()),
+  size: count,
+  sign: v.pipe(v.string(), v.regex(/^f[A-Za-z0-9+/]{22}$/)),
+});
+type TakenFile = v.InferOutput<typeof takenFile>;
+
+/** Where rsync runs as a server, this is what it may do: write new files into one data set. */
+const bulkConfig = (set: DataSet): string =>
+  [
+    'use chroot = yes',
+    'uid = 0',
+    'gid = 0',
+    'numeric ids = yes',
+    'munge symlinks = no',
+    'read only = no',
+    'write only = yes',
+    'list = no',
+    'log file = /dev/null',
+    'refuse options = delete delete-* remove-source-files',
+    `[${set.name}]`,
+    `path = ${set.path}`,
+    '',
+  ].join('\n');
+
+/** Lets rsync in for one data set. @returns false where there is no rsync */
+export async function openBulk({ host }: Agent, { set }: LiveSet): Promise<boolean> {
+  // rsyncd.conf(5) has no way to write a line break in a path.
+  if (!host.system.real || set.path.includes('\n')) return false;
+  if ((await execa('rsync', ['--version'], { reject: false })).exitCode !== 0) return false;
+  const folder = placeIn(baseOf(host, set), BULK_FOLDER);
+  fs.rmSync(folder, { recursive: true, force: true });
+  fs.mkdirSync(folder, { mode: 0o700 });
+  writeState(host.root, paths.bulkConfig, bulkConfig(set));
+  return true;
+}
+
+/** Lets no rsync in, and removes what one that died has left half-written. */
+export function shutBulk({ host }: Agent, { set }: LiveSet): void {
+  removeIfThere(host.root, paths.bulkConfig);
+  fs.rmSync(placeIn(baseOf(host, set), BULK_FOLDER), { recursive: true, force: true });
+}
+
+/** Lets rsync out again; everything that it brought is on disk when this returns. (syncfs(2)) */
+export async function closeBulk(agent: Agent, live: LiveSet): Promise<void> {
+  const { host } = agent;
+  const { set } = live;
+  shutBulk(agent, live);
+  if (host.system.real) await execa('sync', ['--file-system', at(host.root, set.path)]);
+}
+
+/** True while rsync may come in. */
+export const isBulkOpen = ({ host }: Agent): boolean => isThere(host.root, paths.bulkConfig);
+
+/**
+ * Takes files that rsync brought as agreed on, with their owners by name, where size and time are those that were sent.
+ * @returns the paths that were taken
+ */
+export function takeFiles(
+  { host }: Agent,
+  { set, tree }: LiveSet,
+  owners: Owners,
+  files: readonly TakenFile[],
+): string[] {
+  return files.flatMap(({ path, owner, group, mode, mtimeMs, size, sign }) => {
+    const held = holdPlace(host, set, path);
+    try {
+      const stat = orGone(() => fs.lstatSync(held.place));
+      if (!stat?.isFile() || stat.size !== size || mtimeOf(stat) !== mtimeMs) return [];
+      if (host.root.ownersCount) fs.lchownSync(held.place, owners.uid(owner), owners.gid(group));
+      if ((stat.mode & 0o7777) !== mode || host.root.ownersCount) fs.chmodSync(held.place, mode);
+      const stamp = stampOf(fs.lstatSync(held.place));
+      Object.assign(nameOf(tree, path), { here: sign, stamp });
+      tree.agreed.set(path, { sign, stamp });
+      return [path];
+    } finally {
+      fs.closeSync(held.handle);
+    }
+  });
+}
+
+type Owners = { uid(owner: string): number; gid(group: string): number };
