@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { randomFor } from '../../lab/chaos/random.ts';
-import { type Act, nextAct, type Tree, touched, treeAfter, usualNames } from '../../lab/chaos/sync/acts.ts';
+import { type Act, nextAct, type Tree, touched, treeAfter, usualNames, vanishedBy } from '../../lab/chaos/sync/acts.ts';
 import { planSyncRound, syncFaults, tellSyncPlan } from '../../lab/chaos/sync/plan.ts';
 import { apart, type Listing, notAsMade } from '../../lab/chaos/sync/tree.ts';
 
@@ -34,7 +34,8 @@ function play(seed: number, count: number): { acts: Act[]; trees: Tree[] } {
   const trees: Tree[] = [new Map()];
   for (let number = 1; number <= count; number += 1) {
     const tree = trees.at(-1) ?? new Map();
-    const act = nextAct(random, tree, number);
+    const act = nextAct(random, tree, number, number % 20 === 0 ? 0 : 1000);
+    if (number % 20 === 0) expect(vanishedBy(act, tree)).toBe(0);
     acts.push(act);
     trees.push(treeAfter(tree, act));
   }

@@ -76,10 +76,12 @@ export const touched = (act: Act): readonly string[] => [
   act.path,
 ];
 
-/** The tree is kept at about this many names, so that what is deleted stays far below what the sync holds back. */
-export const usualNames = 300;
-/** A folder with more names below it is neither removed nor renamed. */
-const fewNames = 12;
+/** The tree is kept at about this many names. */
+export const usualNames = 400;
+/** In one round, which the other server may miss as a whole, no more than so many names go: by removal or by another name. */
+export const mayVanish = 80;
+/** A folder with more names is neither removed nor renamed. */
+const mostAtOnce = 13;
 
 const ops = [
   'create',
@@ -94,22 +96,23 @@ const ops = [
   'symlink',
 ] as const;
 
-/** The next act of a seeded writer on this tree. */
-export function nextAct(random: Random, tree: Tree, number: number): Act {
-  const crowded = tree.size > usualNames * 1.1;
-  const weights = { rewrite: 12, append: 8, replace: 10, rename: 10, chmod: 6, chown: 3, symlink: 2 };
-  const op =
-    tree.size < usualNames * 0.9
-      ? 'create'
-      : random.weighted(
-          { ...weights, create: crowded ? 4 : 14, mkdir: crowded ? 1 : 4, remove: crowded ? 25 : 10 },
-          ops,
-        );
+function weightsFor(size: number): Readonly<Record<Act['op'], number>> {
+  const usual = { rewrite: 12, append: 8, replace: 10, rename: 10, chmod: 6, chown: 3 };
+  if (size < usualNames * 1.1) return { ...usual, create: 14, mkdir: 4, symlink: 2, remove: 10 };
+  const making = size < usualNames * 1.25 ? 1 : 0;
+  return { ...usual, create: 3 * making, mkdir: making, symlink: making, remove: 20 };
+}
+
+/** The next act of a seeded writer on this tree; `left` is how many names may still vanish. */
+export function nextAct(random: Random, tree: Tree, number: number, left: number): Act {
   const one = (types: readonly Made['type'][]): string | undefined => anyOf(random, tree, types);
+  const op = tree.size < usualNames * 0.9 ? 'create' : random.weighted(weightsFor(tree.size), ops);
   const fresh = { op: 'create', number, path: newPath(random, tree, number), mode: fileMode(random) } as const;
   const create: Act = { ...fresh, ...written(random, number) };
-  const path = one(op === 'rename' || op === 'remove' || op === 'chown' ? ['file', 'folder', 'link'] : ['file']);
-  if (path === undefined) return create;
+  const file = one(['file']);
+  const path = op === 'rename' || op === 'remove' || op === 'chown' ? one(['file', 'folder', 'link']) : file;
+  if (path === undefined || file === undefined) return create;
+  const edit: Act = { op: 'append', number, path: file, text: `more ${number}\n`, size: random.whole(1, 400) };
   switch (op) {
     case 'create':
       return create;
@@ -126,7 +129,7 @@ export function nextAct(random: Random, tree: Tree, number: number): Act {
     case 'replace':
       return { op, number, path, mode: fileMode(random), ...written(random, number) };
     case 'append':
-      return { op, number, path, text: `more ${number}\n`, size: random.whole(1, 400) };
+      return edit;
     case 'chmod':
       return { op, number, path, mode: fileMode(random) };
     case 'chown': {
@@ -134,14 +137,23 @@ export function nextAct(random: Random, tree: Tree, number: number): Act {
       return { op, number, path, owner, group: groupOf(owner) };
     }
     case 'remove':
-      return isSmall(tree, path) ? { op, number, path } : create;
+      return vanishing(tree, path) <= left ? { op, number, path } : edit;
     case 'rename':
-      return isSmall(tree, path) && !isBelow(fresh.path, path) ? { op, number, from: path, path: fresh.path } : create;
+      return vanishing(tree, path) <= left && !isBelow(fresh.path, path)
+        ? { op, number, from: path, path: fresh.path }
+        : edit;
   }
 }
 
-const isSmall = (tree: Tree, path: string): boolean =>
-  [...tree.keys()].filter((other) => isBelow(other, path)).length <= fewNames;
+/** How many names an act takes away that removes or renames this one; none of those that are too many for one act. */
+function vanishing(tree: Tree, path: string): number {
+  const names = [...tree.keys()].filter((other) => other === path || isBelow(other, path)).length;
+  return names > mostAtOnce ? Number.POSITIVE_INFINITY : names;
+}
+
+/** How many names of a tree an act has taken away. */
+export const vanishedBy = (act: Act, tree: Tree): number =>
+  act.op === 'remove' ? vanishing(tree, act.path) : act.op === 'rename' ? vanishing(tree, act.from) : 0;
 
 function anyOf(random: Random, tree: Tree, types: readonly Made['type'][]): string | undefined {
   const paths = [...tree].filter(([, made]) => types.includes(made.type)).map(([path]) => path);

@@ -3,7 +3,7 @@ import { exec } from '../../lab.ts';
 import { findGuest } from '../../lifecycle.ts';
 import { type Random, randomFor } from '../random.ts';
 import { other, type PairServer } from '../standing.ts';
-import { type Act, nextAct, type Tree, touched, treeAfter, usualNames } from './acts.ts';
+import { type Act, mayVanish, nextAct, type Tree, touched, treeAfter, usualNames, vanishedBy } from './acts.ts';
 import type { SyncFault, SyncRound } from './plan.ts';
 import { mendAllOfSync, strike, struckServers } from './strike.ts';
 import { clearAlarms, judgeSync } from './verdict.ts';
@@ -16,6 +16,8 @@ export type SyncWorld = {
   tree: Tree;
   /** The number of the next act. */
   next: number;
+  /** How many names may still vanish in this round. */
+  left: number;
   /** An act whose writer died in the middle of it. */
   unfinished: Act | undefined;
 };
@@ -44,6 +46,7 @@ const burst = { every: 40, acts: 25 } as const;
 /** One round: a writer on the primary, its fault, their end; then waits until the pair is in step, and judges it. */
 export async function runSyncRound(plan: SyncRound, world: SyncWorld): Promise<SyncResult> {
   const begun = performance.now();
+  world.left = mayVanish;
   const first = world.next;
   const servers = plan.blows.flatMap((blow) => struckServers(blow, world.primary));
   const complaints: string[] = [];
@@ -130,15 +133,17 @@ function begin(work: Promise<void>): Promise<void> {
 /** The next act, or several; false where the writer did not live to finish one. */
 async function actOn(writer: Writer, world: SyncWorld, random: Random, pace: number): Promise<boolean> {
   const inARow = random.whole(1, burst.every) === 1 ? burst.acts : 1;
-  for (let left = inARow; left > 0; left -= 1)
-    if (!(await tidy(writer, world)) || !(await perform(writer, world, nextAct(random, world.tree, world.next))))
-      return false;
+  for (let left = inARow; left > 0; left -= 1) {
+    if (!(await tidy(writer, world))) return false;
+    if (!(await perform(writer, world, nextAct(random, world.tree, world.next, world.left)))) return false;
+  }
   await sleep((1000 / pace) * (0.5 + random.share()));
   return true;
 }
 
 async function perform(writer: Writer, world: SyncWorld, act: Act): Promise<boolean> {
   world.next += 1;
+  world.left -= vanishedBy(act, world.tree);
   if (await writer.perform(act)) {
     world.tree = treeAfter(world.tree, act);
     return true;
@@ -185,7 +190,8 @@ export async function fillTree(world: SyncWorld, seed: number): Promise<void> {
   const random = randomFor(`sync fill:${seed}`);
   const writer = startWriter(world.primary);
   while (world.tree.size < usualNames)
-    if (!(await perform(writer, world, nextAct(random, world.tree, world.next)))) throw new Error('the writer is gone');
+    if (!(await perform(writer, world, nextAct(random, world.tree, world.next, 0))))
+      throw new Error('the writer is gone');
   await writer.close();
   const { complaints } = await judgeWhenInStep(world, []);
   if (complaints.length > 0)
