@@ -1,0 +1,177 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { apart, type Listing, list } from '../../lab/chaos/sync/tree.ts';
+import { available, exec } from '../../lab/lab.ts';
+import { cmsadm, pair, type Server, setUp, sh, stopAtFirstFailure, told, useFreshLab } from './kit.ts';
+
+const { ok, why } = available();
+
+/** Waits for what comes by itself; then says what was there instead. */
+async function until(what: string, seconds: number, look: () => Promise<string>): Promise<void> {
+  const end = Date.now() + seconds * 1000;
+  let found = await look();
+  while (found !== '') {
+    if (Date.now() > end) throw new Error(`${what}: not within ${seconds} s: ${found}`);
+    await sleep(200);
+    found = await look();
+  }
+}
+
+const status = (server: Server): Promise<string> => sh(server, 'cat /run/cmsadm/agent.json');
+const alarms = (server: Server): Promise<string> => sh(server, 'cat /var/lib/cmsadm/alarms.jsonl 2>/dev/null || :');
+
+/** Waits until both trees are the same, and the primary says so. */
+const inStep = (seconds = 40): Promise<void> =>
+  until('in step', seconds, async () => {
+    const [here, there, said] = await Promise.all([list('cms1'), list('cms2'), status('cms1')]);
+    const differing = apart(here, there);
+    return differing.length === 0 && said.includes('"state":"in step"')
+      ? ''
+      : [...differing.slice(0, 5), said].join('\n');
+  });
+
+const names = (listing: Listing): string[] => [...listing.keys()].sort();
+
+/** Three hundred small files in thirty folders of one, where they are not there. */
+const fill = `cd /cms/admin; mkdir -p all set-1
+[ -e set-1/1 ] || echo one >set-1/1
+for folder in $(seq 30); do
+  [ -d "all/$folder" ] && continue
+  mkdir "all/$folder"; for file in 1 2 3 4 5 6 7 8 9 10; do echo "$folder $file" >"all/$folder/$file"; done
+done`;
+
+/** Names that shells, tools and terminals stumble over; links that lead out. */
+const hostile = String.raw`cd /cms/admin
+long=$(printf 'x%.0s' $(seq 255))
+bytes=$(printf '\377\376\200')
+newline=$(printf 'two\nlines')
+mkdir -- "$newline" --folder "$bytes" 'a b'
+for name in "$newline" --delete --rsh=sh '-e sh' '-rf' "$bytes.txt" "$long" '*' '$(touch pwned)' ';touch pwned' '|touch pwned' ' ' '\' '"' "$(printf '\033[31m\a')"; do
+  [ -d "./$name" ] || echo "the file $name" >"./$name"
+  echo "in a folder" >"./$newline/$name"
+done
+echo deep >"./$bytes/$bytes"
+ln -s /etc leads-to-etc
+ln -s ../../../../../etc/passwd leads-up
+ln -s "$bytes$newline" leads-nowhere
+ln -s -- / --folder/root`;
+
+describe.skipIf(!ok)(`admin-sync${ok ? '' : ` (skipped: ${why})`}`, () => {
+  useFreshLab();
+  stopAtFirstFailure();
+  let etc = '';
+  const etcOf = (server: Server): Promise<string> =>
+    sh(
+      server,
+      'cd /etc && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum; ls -A /root / | sha256sum',
+    );
+
+  beforeAll(async () => {
+    await setUp();
+    await sh('cms1', fill);
+    await inStep();
+    etc = await etcOf('cms2');
+  });
+
+  it('carries every name that a file system allows, and links as links', async () => {
+    await sh('cms1', hostile);
+    await inStep();
+    const carried = names(await list('cms2'));
+    expect(carried).toContain(`two\nlines/${'x'.repeat(255)}`);
+    expect(carried).toContain('\xff\xfe\x80/\xff\xfe\x80');
+    expect(carried).toContain('--folder/root');
+    expect(await sh('cms2', 'readlink /cms/admin/leads-to-etc /cms/admin/leads-up')).toBe(
+      '/etc\n../../../../../etc/passwd',
+    );
+    expect(await etcOf('cms2')).toBe(etc);
+  });
+
+  it('makes a folder of a link and a link of a folder, and writes nothing where a link leads', async () => {
+    await sh('cms1', 'cd /cms/admin; rm leads-to-etc; mkdir leads-to-etc; echo mine >leads-to-etc/hosts');
+    await sh('cms1', 'cd /cms/admin; rm -r ./--folder; ln -s /root ./--folder');
+    await inStep();
+    expect(await sh('cms2', 'cat /cms/admin/leads-to-etc/hosts; readlink /cms/admin/--folder')).toBe('mine\n/root');
+    expect(await etcOf('cms2')).toBe(etc);
+  });
+
+  it('does not follow a link that stands on the secondary where a folder should', async () => {
+    await sh('cms2', 'mkdir /srv/elsewhere; cd /cms/admin; rm -r set-1; ln -s /srv/elsewhere set-1');
+    await sh('cms1', 'echo new >/cms/admin/set-1/new');
+    await inStep();
+    expect(await sh('cms2', 'ls -A /srv/elsewhere; cat /cms/admin/set-1/new')).toBe('new');
+    await sh('cms2', 'rm -f /var/lib/cmsadm/alarms.jsonl');
+    await sh('cms1', 'rm -f /var/lib/cmsadm/alarms.jsonl');
+  });
+
+  /** What empties a data set without anybody meaning it. `mend` undoes it; without, it is meant and released. */
+  const disasters = [
+    {
+      name: 'the folder is moved away',
+      happens: 'mv /cms/admin /cms/moved',
+      mend: 'mv /cms/moved /cms/admin',
+      mayLose: 0,
+    },
+    {
+      name: 'the folder is moved away and an empty one made',
+      happens: 'mv /cms/admin /cms/moved; mkdir /cms/admin',
+      mend: 'rmdir /cms/admin; mv /cms/moved /cms/admin',
+      mayLose: 0,
+    },
+    {
+      name: 'another file system is mounted over it',
+      happens: 'mount -t tmpfs none /cms/admin',
+      mend: 'umount /cms/admin',
+      mayLose: 0,
+    },
+    {
+      name: 'another file system with files of its own is mounted over it',
+      happens: 'mount -t tmpfs none /cms/admin; mkdir /cms/admin/set-1; echo other >/cms/admin/set-1/1',
+      mend: 'umount /cms/admin',
+      mayLose: 0,
+    },
+    {
+      name: 'more than half of it is moved out at once',
+      happens: 'mv /cms/admin/all /cms/all',
+      mend: '',
+      mayLose: 0,
+    },
+    { name: 'most of it is removed', happens: 'rm -r /cms/admin/all', mend: '', mayLose: 0.3 },
+    { name: 'the folder is emptied', happens: 'find /cms/admin -mindepth 1 -delete', mend: '', mayLose: 0.3 },
+  ] as const;
+
+  it.each(disasters)('holds the data set, and the other server keeps it, when $name', async ({ happens, mend, mayLose }) => {
+    await sh('cms1', fill);
+    await inStep();
+    const before = await list('cms2');
+    await sh('cms1', happens);
+    // Nothing tells of a mount; a full pass comes upon it.
+    const pass = await cmsadm('cms1', 'sync', 'now');
+    await until('an alarm', 15, async () => ((await alarms('cms1')) === '' ? `none; ${await status('cms1')}` : ''));
+    await sleep(2000);
+    // What is removed name by name goes until it is more than a day's work: then the rest is held.
+    const lost = apart(before, await list('cms2'));
+    expect(lost.length, `${told(pass)}\n${lost.join('\n')}`).toBeLessThanOrEqual(before.size * mayLose);
+    expect(await alarms('cms1')).toContain('data set administration');
+    expect(await status('cms1')).not.toContain('"state":"in step"');
+    if (mend === '') {
+      const released = await cmsadm('cms1', 'sync', 'release', 'administration');
+      expect(released.exitCode, told(released)).toBe(0);
+      await inStep();
+      expect((await list('cms2')).size).toBeLessThan(before.size / 2);
+    } else {
+      await sh('cms1', mend);
+      await cmsadm('cms1', 'sync', 'now');
+      await inStep();
+      expect(apart(before, await list('cms2'))).toEqual([]);
+    }
+    await exec('cms1', ['rm', '-f', '/var/lib/cmsadm/alarms.jsonl']);
+  });
+
+  it('keeps what a release let go, and goes on with what is written next', async () => {
+    const kept = await sh('cms2', 'find /var/lib/cmsadm/kept -type f | wc -l');
+    expect(Number(kept)).toBeGreaterThan(300);
+    await sh('cms1', fill);
+    await inStep();
+    for (const server of pair) expect(await sh(server, 'find / -xdev -name pwned'), server).toBe('');
+  });
+});
