@@ -139,33 +139,36 @@ describe.skipIf(!ok)(`admin-sync${ok ? '' : ` (skipped: ${why})`}`, () => {
     { name: 'the folder is emptied', happens: 'find /cms/admin -mindepth 1 -delete', mend: '', mayLose: 0.3 },
   ] as const;
 
-  it.each(disasters)('holds the data set, and the other server keeps it, when $name', async ({ happens, mend, mayLose }) => {
-    await sh('cms1', fill);
-    await inStep();
-    const before = await list('cms2');
-    await sh('cms1', happens);
-    // Nothing tells of a mount; a full pass comes upon it.
-    const pass = await cmsadm('cms1', 'sync', 'now');
-    await until('an alarm', 15, async () => ((await alarms('cms1')) === '' ? `none; ${await status('cms1')}` : ''));
-    await sleep(2000);
-    // What is removed name by name goes until it is more than a day's work: then the rest is held.
-    const lost = apart(before, await list('cms2'));
-    expect(lost.length, `${told(pass)}\n${lost.join('\n')}`).toBeLessThanOrEqual(before.size * mayLose);
-    expect(await alarms('cms1')).toContain('data set administration');
-    expect(await status('cms1')).not.toContain('"state":"in step"');
-    if (mend === '') {
-      const released = await cmsadm('cms1', 'sync', 'release', 'administration');
-      expect(released.exitCode, told(released)).toBe(0);
+  it.each(disasters)(
+    'holds the data set, and the other server keeps it, when $name',
+    async ({ happens, mend, mayLose }) => {
+      await sh('cms1', fill);
       await inStep();
-      expect((await list('cms2')).size).toBeLessThan(before.size / 2);
-    } else {
-      await sh('cms1', mend);
-      await cmsadm('cms1', 'sync', 'now');
-      await inStep();
-      expect(apart(before, await list('cms2'))).toEqual([]);
-    }
-    await exec('cms1', ['rm', '-f', '/var/lib/cmsadm/alarms.jsonl']);
-  });
+      const before = await list('cms2');
+      await sh('cms1', happens);
+      // Nothing tells of a mount; a full pass comes upon it.
+      const pass = await cmsadm('cms1', 'sync', 'now');
+      await until('an alarm', 15, async () => ((await alarms('cms1')) === '' ? `none; ${await status('cms1')}` : ''));
+      await sleep(2000);
+      // What is removed name by name goes until it is more than a day's work: then the rest is held.
+      const lost = apart(before, await list('cms2'));
+      expect(lost.length, `${told(pass)}\n${lost.join('\n')}`).toBeLessThanOrEqual(before.size * mayLose);
+      expect(await alarms('cms1')).toContain('data set administration');
+      expect(await status('cms1')).not.toContain('"state":"in step"');
+      if (mend === '') {
+        const released = await cmsadm('cms1', 'sync', 'release', 'administration');
+        expect(released.exitCode, told(released)).toBe(0);
+        await inStep();
+        expect((await list('cms2')).size).toBeLessThan(before.size / 2);
+      } else {
+        await sh('cms1', mend);
+        await cmsadm('cms1', 'sync', 'now');
+        await inStep();
+        expect(apart(before, await list('cms2'))).toEqual([]);
+      }
+      await exec('cms1', ['rm', '-f', '/var/lib/cmsadm/alarms.jsonl']);
+    },
+  );
 
   it('keeps what a release let go, and goes on with what is written next', async () => {
     const kept = await sh('cms2', 'find /var/lib/cmsadm/kept -type f | wc -l');

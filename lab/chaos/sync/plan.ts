@@ -48,7 +48,7 @@ const weights: Readonly<Record<SyncFault, number>> = {
   loss: 2,
   delay: 2,
   disk: 3,
-  reverse: 3,
+  reverse: 6,
 };
 
 /** A pure function of seed and round. */
