@@ -199,11 +199,16 @@ function addService(program: Command): void {
       const options: GlobalOptions = program.opts();
       requireRoot(options.root);
       const { runAgent } = await import('./agent/agent.ts');
+      const { makeNotifier } = await import('./host/notify.ts');
       const host = await hostOf(options.root, () => {});
       const stop = new AbortController();
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
       const log = (text: string): void => void process.stdout.write(`${text}\n`);
-      await runAgent(host, profileOfServer(options.root, programRoot), { signal: stop.signal, log });
+      await runAgent(host, profileOfServer(options.root, programRoot), {
+        signal: stop.signal,
+        log,
+        notify: makeNotifier(process.env),
+      });
       process.exit(exitCodes.done);
     });
 }

@@ -1,6 +1,7 @@
 import { unfinishedRoles } from '../change/journal.ts';
 import { loginToAgent } from '../change/remote-server.ts';
 import { CmsadmError } from '../errors.ts';
+import type { Notifier } from '../host/notify.ts';
 import { at, readText } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
@@ -40,6 +41,8 @@ export type AgentOptions = {
   /** A session with the other server's agent. */
   readonly login?: (host: Host, link: Link) => Promise<Session>;
   readonly timing?: Partial<Timing>;
+  /** Hears that the agent can be asked, and every 15 s that it still works. */
+  readonly notify?: Pick<Notifier, 'ready' | 'alive'>;
 };
 
 /** What a command wants of the loop that sends; answered when it is done. */
@@ -78,13 +81,15 @@ export type Agent = {
  * @throws CmsadmError agent-running; else only bugs: what is in the way is logged and tried again
  */
 export async function runAgent(host: Host, profile: Profile, options: AgentOptions): Promise<void> {
-  const { signal } = options;
+  const { signal, notify } = options;
   let saved = '';
   const agent = makeAgent(host, profile, options, () => saved);
   const closeSocket = await listen(host, () => {
     const receive = receiveVerbs(agent);
     return { verbs: { ...receive.verbs, ...controlVerbs(agent), ping: async () => 'pong' }, end: receive.end };
   });
+  notify?.ready();
+  const signs = setInterval(() => notify?.alive(), 15_000);
   let stateWatch = watchFolder(at(host.root, paths.state), () => agent.bell.ring());
   signal.addEventListener('abort', agent.bell.ring, { once: true });
   try {
@@ -94,6 +99,7 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
       await agent.pause(await oneTurn(agent, signal));
     }
   } finally {
+    clearInterval(signs);
     stateWatch?.close();
     closeSocket();
     for (const live of agent.sets.values()) {

@@ -157,7 +157,8 @@ describe.skipIf(!ok)(`the upgrade of a pair${ok ? '' : ` (skipped: ${why})`}`, (
       const result = await cmsadm('cms1', ...upgradeArgs(placeOf('next')), '--yes', '--json');
       expect(result.exitCode, told(result)).toBe(4);
       const error = JSON.stringify(objectOf(result));
-      expect(error).toContain('"code":"service-unhealthy"');
+      // It never told systemd that it is ready.
+      expect(error).toContain('"code":"service-failed"');
       expect(error).toContain(`${cms1.fqdn}: as before.`);
       expect(error).toContain(`${cms2.fqdn}: as before.`);
       await agentFails(server, undefined);
