@@ -1,7 +1,9 @@
 import * as v from 'valibot';
 import { type Root, readText, writeState } from '../host/root.ts';
+import { metricsText } from './sync-metrics.ts';
 
 const statusPath = '/run/cmsadm/agent.json';
+const metricsPath = '/run/cmsadm/metrics.prom';
 
 const setStatusSchema = v.object({
   name: v.string(),
@@ -50,8 +52,11 @@ export type SyncStatus = v.InferOutput<typeof statusSchema>;
 /** A status as an agent told it. */
 export const statusFrom = (value: unknown): SyncStatus => v.parse(statusSchema, value);
 
-export const writeStatus = (root: Root, status: SyncStatus): void =>
+/** Writes the status for commands, and as metrics for a node_exporter that runs as any user. */
+export function writeStatus(root: Root, status: SyncStatus): void {
   writeState(root, statusPath, `${JSON.stringify(status)}\n`);
+  writeState(root, metricsPath, metricsText(status), 0o644);
+}
 
 /** What the agent of this server last said of itself; undefined if it never ran since the boot. */
 export function readStatus(root: Root): SyncStatus | undefined {
