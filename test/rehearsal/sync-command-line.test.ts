@@ -1,0 +1,109 @@
+// The command line itself, as a process, against a pair of two folders whose agents run here.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { setUp } from '../../src/commands/setup.ts';
+import { startAgents } from '../../src/rehearsal/agents.ts';
+import { tempFolder } from '../packages/temp-folder.ts';
+import { pairMaker, type RehearsalPair } from './pair.ts';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const folder = tempFolder();
+let pair: RehearsalPair;
+let stop: () => Promise<unknown> = async () => undefined;
+beforeAll(async () => {
+  const single = await pairMaker(folder);
+  pair = single('p');
+  const context = pair.context(pair.cms1);
+  expect((await setUp(context, pair.answers)).result['outcome']).toBe('done');
+  stop = startAgents(dirname(pair.cms1), context.host.programRoot);
+});
+afterAll(() => stop());
+
+const run = (root: string, ...args: string[]) =>
+  execa(process.execPath, ['--import', 'tsx', join(repository, 'src/cli.ts'), `--root=${root}`, ...args], {
+    cwd: repository,
+    reject: false,
+    stdin: 'ignore',
+    env: { SUDO_USER: 'alice' },
+  });
+const stateHere = async (): Promise<unknown> =>
+  JSON.parse((await run(pair.cms1, 'sync', 'status', '--json')).stdout).servers[0].status?.state;
+
+describe('cmsadm sync', () => {
+  test('shows both servers, each by its own agent', async () => {
+    await expect.poll(stateHere, { timeout: 30_000 }).toBe('in step');
+    const { stdout, exitCode } = await run(pair.cms2, 'sync', 'status');
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^cms2\.example\.com \(secondary, epoch 1\)$/m);
+    expect(stdout).toMatch(/^cms1\.example\.com \(primary, epoch 1\)\n {2}channel {4}in step$/m);
+  });
+
+  test('with --json prints one object and nothing else', async () => {
+    writeFileSync(join(pair.cms1, 'cms/admin/new'), 'x');
+    const { stdout, exitCode } = await run(pair.cms1, 'sync', 'now', '--json');
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      exitCode: 0,
+      outcome: 'done',
+      passes: [{ set: 'administration', ok: true, why: '' }],
+    });
+    expect(readFileSync(join(pair.cms2, 'cms/admin/new'), 'utf8')).toBe('x');
+  });
+
+  test('steers without asking, and the admin log holds who did', async () => {
+    expect((await run(pair.cms1, 'sync', 'pause', '--json')).exitCode).toBe(0);
+    expect(JSON.parse((await run(pair.cms1, 'sync', 'status', '--json')).stdout)).toMatchObject({
+      servers: [{ status: { paused: { by: 'alice' } } }, {}],
+    });
+    expect((await run(pair.cms1, 'sync', 'resume')).exitCode).toBe(0);
+    const log = readFileSync(join(pair.cms1, 'var/log/cmsadm/admin.log'), 'utf8');
+    expect(log).toMatch(/ alice start: sync pause$/m);
+    expect(log).toMatch(/ alice outcome: admin-sync paused$/m);
+  });
+
+  test('is refused on the secondary, with the name of the primary', async () => {
+    const { stdout, exitCode } = await run(pair.cms2, 'sync', 'pause', '--json');
+    expect(exitCode).toBe(3);
+    expect(JSON.parse(stdout)).toMatchObject({
+      error: { code: 'not-authority', server: 'cms2.example.com', remedy: 'Run the command on cms1.example.com.' },
+    });
+  });
+
+  test.each([
+    [['sync'], 'cmsadm sync status|now|pause|resume|diff|conflicts|release|log'],
+    [['sync', 'stop'], 'sync has no \\"stop\\".'],
+    [['sync', 'pause', '--dry-run'], '--dry-run'],
+    [['sync', 'status', '--watch', '--json'], '--watch goes without --json'],
+    [['sync', 'release'], 'SET: '],
+    [['sync', 'log', 'all'], 'sync log clean'],
+  ])('tells what is wrong with %j', async (words, text) => {
+    const { stdout, exitCode } = await run(pair.cms1, '--json', ...words);
+    expect(exitCode).toBe(64);
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'usage' } });
+    expect(stdout).toContain(text);
+  });
+
+  test('takes --dry-run of the whole program for a usage error too', async () => {
+    expect((await run(pair.cms1, '--dry-run', 'sync', 'pause')).exitCode).toBe(64);
+    expect(JSON.parse((await run(pair.cms1, 'sync', 'status', '--json')).stdout)).toMatchObject({
+      servers: [{ status: { paused: null } }, {}],
+    });
+  });
+
+  test('--watch without a terminal is plain lines, and ends when nobody reads', async () => {
+    const watching = run(pair.cms1, 'sync', 'status', '--watch');
+    let text = '';
+    await new Promise<void>((resolve) => {
+      watching.stdout?.on('data', (data: Buffer) => {
+        text += data.toString();
+        if ((text.match(/\(primary, epoch 1\)/g) ?? []).length >= 2) resolve();
+      });
+    });
+    watching.stdout?.destroy();
+    expect(text).not.toContain('\u001b');
+    expect((await watching).exitCode).toBe(0);
+  });
+});
