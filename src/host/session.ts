@@ -18,7 +18,11 @@ const greeting = v.object({
 });
 type Greeting = v.InferOutput<typeof greeting>;
 
-const request = v.object({ id: v.number(), verb: v.string(), args: v.optional(v.unknown()) });
+const requestLine = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({ id: v.number(), verb: v.string(), args: v.optional(v.unknown()) }),
+);
 const failure = v.object({
   code: v.string(),
   message: v.string(),
@@ -77,23 +81,31 @@ export async function serveSession(
   input.once('close', () => lines.close());
   const giveUp = (): NodeJS.Timeout => setTimeout(() => lines.close(), most);
   let silence = giveUp();
-  for await (const line of lines) {
-    // What comes while a verb is at work waits unread; that is no silence.
-    clearTimeout(silence);
-    if (line.trim() === '') {
+  try {
+    for await (const line of lines) {
+      // What comes while a verb is at work waits unread; that is no silence.
+      clearTimeout(silence);
+      if (line.trim() === '') {
+        silence = giveUp();
+        continue;
+      }
+      const parsed = v.safeParse(requestLine, line);
+      // The other end was cut off in the middle of a line.
+      if (!parsed.success) break;
+      const asked = parsed.output;
+      const known = Object.hasOwn(verbs, asked.verb) && protocolOf(asked.verb) <= ours;
+      const verb = known ? verbs[asked.verb] : undefined;
+      try {
+        if (!isVerb(verb)) throw new CmsadmError('verb-unknown', `There is no verb "${asked.verb}".`);
+        say({ id: asked.id, result: (await verb(asked.args)) ?? null });
+      } catch (error) {
+        say({ id: asked.id, error: failureOf(error) });
+      }
       silence = giveUp();
-      continue;
     }
-    const asked = v.parse(request, JSON.parse(line));
-    const known = Object.hasOwn(verbs, asked.verb) && protocolOf(asked.verb) <= ours;
-    const verb = known ? verbs[asked.verb] : undefined;
-    try {
-      if (!isVerb(verb)) throw new CmsadmError('verb-unknown', `There is no verb "${asked.verb}".`);
-      say({ id: asked.id, result: (await verb(asked.args)) ?? null });
-    } catch (error) {
-      say({ id: asked.id, error: failureOf(error) });
-    }
-    silence = giveUp();
+  } catch (cause) {
+    // ECONNRESET: the other end went and left words of ours unread.
+    if (!(cause instanceof Error && 'syscall' in cause)) throw cause;
   }
   clearTimeout(silence);
 }

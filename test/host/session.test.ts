@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
@@ -234,4 +238,30 @@ test('an end that says nothing for too long counts as gone; what it was saying b
   expect(await served).toBe('ended');
   // Longer than the silence: time at work is no silence.
   expect(done).toEqual(['slow']);
+});
+
+const goings = [
+  { name: 'with words of ours unread', says: undefined },
+  { name: 'in the middle of a line', says: '{"id":1,"verb":"re' },
+] as const;
+test.each(goings)('the serving end of a socket ends in peace when the other one goes $name', async ({ says }) => {
+  const folder = mkdtempSync(join(tmpdir(), 'cmsadm-session-'));
+  let server: Server | undefined;
+  try {
+    const served = new Promise<void>((resolve, reject) => {
+      server = createServer((socket) => {
+        serveSession(socket, socket, {}, '1.2.3').then(resolve, reject);
+        socket.on('error', () => socket.destroy());
+      }).listen(join(folder, 'socket'));
+    });
+    const client = connect(join(folder, 'socket'));
+    client.on('connect', () => {
+      if (says === undefined) setTimeout(() => client.destroy(), 50);
+      else client.end(says);
+    });
+    await expect(served).resolves.toBeUndefined();
+  } finally {
+    server?.close();
+    rmSync(folder, { recursive: true });
+  }
 });

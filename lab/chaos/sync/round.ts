@@ -18,6 +18,8 @@ export type SyncWorld = {
   next: number;
   /** How many names may still vanish in this round. */
   left: number;
+  /** When this round began, in seconds since the epoch. */
+  since: number;
   /** An act whose writer died in the middle of it. */
   unfinished: Act | undefined;
 };
@@ -47,6 +49,7 @@ const burst = { every: 40, acts: 25 } as const;
 export async function runSyncRound(plan: SyncRound, world: SyncWorld): Promise<SyncResult> {
   const begun = performance.now();
   world.left = mayVanish;
+  world.since = Math.floor(Date.now() / 1000);
   const first = world.next;
   const servers = plan.blows.flatMap((blow) => struckServers(blow, world.primary));
   const complaints: string[] = [];
@@ -179,7 +182,7 @@ async function reverse(world: SyncWorld): Promise<string[]> {
 async function judgeWhenInStep(world: SyncWorld, faults: readonly SyncFault[]): ReturnType<typeof judgeSync> {
   const deadline = performance.now() + SETTLE_MS;
   for (;;) {
-    const verdict = await judgeSync(world.primary, world.tree, faults);
+    const verdict = await judgeSync(world.primary, world.tree, faults, world.since);
     if (verdict.complaints.length === 0 || performance.now() > deadline) return verdict;
     await sleep(500);
   }

@@ -56,7 +56,7 @@ async function syncEvidence(): Promise<readonly string[]> {
 
 async function freshPair(seed: number): Promise<SyncWorld> {
   await bringTo('cms1 primary');
-  const world: SyncWorld = { primary: 'cms1', tree: new Map(), next: 1, left: 0, unfinished: undefined };
+  const world: SyncWorld = { primary: 'cms1', tree: new Map(), next: 1, left: 0, since: 0, unfinished: undefined };
   await installWriter('cms1');
   await fillTree(world, seed);
   return world;

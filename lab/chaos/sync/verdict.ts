@@ -18,11 +18,18 @@ const statusSchema = v.object({
 
 /**
  * Judges the pair: both trees the same, and what the writer has left; the primary's agent in step, with nothing
- * unacknowledged; one agent on each server; no conflict, since nobody wrote on the secondary; no alarm without a reason.
+ * unacknowledged; one agent on each server, and none that died of itself since then (seconds since the epoch); no conflict, since nobody wrote on the secondary; no alarm without a reason.
  */
-export async function judgeSync(primary: PairServer, tree: Tree, faults: readonly SyncFault[]): Promise<Verdict> {
+export async function judgeSync(
+  primary: PairServer,
+  tree: Tree,
+  faults: readonly SyncFault[],
+  since: number,
+): Promise<Verdict> {
   const [here, there] = await Promise.all([list(primary), list(other(primary))]);
-  const perServer = await Promise.all(pair.map((server) => serverComplaints(server, server === primary, faults)));
+  const perServer = await Promise.all(
+    pair.map((server) => serverComplaints(server, server === primary, faults, since)),
+  );
   return {
     names: here.size,
     complaints: [...apart(here, there).slice(0, 8), ...notAsMade(here, tree).slice(0, 8), ...perServer.flat()],
@@ -33,16 +40,21 @@ async function serverComplaints(
   server: PairServer,
   isPrimary: boolean,
   faults: readonly SyncFault[],
+  since: number,
 ): Promise<string[]> {
   const read = async (script: string): Promise<string> =>
     (await exec(server, ['sh', '-c', script], { reject: false })).stdout;
   const status = v.safeParse(v.pipe(v.string(), v.parseJson(), statusSchema), await read('cat /run/cmsadm/agent.json'));
   const agents = (await read("ps -eo args= | grep -c '[c]li.js agent'")).trim();
   const conflicts = await read('cat /var/lib/cmsadm/sync/conflicts.jsonl 2>/dev/null');
+  const crashes = await read(
+    `journalctl --quiet --no-pager --since=@${since} -u cmsadm-agent | grep -B 12 'Node\\.js v'`,
+  );
   const alarms = (await read('cat /var/lib/cmsadm/alarms.jsonl 2>/dev/null')).split('\n').filter((line) => line !== '');
   return [
     ...(status.success ? statusComplaints(status.output, isPrimary) : ['the agent tells no status']),
     ...(agents === '1' ? [] : [`${agents} agents run`]),
+    ...(crashes === '' ? [] : [`the agent died of a bug: ${crashes.slice(0, 800)}`]),
     ...(conflicts === '' ? [] : [`a conflict, though nobody wrote there: ${conflicts.slice(0, 400)}`]),
     ...alarms.filter((line) => !isExplained(line, faults)).map((line) => `an alarm that nothing explains: ${line}`),
   ].map((line) => `${server}: ${line}`);
