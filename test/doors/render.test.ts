@@ -319,3 +319,70 @@ describe('a standard output that goes away', () => {
     expect(err()).toBe(`${told}WARNING: still here\n`);
   });
 });
+
+describe('a live screen', () => {
+  const shown = (lines: number) => ({
+    kind: 'differences' as const,
+    sets: Array.from({ length: lines }, (_, index) => ({
+      ...{ set: `set-${index}`, onlyHere: [], different: [], onlyThere: [], more: false },
+    })),
+  });
+
+  it('takes the place of the last one on a terminal', () => {
+    const told = reportTo({ mode: 'terminal', environment: { TERM: 'xterm', NO_COLOR: '1' } });
+    expect(told.report.live(shown(2))).toBe(true);
+    told.report.live(shown(1));
+    expect(told.out()).toBe(
+      'set-0: nothing differs\nset-1: nothing differs\n\u001b[2A\u001b[Jset-0: nothing differs\n',
+    );
+  });
+
+  it('stands below what was written since', () => {
+    const told = reportTo({ mode: 'terminal', environment: { TERM: 'xterm', NO_COLOR: '1' } });
+    told.report.live(shown(1));
+    told.report.line('a line');
+    told.report.live(shown(1));
+    expect(told.out()).toBe('set-0: nothing differs\na line\nset-0: nothing differs\n');
+  });
+
+  it('is cut to the rows of the terminal: what left it at the top can’t be written again', () => {
+    const told = reportTo({ mode: 'terminal', rows: () => 4, environment: { TERM: 'xterm', NO_COLOR: '1' } });
+    told.report.live(shown(9));
+    expect(told.out().split('\n')).toHaveLength(4);
+  });
+
+  it.each([
+    { mode: 'plain', environment: {} },
+    { mode: 'terminal', environment: { TERM: 'dumb' } },
+  ] as const)('is lines, one screen after the other, where nothing can be taken back: %j', (options) => {
+    const told = reportTo(options);
+    told.report.live(shown(1));
+    told.report.live(shown(1));
+    expect(stripVTControlCharacters(told.out())).toBe(told.out());
+    expect(told.out()).toBe('\nset-0: nothing differs\n\nset-0: nothing differs\n');
+  });
+
+  it('says when nobody reads any more', async () => {
+    const gone = new Writable({
+      write: (_chunk, _encoding, done) => done(Object.assign(new Error('gone'), { code: 'EPIPE' })),
+    });
+    const told = reportTo({ mode: 'plain', stream: gone });
+    told.report.live(shown(1));
+    await sleep(5);
+    expect(told.report.live(shown(1))).toBe(false);
+  });
+});
+
+it('progress changes the spinner’s text and writes no line', async () => {
+  const told = reportTo({ mode: 'terminal' });
+  const end = told.report.step('Comparing');
+  told.report.progress('Comparing: 30 %');
+  await expect.poll(told.out).toContain('Comparing: 30 %');
+  end('done');
+  const plain = reportTo({ mode: 'plain' });
+  const endPlain = plain.report.step('Comparing');
+  plain.report.progress('Comparing: 30 %');
+  endPlain('done');
+  plain.report.progress('too late');
+  expect(plain.out()).toBe('Comparing ...\nComparing: done\n');
+});
