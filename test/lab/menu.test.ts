@@ -15,10 +15,11 @@ const commands = [
 ];
 
 const preset = (text: string, value: string): string => `${text} (default: ${value}):`;
+/** Of option 12: the operations, and admin-sync behind them. */
+const entries = operations.length + 1;
 const question = {
   menu: 'Enter choice (1-12) or q to quit:',
-  // With the entry of admin-sync behind the operations.
-  ha: `Enter choice (1-${operations.length + 1}) or q to quit:`,
+  ha: `Enter choice (1-${entries}) or q to quit:`,
   ntp: `${setupParameters.ntpServer.question}:`,
   address: `${setupParameters.secondaryIp.question}:`,
   fqdn: `${setupParameters.secondaryFqdn.question}:`,
@@ -110,8 +111,8 @@ describe.skipIf(!ok)(`the menu at a real terminal${ok ? '' : ` (skipped: ${why})
       ],
     } as const;
     await terminal.answer(question.menu, '12');
-    await terminal.answer(question.ha, '10');
-    await terminal.see('type a number from 1 to 9, or q to quit.');
+    await terminal.answer(question.ha, `${entries + 1}`);
+    await terminal.see(`type a number from 1 to ${entries}, or q to quit.`);
     await terminal.answer(question.ha, '1');
     await terminal.answer(question.ntp, 'pool.example');
     await terminal.see('is no IP address.');
