@@ -67,6 +67,7 @@ async function firstPassOfRsync(...more: readonly string[]): Promise<number> {
 }
 
 async function benchUnchanged(): Promise<readonly Measure[]> {
+  await agents('stop');
   await exec('cms1', ['sh', '-c', `rm -rf ${folders.ours}/bulk-*`]);
   await makeFiles(unchanged);
   await emptyOnCms2(folders.peer);

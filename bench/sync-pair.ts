@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import * as v from 'valibot';
 import { exec, readFile, reset, up, writeFile } from '../lab/lab.ts';
 import { installProduct } from '../lab/product.ts';
 import { labServers } from '../lab/servers.ts';
@@ -43,12 +44,16 @@ export async function makeSyncPair(say: (line: string) => void): Promise<void> {
   await Promise.all(labPair.map((name) => exec(name, ['mkdir', '-p', folders.peer])));
 }
 
+// A data set may be in step while the agent is still on its way to the other server.
+const statusSchema = v.pipe(v.string(), v.parseJson(), v.object({ state: v.string(), queue: v.number() }));
+
 /** Waits until the primary's agent says that all is across. Throws after so many seconds, with what it says. */
 export async function inStep(seconds = 120): Promise<void> {
   const end = performance.now() + seconds * 1000;
   for (;;) {
     const { stdout } = await exec('cms1', ['cat', '/run/cmsadm/agent.json'], { reject: false });
-    if (/"state":"in step"/.test(stdout) && /"queue":0\b/.test(stdout)) return;
+    const status = v.safeParse(statusSchema, stdout);
+    if (status.success && status.output.state === 'in step' && status.output.queue === 0) return;
     if (performance.now() > end) throw new Error(`not in step after ${seconds} s: ${stdout}`);
     await sleep(100);
   }
