@@ -23,6 +23,7 @@ const newerVerbs: Readonly<Record<string, number>> = {
   agentList: 2,
   agentAgree: 2,
   agentPut: 2,
+  agentApply: 2,
   agentBulk: 2,
   agentBulkEnd: 2,
   agentTake: 2,

@@ -2,7 +2,7 @@ import { unfinishedRoles } from '../change/journal.ts';
 import { loginToAgent } from '../change/remote-server.ts';
 import { CmsadmError } from '../errors.ts';
 import type { Notifier } from '../host/notify.ts';
-import { at, readText } from '../host/root.ts';
+import { at, makeFolders, readText } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
 import { type Link, paths, readLink, readPair } from '../pair/state.ts';
@@ -10,6 +10,7 @@ import type { Profile } from '../profile/schema.ts';
 import { controlVerbs } from './control.ts';
 import { isSystemError } from './data-set.ts';
 import { type LiveSet, openLiveSet } from './live-set.ts';
+import { type RunProgram, runProgram } from './program.ts';
 import { receiveVerbs } from './receive.ts';
 import { bePrimary, beSecondary } from './roles.ts';
 import { listen } from './socket.ts';
@@ -43,6 +44,8 @@ export type AgentOptions = {
   readonly timing?: Partial<Timing>;
   /** Hears that the agent can be asked, and every 15 s that it still works. */
   readonly notify?: Pick<Notifier, 'ready' | 'alive'>;
+  /** Runs the programs of data sets; in a rehearsal nothing is run. */
+  readonly run?: RunProgram;
 };
 
 /** What a command wants of the loop that sends; answered when it is done. */
@@ -60,6 +63,7 @@ export type Agent = {
   readonly log: (line: string) => void;
   /** Rung by whatever may end a wait. */
   readonly bell: Bell;
+  readonly run: RunProgram;
   readonly sets: ReadonlyMap<string, LiveSet>;
   /** Waits; ends early when the turn is over. */
   pause(milliseconds: number): Promise<void>;
@@ -111,12 +115,16 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   }
 }
 
+const notRun: RunProgram = async () => ({ stdout: '', stderr: '', exitCode: 0 });
+
 const savedText = ({ root }: Host): string => `${readText(root, paths.link)}\n${readText(root, paths.pair)}`;
 
 /** What the verbs and the loops of an agent share. @param saved the saved pair with which the present turn began */
 export function makeAgent(host: Host, profile: Profile, options: AgentOptions, saved: () => string): Agent {
   const { signal, log, login = loginToAgent } = options;
   const bell = makeBell();
+  // The folders of exports are ours.
+  for (const { path, exported } of profile.dataSets) if (exported) makeFolders(host.root, path, 0o700);
   const sets = new Map(profile.dataSets.map((set) => [set.name, openLiveSet(host, set, bell.ring)]));
   let asked: Asked[] = [];
   const over = (): boolean => signal.aborted || savedText(host) !== saved();
@@ -125,6 +133,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     profile,
     log,
     bell,
+    run: options.run ?? (host.system.real ? runProgram : notRun),
     sets,
     edits: new Map(),
     timing: { ...usualTiming, ...options.timing },

@@ -7,6 +7,7 @@ import { type Link, type Pair, paths } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent, Asked } from './agent.ts';
 import { makeBulk } from './bulk.ts';
+import { exportSet } from './export.ts';
 import { pruneKept } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference, fullPass, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
@@ -39,6 +40,20 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
     agent.tellSet(name, trouble === '' ? undefined : { state, why: result.held ?? trouble }, result.problems.length);
     const told = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');
     agent.tell({ state: told.length === 0 ? 'in step' : told.join('; ') });
+  };
+  const exported = new Map<string, number>();
+  /** Exports what lies in databases, each set at its time; a failure stands with the set. */
+  const exportAll = async (): Promise<void> => {
+    for (const live of agent.sets.values()) {
+      const { name } = live.set;
+      try {
+        exported.set(name, await exportSet(agent, live.set, exported.get(name)));
+      } catch (error) {
+        if (!(error instanceof CmsadmError)) throw error;
+        exported.set(name, performance.now());
+        remember(live, { sent: 0, removed: 0, bytes: 0, problems: [], held: undefined, failure: error });
+      }
+    }
   };
   /** Sends what events told of, or whatever differs. */
   const send = async (live: LiveSet, whole: boolean): Promise<void> => {
@@ -89,6 +104,7 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
     });
   };
 
+  await exportAll();
   if (readPause(host.root) === undefined) await passAll();
   let compared = performance.now();
   let asked = compared;
@@ -97,7 +113,7 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
     const paused = readPause(host.root);
     if (paused) agent.tell({ state: `paused by ${paused.by} since ${paused.since}` });
     const waiting = !paused && [...agent.sets.values()].some((live) => live.isDirty());
-    const next = Math.min(asked + timing.heartbeat, compared + timing.compare);
+    const next = Math.min(asked + timing.heartbeat, compared + timing.compare, ...nextExports(agent, exported));
     if (!waiting && !lost) await bell.wait(Math.max(1, next - performance.now()));
     if (agent.over()) return;
     const now = performance.now();
@@ -106,6 +122,7 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
       if ((await askStanding(session, pair.epoch)).epoch > pair.epoch) return;
       takeEdits(agent, await session.call('agentEdits', { epoch: pair.epoch }));
     }
+    await exportAll();
     await answerAll(agent, answer);
     if (readPause(host.root)) continue;
     if (dayOf(host.system.clock()) !== day) {
@@ -124,6 +141,11 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
     }
   }
 }
+
+const nextExports = (agent: Agent, last: ReadonlyMap<string, number>): number[] =>
+  [...agent.sets.values()].flatMap(({ set: { name, exported } }) =>
+    exported ? [(last.get(name) ?? 0) + exported.every * 1000] : [],
+  );
 
 const dayOf = (clock: number): string => new Date(clock).toDateString();
 

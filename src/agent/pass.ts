@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
+import { isApplied } from './apply.ts';
 import { isSystemError, unreadable } from './data-set.ts';
 import { isFolderSign, shownPath } from './entry.ts';
 import { rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
@@ -95,6 +96,20 @@ export function sendChanges(line: Line, live: LiveSet, whole: boolean): Promise<
 }
 
 async function sendUnlessHeld(
+  line: Line,
+  live: LiveSet,
+  looked: ReadonlySet<string> | undefined,
+  released: boolean,
+): Promise<SetResult> {
+  const result = await sendIfAllowed(line, live, looked, released);
+  // After a look at everything too: what came before may have failed to be applied.
+  const isNew = result.sent + result.removed > 0 || !looked;
+  if (isApplied(live.set) && isNew && result.held === undefined)
+    await line.session.call('agentApply', { epoch: line.epoch, set: live.set.name });
+  return result;
+}
+
+async function sendIfAllowed(
   line: Line,
   live: LiveSet,
   looked: ReadonlySet<string> | undefined,

@@ -1,15 +1,16 @@
 import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { readPair } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
-import { isSystemError, orGone } from './data-set.ts';
+import { applySet, noteUnapplied } from './apply.ts';
+import { orGone } from './data-set.ts';
 import { entrySchema, type FileEntry, PART, shownPath, signOf } from './entry.ts';
 import { begin, drop, finish, grow, type Incoming } from './incoming.ts';
 import { recordConflict } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLeftovers } from './place.ts';
-import { hasAuthority, standingOf } from './standing.ts';
+import { checked, foreseen, mayWrite } from './refusals.ts';
+import { standingOf } from './standing.ts';
 import { closeBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
 import { digestsOf, nameOf, namesIn, stampOf } from './tree.ts';
 
@@ -104,7 +105,10 @@ export function receiveVerbs(agent: Agent): {
     const live = liveSet(args.set);
     const { set, tree } = live;
     const sign = signOf(entry);
-    if (entry.type !== 'file' || args.last) await noticeLoser(live, entry.path, sign);
+    if (entry.type !== 'file' || args.last) {
+      await noticeLoser(live, entry.path, sign);
+      noteUnapplied(agent, set);
+    }
     foreseen(set.name, set.path, () => {
       let held: Held | undefined;
       if (entry.type === 'file') held = putPart(live, args, entry);
@@ -131,7 +135,7 @@ export function receiveVerbs(agent: Agent): {
       return standingOf(host);
     },
     agentOpen: async (args: unknown) => {
-      mayWrite(agent, checked(openArgs, args).epoch);
+      mayWrite(host, checked(openArgs, args).epoch);
       for (const live of agent.sets.values())
         try {
           const { set } = live;
@@ -147,7 +151,7 @@ export function receiveVerbs(agent: Agent): {
     },
     /** What was edited here since this was last asked, by data set. */
     agentEdits: async (args: unknown) => {
-      mayWrite(agent, checked(openArgs, args).epoch);
+      mayWrite(host, checked(openArgs, args).epoch);
       const told = Object.fromEntries(
         [...agent.edits].map(([name, edited]) => {
           const names = agent.sets.get(name)?.tree.names;
@@ -168,7 +172,7 @@ export function receiveVerbs(agent: Agent): {
     },
     agentAgree: async (args: unknown) => {
       const { epoch: theirs, set, folders, names } = checked(agreeArgs, args);
-      mayWrite(agent, theirs);
+      mayWrite(host, theirs);
       const { tree } = liveSet(set);
       const agree = (path: string, sign: string | undefined): void => {
         if (sign !== undefined) tree.agreed.set(path, { sign, stamp: tree.names.get(path)?.stamp ?? '' });
@@ -178,28 +182,35 @@ export function receiveVerbs(agent: Agent): {
       tree.agreed.flush();
       return null;
     },
+    agentApply: async (args: unknown) => {
+      const { epoch: theirs, set } = checked(setArgs, args);
+      mayWrite(host, theirs);
+      await applySet(agent, liveSet(set));
+      return null;
+    },
     agentBulk: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
-      mayWrite(agent, theirs);
+      mayWrite(host, theirs);
       return openBulk(agent, liveSet(set));
     },
     agentBulkEnd: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
-      mayWrite(agent, theirs);
+      mayWrite(host, theirs);
       await closeBulk(agent, liveSet(set));
       return null;
     },
     agentTake: async (args: unknown) => {
       const { epoch: theirs, set, files } = checked(takeArgs, args);
-      mayWrite(agent, theirs);
+      mayWrite(host, theirs);
       const live = liveSet(set);
+      noteUnapplied(agent, live.set);
       const taken = foreseen(set, live.set.path, () => takeFiles(agent, live, writer.accounts(), files));
       live.tree.agreed.flush();
       return taken;
     },
     agentPut: async (args: unknown) => {
       const wanted = checked(putArgs, args);
-      mayWrite(agent, wanted.epoch);
+      mayWrite(host, wanted.epoch);
       try {
         return await put(wanted);
       } catch (error) {
@@ -209,12 +220,13 @@ export function receiveVerbs(agent: Agent): {
     },
     agentRemove: async (args: unknown) => {
       const { set: name, path, epoch: theirs, seq: number } = checked(removeArgs, args);
-      mayWrite(agent, theirs);
+      mayWrite(host, theirs);
       const live = liveSet(name);
       // Judged before anything here is looked at.
       const held = holdPlace(host, live.set, path);
       try {
         await noticeLoser(live, path, undefined);
+        noteUnapplied(agent, live.set);
         const gone = foreseen(name, live.set.path, () => remove(writer, live.set, path, held));
         if (gone) {
           live.tree.names.delete(path);
@@ -238,51 +250,5 @@ function ownerOf({ host }: Agent, { set }: LiveSet, path: string): string {
     return stat ? String(stat.uid) : '';
   } finally {
     fs.closeSync(held.handle);
-  }
-}
-
-function checked<Schema extends v.GenericSchema>(schema: Schema, args: unknown): v.InferOutput<Schema> {
-  const parsed = v.safeParse(schema, args);
-  if (parsed.success) return parsed.output;
-  throw new CmsadmError('arguments-refused', 'A message of the other server is not in order.', {
-    details: parsed.issues.map((issue) => `${v.getDotPath(issue) ?? 'message'}: ${issue.message.slice(0, 200)}`),
-    remedy: 'Install the same version of cmsadm on both servers.',
-  });
-}
-
-// Asked at every write: a role may change while a session is open.
-function mayWrite({ host }: Agent, epochOfCaller: number): void {
-  const pair = readPair(host.root);
-  if (!pair)
-    throw new CmsadmError('not-paired', 'This server belongs to no pair.', {
-      remedy: 'Set up the roles: cmsadm config_HA setup.',
-    });
-  if (epochOfCaller < pair.epoch)
-    throw new CmsadmError(
-      'epoch-older',
-      `This server is at epoch ${pair.epoch}; data of epoch ${epochOfCaller} is refused.`,
-      { remedy: 'Compare the roles on both servers: cmsadm config_HA show.' },
-    );
-  if (hasAuthority(host, pair))
-    throw new CmsadmError(
-      'not-secondary',
-      `This server is the primary of epoch ${pair.epoch}; it takes no data from the other.`,
-      {
-        remedy: 'Compare the roles on both servers: cmsadm config_HA show. If cmsadm-agent is stopped there, start it.',
-      },
-    );
-}
-
-/** What the system refuses here is told to the other server as an error of this data set. */
-function foreseen<T>(name: string, path: string, work: () => T): T {
-  try {
-    return work();
-  } catch (cause) {
-    if (!isSystemError(cause)) throw cause;
-    throw new CmsadmError('sync-write-failed', `The data set ${name} cannot be written: ${cause.code}.`, {
-      file: path,
-      cause,
-      remedy: 'Check free space and permissions below that folder and below /var/lib/cmsadm.',
-    });
   }
 }

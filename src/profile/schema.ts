@@ -7,6 +7,15 @@ const protocol = v.picklist(['tcp', 'udp']);
 const octalMode = v.pipe(v.string(), v.regex(/^0[0-7]{3}$/));
 const absolutePath = v.pipe(v.string(), v.regex(/^\/[^\0]*$/));
 
+/** A program by its full path, and its arguments; never a shell's text. */
+const argv = v.pipe(
+  v.array(v.string()),
+  v.minLength(1),
+  v.check(([program]) => program?.startsWith('/') === true),
+);
+/** Longest time that a program may take. */
+const seconds = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(86_400));
+
 const service = v.strictObject({
   label: v.string(),
   unit: perFamily,
@@ -79,6 +88,23 @@ export const profileSchema = v.strictObject({
       name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/)),
       path: absolutePath,
       exclude: v.optional(v.array(v.string()), []),
+      /**
+       * What is run on the secondary after changes came: `check`, which may refuse them, then `run`. A change counts
+       * as applied when both ended well.
+       */
+      apply: v.optional(v.strictObject({ check: v.optional(argv), run: argv, seconds: v.optional(seconds, 60) })),
+      /**
+       * For data in a database: `export` writes it to standard output on the server that administers, `import` reads
+       * it from standard input on the other. The set's path is then a folder of ours, below /var/lib/cmsadm.
+       */
+      exported: v.optional(
+        v.strictObject({
+          export: argv,
+          import: argv,
+          every: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(86_400)), 30),
+          seconds: v.optional(seconds, 300),
+        }),
+      ),
       /** So much may vanish at once; more is held until a person releases it. */
       deletions: v.optional(
         v.strictObject({

@@ -2,11 +2,13 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { runAgent } from '../../src/agent/agent.ts';
+import type { RunProgram } from '../../src/agent/program.ts';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import type { Conflict, PassReport, SetDifference } from '../../src/pair/sync-reports.ts';
 import type { SyncStatus } from '../../src/pair/sync-status.ts';
+import type { Profile } from '../../src/profile/schema.ts';
 import { kept, placeOf, profile, tree, twoServers, write } from './two-servers.ts';
 
 const timing = { retry: 50, settle: 20, heartbeat: 50, reachable: 100, compare: 60_000, coalesce: 3 };
@@ -15,14 +17,19 @@ afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
 });
 
-function start(host: Host, peer: Host): () => Promise<void> {
+function start(host: Host, peer: Host, more: Partial<Profile> = {}, run?: RunProgram): () => Promise<void> {
   const aborter = new AbortController();
-  const done = runAgent(host, profile, {
-    signal: aborter.signal,
-    log: () => {},
-    login: () => openAgent(peer.root),
-    timing,
-  });
+  const done = runAgent(
+    host,
+    { ...profile, ...more },
+    {
+      ...(run ? { run } : {}),
+      signal: aborter.signal,
+      log: () => {},
+      login: () => openAgent(peer.root),
+      timing,
+    },
+  );
   const stop = async (): Promise<void> => {
     aborter.abort();
     await done;
@@ -59,7 +66,14 @@ async function until<T>(look: () => T | Promise<T>, wanted: (value: T) => boolea
   }
 }
 
-const status = async (host: Host): Promise<SyncStatus> => (await callAgent(host, 'syncStatus')) as SyncStatus;
+const status = async (host: Host): Promise<SyncStatus> => (await whenUp(host, 'syncStatus')) as SyncStatus;
+
+/** An agent that was just started needs a moment to listen. */
+const whenUp = (host: Host, verb: string): Promise<unknown> =>
+  until(
+    () => callAgent(host, verb).catch(() => undefined),
+    (answer) => answer !== undefined,
+  );
 const conflicts = async (host: Host): Promise<Conflict[]> => (await callAgent(host, 'syncConflicts')) as Conflict[];
 
 describe('two agents', () => {
@@ -175,6 +189,88 @@ describe('two agents', () => {
     await drained(one);
     expect(fs.readFileSync(placeOf(two, 'sparse')).equals(fs.readFileSync(place))).toBe(true);
     expect(fs.statSync(placeOf(two, 'sparse')).blocks * 512).toBeLessThan(2_000_000);
+  });
+
+  describe('with programs that apply', () => {
+    const [admin] = profile.dataSets;
+    const dataSets = [
+      { ...admin, apply: { check: ['/bin/check'], run: ['/bin/reload', 'now'], seconds: 60 } },
+    ] as Profile['dataSets'];
+
+    it('run them on the secondary after each batch, and only then are in step', async () => {
+      const { one, two } = twoServers();
+      const ran: string[] = [];
+      start(two, one, { dataSets }, async (argv) => {
+        ran.push(`${argv.join(' ')} with ${Object.values(tree(two)).join(',')}`);
+        return { stdout: '', stderr: '', exitCode: 0 };
+      });
+      write(one, 'a', 'first');
+      start(one, two, { dataSets }, () => Promise.reject(new Error('nothing runs on the primary')));
+      await drained(one);
+      expect(ran).toEqual(['/bin/check with first', '/bin/reload now with first']);
+      write(one, 'a', 'second');
+      await drained(one);
+      expect(ran.slice(2)).toEqual(['/bin/check with second', '/bin/reload now with second']);
+      await callAgent(one, 'syncNow');
+      expect(ran).toHaveLength(4);
+    });
+
+    it('tell what failed, raise an alarm, and try again until it works', async () => {
+      const { one, two } = twoServers();
+      let broken = true;
+      start(two, one, { dataSets }, async ([program]) =>
+        broken && program === '/bin/check'
+          ? { stdout: '', stderr: 'line 3 is wrong', exitCode: 1 }
+          : { stdout: '', stderr: '', exitCode: 0 },
+      );
+      write(one, 'a', 'x');
+      start(one, two, { dataSets });
+      const stopped = await until(
+        () => status(one),
+        ({ sets }) => sets[0]?.state === 'stopped',
+      );
+      expect(stopped.sets[0]?.why).toContain('"/bin/check" failed with 1');
+      await expect(callAgent(one, 'syncDrain', { seconds: 5 })).rejects.toMatchObject({ code: 'not-in-step' });
+      expect(readAlarms(one.root)).toHaveLength(1);
+      broken = false;
+      await until(
+        () => status(one),
+        ({ sets, state }) => sets[0]?.state === 'in step' && state === 'in step',
+      );
+      expect(readAlarms(one.root)).toEqual([]);
+    });
+  });
+
+  it('carry what a program exports, and import it there', async () => {
+    const { one, two } = twoServers();
+    const dataSets = [
+      {
+        name: 'tables',
+        path: '/var/lib/cmsadm/exports/tables',
+        exclude: [],
+        deletions: { percent: 30, files: 1000 },
+        exported: { export: ['/bin/dump'], import: ['/bin/load'], every: 1, seconds: 60 },
+      },
+    ] as Profile['dataSets'];
+    let rows = 'one row';
+    let loaded = '';
+    start(two, one, { dataSets }, async (_argv, { input = '' }) => {
+      loaded = fs.readFileSync(input, 'utf8');
+      return { stdout: '', stderr: '', exitCode: 0 };
+    });
+    start(one, two, { dataSets }, async (_argv, { output = '' }) => {
+      fs.writeFileSync(output, rows);
+      return { stdout: '', stderr: '', exitCode: 0 };
+    });
+    await until(
+      () => loaded,
+      (text) => text === 'one row',
+    );
+    rows = 'two rows';
+    await until(
+      () => loaded,
+      (text) => text === 'two rows',
+    );
   });
 
   const refused: [verb: string, args: object, code: string][] = [

@@ -1,0 +1,56 @@
+import * as v from 'valibot';
+import { CmsadmError } from '../errors.ts';
+import type { Host } from '../host/system.ts';
+import { readPair } from '../pair/state.ts';
+import { isSystemError } from './data-set.ts';
+import { hasAuthority } from './standing.ts';
+
+/** The arguments of a message in their schema. @throws CmsadmError arguments-refused */
+export function checked<Schema extends v.GenericSchema>(schema: Schema, args: unknown): v.InferOutput<Schema> {
+  const parsed = v.safeParse(schema, args);
+  if (parsed.success) return parsed.output;
+  throw new CmsadmError('arguments-refused', 'A message of the other server is not in order.', {
+    details: parsed.issues.map((issue) => `${v.getDotPath(issue) ?? 'message'}: ${issue.message.slice(0, 200)}`),
+    remedy: 'Install the same version of cmsadm on both servers.',
+  });
+}
+
+/**
+ * Asked at every write: a role may change while a session is open.
+ * @throws CmsadmError not-paired, epoch-older, not-secondary
+ */
+export function mayWrite(host: Host, epochOfCaller: number): void {
+  const pair = readPair(host.root);
+  if (!pair)
+    throw new CmsadmError('not-paired', 'This server belongs to no pair.', {
+      remedy: 'Set up the roles: cmsadm config_HA setup.',
+    });
+  if (epochOfCaller < pair.epoch)
+    throw new CmsadmError(
+      'epoch-older',
+      `This server is at epoch ${pair.epoch}; data of epoch ${epochOfCaller} is refused.`,
+      { remedy: 'Compare the roles on both servers: cmsadm config_HA show.' },
+    );
+  if (hasAuthority(host, pair))
+    throw new CmsadmError(
+      'not-secondary',
+      `This server is the primary of epoch ${pair.epoch}; it takes no data from the other.`,
+      {
+        remedy: 'Compare the roles on both servers: cmsadm config_HA show. If cmsadm-agent is stopped there, start it.',
+      },
+    );
+}
+
+/** What the system refuses here is told to the other server as an error of this data set. */
+export function foreseen<T>(name: string, path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    throw new CmsadmError('sync-write-failed', `The data set ${name} cannot be written: ${cause.code}.`, {
+      file: path,
+      cause,
+      remedy: 'Check free space and permissions below that folder and below /var/lib/cmsadm.',
+    });
+  }
+}
