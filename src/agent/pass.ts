@@ -20,6 +20,9 @@ export type SetResult = Sent & {
   readonly failure: CmsadmError | undefined;
 };
 
+/** From so many names on it is worth asking whether they can be brought at once. */
+const MANY = 200;
+
 const nothing = (): Sent => ({ sent: 0, removed: 0, bytes: 0, problems: [] });
 
 async function caught(live: LiveSet, work: () => Promise<SetResult>): Promise<SetResult> {
@@ -122,7 +125,8 @@ async function sendIfAllowed(
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
   if (!looked || removes > 0) rememberFolder(live.tree);
-  if (looked || !line.bulk) return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
+  if (!line.bulk || work.put.length < MANY)
+    return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
   // Folders first: whatever brings the files needs them.
   const isFolder = (path: string): boolean => isFolderSign(live.tree.names.get(path)?.here);
   const made = await sendWork(line, live, { clear: work.clear, put: work.put.filter(isFolder), remove: [] });
