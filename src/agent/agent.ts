@@ -28,8 +28,10 @@ const usualTiming = {
   heartbeat: 5_000,
   /** Between two logins with which the secondary sees whether the primary is there. */
   reachable: 20_000,
-  /** Between two looks at everything here, events or not. */
-  compare: 60_000,
+  /** Between two looks at the folders here, events or not. */
+  folders: 60_000,
+  /** Between two looks at every file here. */
+  compare: 600_000,
   /** For further events after a first one. */
   coalesce: 3,
 };

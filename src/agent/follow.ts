@@ -107,13 +107,20 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
   await exportAll();
   if (readPause(host.root) === undefined) await passAll();
   let compared = performance.now();
+  let folders = compared;
   let asked = compared;
+  let wasPaused = readPause(host.root) !== undefined;
   let day = dayOf(host.system.clock());
   while (!agent.over()) {
     const paused = readPause(host.root);
     if (paused) agent.tell({ state: `paused by ${paused.by} since ${paused.since}` });
     const waiting = !paused && [...agent.sets.values()].some((live) => live.isDirty());
-    const next = Math.min(asked + timing.heartbeat, compared + timing.compare, ...nextExports(agent, exported));
+    const next = Math.min(
+      asked + timing.heartbeat,
+      folders + timing.folders,
+      compared + timing.compare,
+      ...nextExports(agent, exported),
+    );
     if (!waiting && !lost) await bell.wait(Math.max(1, next - performance.now()));
     if (agent.over()) return;
     const now = performance.now();
@@ -124,7 +131,18 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
     }
     await exportAll();
     await answerAll(agent, answer);
-    if (readPause(host.root)) continue;
+    if (readPause(host.root)) {
+      wasPaused = true;
+      continue;
+    }
+    if (wasPaused) {
+      wasPaused = false;
+      await passAll();
+    }
+    if (now - folders >= timing.folders) {
+      folders = now;
+      for (const live of agent.sets.values()) touchFolders(live);
+    }
     if (dayOf(host.system.clock()) !== day) {
       day = dayOf(host.system.clock());
       await passAll();
@@ -139,6 +157,15 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
       const again = before?.failure !== undefined || before?.held !== undefined || (before?.problems.length ?? 0) > 0;
       if (whole || live.isDirty() || (again && now === asked)) await send(live, whole || again);
     }
+  }
+}
+
+/** A set that can't be read is told when it is looked at. */
+function touchFolders(live: LiveSet): void {
+  try {
+    live.touchChangedFolders();
+  } catch {
+    live.again();
   }
 }
 

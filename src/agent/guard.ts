@@ -13,6 +13,10 @@ export type Standing = {
   readonly here: number;
   /** Names there that are not here. */
   readonly vanished: number;
+  /** Names here that are not there: a renamed folder is no loss. */
+  readonly came: number;
+  /** Names that were removed there within the last minute: a folder that is emptied name by name vanishes as well. */
+  readonly lately: number;
   /** False if the data set's folder is another one than before: not mounted, or another disk. */
   readonly sameFolder: boolean;
   /** Why it was held the last time; it stays so until it is released or everything is back. */
@@ -28,31 +32,64 @@ const FEW = 20;
  */
 export function whyHeld(
   { deletions, path }: DataSet,
-  { there, here, vanished, sameFolder, heldBefore }: Standing,
+  { there, here, vanished, came, lately, sameFolder, heldBefore }: Standing,
 ): string | undefined {
   if (there === 0) return undefined;
   if (!sameFolder) return `${path} is another folder than before: is a disk not mounted, or another one?`;
   if (here === 0) return `it is empty here and holds ${there} names on the other server. Is a disk not mounted?`;
   // Names that came since make the rest no safer.
   if (heldBefore !== undefined && vanished > 0) return heldBefore;
-  const share = Math.floor((vanished * 100) / there);
-  if (vanished >= FEW && share > deletions.percent)
-    return `${vanished} of ${there} names vanished at once (${share} %, more than ${deletions.percent} %)`;
-  if (vanished > deletions.files) return `${vanished} names vanished at once, more than ${deletions.files}`;
+  const lost = vanished - came;
+  if (lost <= 0) return undefined;
+  const [gone, all] = [lost + lately, there + lately];
+  const share = Math.floor((gone * 100) / all);
+  if (gone >= FEW && share > deletions.percent)
+    return `${gone} of ${all} names vanished within a minute (${share} %, more than ${deletions.percent} %).`;
+  if (gone > deletions.files) return `${gone} names vanished within a minute, more than ${deletions.files}.`;
   return undefined;
 }
 
 export function standingOfSet(tree: Tree): Standing {
-  let [there, here, vanished] = [0, 0, 0];
+  let [there, here, vanished, came] = [0, 0, 0, 0];
   for (const name of tree.names.values()) {
     if (name.here !== undefined) here += 1;
-    if (name.there === undefined) continue;
+    if (name.there === undefined) {
+      if (name.here !== undefined) came += 1;
+      continue;
+    }
     there += 1;
     if (name.here === undefined) vanished += 1;
   }
   const before = readText(tree.host.root, fileOf(tree.set))?.trim();
   const sameFolder = isSameFolder(before, identityOf(tree.host, tree.set));
-  return { there, here, vanished, sameFolder, heldBefore: readText(tree.host.root, heldFile(tree.set)) };
+  const lately = removedLately(tree);
+  return {
+    there,
+    here,
+    vanished,
+    came,
+    lately,
+    sameFolder,
+    heldBefore: readText(tree.host.root, heldFile(tree.set)),
+  };
+}
+
+/** Milliseconds for which removals count together. */
+const WINDOW = 60_000;
+
+/** Remembers that so many names were removed on the other server. */
+export function noteRemoved({ removed }: Tree, count: number): void {
+  if (count > 0) removed.push({ at: performance.now(), count });
+}
+
+/** A person let them go: they do not count any more. */
+export function forgetRemoved({ removed }: Tree): void {
+  removed.length = 0;
+}
+
+function removedLately({ removed }: Tree): number {
+  while (removed[0] && performance.now() - removed[0].at > WINDOW) removed.shift();
+  return removed.reduce((sum, { count }) => sum + count, 0);
 }
 
 function isSameFolder(before: string | undefined, now: string | undefined): boolean {

@@ -1,7 +1,7 @@
 import type { Host } from '../host/system.ts';
 import { openAgreed } from './agreed.ts';
 import type { DataSet } from './entry.ts';
-import { lookAll, lookAt, makeTree, type Tree } from './tree.ts';
+import { changedFolders, lookAll, lookAt, makeTree, type Tree } from './tree.ts';
 import { makeWatches } from './watch.ts';
 
 /** A data set that is watched: its tree, and what happened since it was last looked at. */
@@ -20,6 +20,10 @@ export type LiveSet = {
   lookAt(path: string): Promise<void>;
   /** Whether new files are read only when they are sent: on the server that sends. */
   setLazy(lazy: boolean): void;
+  /** Has everything looked at the next time. */
+  again(): void;
+  /** Notes folders whose stamp is new: in them something came or went, with an event or without. */
+  touchChangedFolders(): void;
   /** Names to be looked at again, as if an event had told of them. */
   touch(paths: Iterable<string>): void;
   close(): void;
@@ -93,6 +97,13 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
     setLazy: (lazy) => {
       if (tree.lazy && !lazy) all = true;
       tree.lazy = lazy;
+    },
+    again: () => {
+      all = true;
+      ring();
+    },
+    touchChangedFolders: () => {
+      for (const path of changedFolders(tree)) heard(path);
     },
     touch: (paths) => {
       for (const path of paths) heard(path);

@@ -4,7 +4,7 @@ import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
 import { isApplied } from './apply.ts';
 import { isSystemError, unreadable } from './data-set.ts';
 import { isFolderSign, shownPath } from './entry.ts';
-import { rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
+import { forgetRemoved, noteRemoved, rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Line, type Sent, sendWork, workOf } from './send.ts';
 import { digestsOf, folderOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
@@ -124,6 +124,8 @@ async function sendIfAllowed(
   const held = released || (looked && removes === 0) ? undefined : whyHeld(live.set, standingOfSet(live.tree));
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
+  if (released) forgetRemoved(live.tree);
+  else noteRemoved(live.tree, Math.max(0, removes - work.put.length));
   if (!looked || removes > 0) rememberFolder(live.tree);
   if (!line.bulk || work.put.length < MANY)
     return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
@@ -183,6 +185,8 @@ export async function difference(line: Line, live: LiveSet): Promise<SetDifferen
   const { session, epoch } = line;
   const set = live.set.name;
   const [told] = await Promise.all([session.call('agentDigests', { epoch, set }), live.lookAll()]);
+  // Nothing is sent here: what events told of has yet to be.
+  live.again();
   const theirs = v.parse(v.record(v.string(), v.string()), told);
   const listed = v.parse(
     v.array(v.tuple([v.string(), v.string()])),

@@ -84,11 +84,13 @@ export async function listen(host: Host, verbs: () => { readonly verbs: Verbs; e
   const server = net.createServer((socket) => {
     open.add(socket);
     const own = verbs();
-    void serveSession(socket, socket, own.verbs, version).finally(() => {
+    const over = (): void => {
       own.end();
       open.delete(socket);
       socket.destroy();
-    });
+    };
+    // What is no message ends its session, not the agent.
+    void serveSession(socket, socket, own.verbs, version).then(over, over);
     socket.on('error', () => socket.destroy());
   });
   await new Promise<void>((resolve, reject) => {

@@ -19,6 +19,8 @@ export type Tree = {
   readonly agreed: AgreedIndex;
   /** True where a new file need not be read before it is sent: its sign is provisional until then. */
   lazy: boolean;
+  /** When how many names were removed on the other server; for the guard. */
+  readonly removed: { readonly at: number; readonly count: number }[];
 };
 
 /** The sign of a file that was not read yet, with its stamp; no other server has such a sign. */
@@ -33,6 +35,7 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   names: new Map(),
   agreed,
   lazy: false,
+  removed: [],
 });
 
 /** Called with every folder that is looked into, before its names are read: a watch set there misses nothing. */
@@ -165,6 +168,18 @@ async function lookAtOne(tree: Tree, path: string, place: Buffer, stat: fs.Stats
   name.here = entry && signOf(entry);
   name.stamp = steady(stat);
   if (!entry) forgetIfGone(tree, path);
+}
+
+/** The folders that are no longer as they were looked at: one call for each folder, and none for its files. */
+export function changedFolders({ host, set, names }: Tree): string[] {
+  const base = baseOf(host, set);
+  const found: string[] = [];
+  for (const [path, { here, stamp }] of names) {
+    if (!isFolderSign(here)) continue;
+    const stat = orGone(() => fs.lstatSync(placeIn(base, path)));
+    if (!stat || stampOf(stat) !== stamp) found.push(path);
+  }
+  return found;
 }
 
 function vanish(tree: Tree, path: string): void {

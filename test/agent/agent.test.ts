@@ -13,7 +13,7 @@ import { paths, readEpoch, readPair } from '../../src/pair/state.ts';
 import { readStatus } from '../../src/pair/sync-status.ts';
 import { cms2, kept, pairAt, placeOf, profile, savePair, sessionWith, tree, twoServers, write } from './two-servers.ts';
 
-const fast = { retry: 50, settle: 20, heartbeat: 100, reachable: 100, compare: 60_000, coalesce: 5 };
+const fast = { retry: 50, settle: 20, heartbeat: 100, reachable: 100, folders: 60_000, compare: 60_000, coalesce: 5 };
 
 type Running = { readonly host: Host; readonly lines: string[]; stop(): Promise<void> };
 const running: Running[] = [];

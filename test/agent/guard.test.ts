@@ -7,7 +7,15 @@ import { openLiveSet } from '../../src/agent/live-set.ts';
 import { placeOf, profile, twoServers, write } from './two-servers.ts';
 
 const set: DataSet = { name: 'admin', path: '/admin', exclude: [], deletions: { percent: 30, files: 1000 } };
-const well: Standing = { there: 100, here: 100, vanished: 0, sameFolder: true, heldBefore: undefined };
+const well: Standing = {
+  there: 100,
+  here: 100,
+  vanished: 0,
+  came: 0,
+  lately: 0,
+  sameFolder: true,
+  heldBefore: undefined,
+};
 
 describe('the guard', () => {
   const cases: [what: string, standing: Partial<Standing>, held: RegExp | undefined][] = [
@@ -17,10 +25,21 @@ describe('the guard', () => {
     ['holds a single file that is gone', { there: 1, here: 0, vanished: 1 }, /empty/],
     ['holds another folder', { sameFolder: false }, /another folder than before/],
     ['lets the share itself pass', { here: 70, vanished: 30 }, undefined],
-    ['holds more than the share', { here: 69, vanished: 31 }, /31 of 100 names vanished at once \(31 %/],
+    ['holds more than the share', { here: 69, vanished: 31 }, /31 of 100 names vanished within a minute \(31 %/],
     ['takes no share of a few', { there: 20, here: 1, vanished: 19 }, undefined],
     ['holds too many, however small the share', { there: 9000, here: 7999, vanished: 1001 }, /1001 names/],
-    ['stays held when something came since', { here: 99, vanished: 1, heldBefore: 'once empty' }, /once empty/],
+    [
+      'holds a folder that is emptied name by name',
+      { there: 79, here: 69, vanished: 10, lately: 21 },
+      /31 of 100 names/,
+    ],
+    ['lets what was removed lately rest', { there: 40, here: 60, lately: 60 }, undefined],
+    ['takes a rename for no loss', { vanished: 90, came: 90 }, undefined],
+    [
+      'stays held when something came since',
+      { here: 99, vanished: 1, came: 5, heldBefore: 'once empty' },
+      /once empty/,
+    ],
     ['ends when everything is back', { heldBefore: 'once empty' }, undefined],
   ];
   it.each(cases)('%s', (_what, standing, held) => {

@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import * as net from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { runAgent } from '../../src/agent/agent.ts';
@@ -11,7 +12,7 @@ import type { SyncStatus } from '../../src/pair/sync-status.ts';
 import type { Profile } from '../../src/profile/schema.ts';
 import { kept, placeOf, profile, tree, twoServers, write } from './two-servers.ts';
 
-const timing = { retry: 50, settle: 20, heartbeat: 50, reachable: 100, compare: 60_000, coalesce: 3 };
+const timing = { retry: 50, settle: 20, heartbeat: 50, reachable: 100, folders: 60_000, compare: 60_000, coalesce: 3 };
 const stops: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
@@ -169,6 +170,52 @@ describe('two agents', () => {
     const found = (await callAgent(one, 'syncDiff')) as SetDifference[];
     expect(found).toEqual([{ set: 'admin', onlyHere: ['new\\x0a'], different: ['a'], onlyThere: [], more: false }]);
     expect(tree(two)).toEqual({ a: 'of the primary' });
+    await callAgent(one, 'syncResume');
+    await until(
+      () => tree(two),
+      (there) => JSON.stringify(there) === JSON.stringify(tree(one)),
+    );
+    await until(
+      () => status(one),
+      ({ state }) => state === 'in step',
+    );
+  });
+
+  it('hold a set that is emptied name by name, before most of it is gone', async () => {
+    const { one, two } = await pairOfAgents();
+    for (let file = 0; file < 100; file += 1) write(one, `f${file}`, 'precious');
+    await drained(one);
+    for (let file = 0; file < 100; file += 1) {
+      fs.rmSync(placeOf(one, `f${file}`));
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await until(
+      () => status(one),
+      ({ sets }) => sets[0]?.state === 'held',
+    );
+    expect(Object.keys(tree(two)).length).toBeGreaterThan(65);
+    expect(kept(two).length).toBeLessThan(35);
+  });
+
+  it('let a big folder be renamed', async () => {
+    const { one, two } = await pairOfAgents();
+    for (let file = 0; file < 100; file += 1) write(one, `d/f${file}`, 'x');
+    await drained(one);
+    fs.renameSync(placeOf(one, 'd'), placeOf(one, 'e'));
+    await until(
+      () => tree(two),
+      (there) => JSON.stringify(there) === JSON.stringify(tree(one)),
+    );
+    expect(readAlarms(one.root)).toEqual([]);
+  });
+
+  it('outlive what is no message', async () => {
+    const { one } = await pairOfAgents();
+    const socket = net.connect(join(one.root.prefix, 'run/cmsadm/agent.sock'));
+    socket.on('error', () => {}).resume();
+    socket.write('{"id":"x"}\nnot JSON\n');
+    await new Promise((resolve) => socket.once('close', resolve));
+    expect((await status(one)).role).toBe('primary');
   });
 
   it('make a full pass when asked, and log it in one line', async () => {
