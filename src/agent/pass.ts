@@ -50,10 +50,8 @@ async function compare(line: Line, live: LiveSet, step?: (seen: number) => void)
     [...new Set([...theirs.keys(), ...ours.keys()])].filter((folder) => ours.get(folder) !== theirs.get(folder)),
   );
   const same: string[] = [];
-  for (const [path, name] of tree.names) {
-    if (differing.has(folderOf(path))) name.there = undefined;
-    else name.there = name.here;
-  }
+  for (const [path, name] of tree.names)
+    name.there = differing.size > 0 && differing.has(folderOf(path)) ? undefined : name.here;
   if (differing.size > 0) {
     const listed = v.parse(
       v.array(v.tuple([v.string(), v.string()])),

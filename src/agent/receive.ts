@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
+import { readAccounts } from './accounts.ts';
 import type { Agent } from './agent.ts';
 import { applySet, noteUnapplied } from './apply.ts';
 import { orGone } from './data-set.ts';
@@ -12,7 +13,7 @@ import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLef
 import { checked, foreseen, mayWrite } from './refusals.ts';
 import { standingOf } from './standing.ts';
 import { closeBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
-import { digestsOf, nameOf, namesIn, stampOf } from './tree.ts';
+import { digestsOf, nameOf, namesIn, setHere, stampOf } from './tree.ts';
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
@@ -118,7 +119,7 @@ export function receiveVerbs(agent: Agent): {
         if (entry.type === 'folder') putFolder(writer, set, entry, held);
         else if (entry.type === 'link') putLink(writer, set, entry, held);
         const stamp = stampOf(fs.lstatSync(held.place));
-        Object.assign(nameOf(tree, entry.path), { here: sign, stamp });
+        setHere(tree, entry.path, nameOf(tree, entry.path), sign, stamp);
         tree.agreed.set(entry.path, { sign, stamp });
       } finally {
         fs.closeSync(held.handle);
@@ -229,6 +230,7 @@ export function receiveVerbs(agent: Agent): {
         noteUnapplied(agent, live.set);
         const gone = foreseen(name, live.set.path, () => remove(writer, live.set, path, held));
         if (gone) {
+          setHere(live.tree, path, nameOf(live.tree, path), undefined, '');
           live.tree.names.delete(path);
           live.tree.agreed.remove(path);
         }
@@ -247,7 +249,7 @@ function ownerOf({ host }: Agent, { set }: LiveSet, path: string): string {
   const held = holdPlace(host, set, path);
   try {
     const stat = orGone(() => fs.lstatSync(held.place));
-    return stat ? String(stat.uid) : '';
+    return stat ? readAccounts(host.root).owner(stat.uid) : '';
   } finally {
     fs.closeSync(held.handle);
   }

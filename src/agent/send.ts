@@ -6,7 +6,7 @@ import { readAccounts } from './accounts.ts';
 import { baseOf, isSystemError, mtimeOf, orGone, placeIn, READ_ONLY, unreadable } from './data-set.ts';
 import { type Entry, type FileEntry, isFolderSign, PART, shownPath, signOf } from './entry.ts';
 import type { LiveSet } from './live-set.ts';
-import { forgetIfGone, nameOf, provisionalSign, stampOf, steady, type Tree } from './tree.ts';
+import { forgetIfGone, nameOf, provisionalSign, setHere, stampOf, steady, type Tree } from './tree.ts';
 import { makeWindow, type Window } from './window.ts';
 
 /** The line to the other server, with the numbers of what goes over it. */
@@ -118,10 +118,7 @@ export function agreeOn(tree: Tree, path: string, sign: string, sent?: fs.Stats)
   const name = nameOf(tree, path);
   name.there = sign;
   // What was not read before is known now, if it is still what was sent.
-  if (sent && name.here === provisionalSign(stampOf(sent))) {
-    name.here = sign;
-    name.stamp = steady(sent);
-  }
+  if (sent && name.here === provisionalSign(stampOf(sent))) setHere(tree, path, name, sign, steady(sent));
   tree.agreed.set(path, { sign, stamp: name.here === sign ? name.stamp : '' });
 }
 

@@ -8,7 +8,7 @@ import { baseOf, mtimeOf, orGone, placeIn } from './data-set.ts';
 import { BULK_FOLDER, type DataSet } from './entry.ts';
 import type { LiveSet } from './live-set.ts';
 import { holdPlace } from './place.ts';
-import { nameOf, stampOf } from './tree.ts';
+import { nameOf, setHere, stampOf } from './tree.ts';
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 export const takenFile = v.strictObject({
@@ -87,7 +87,7 @@ export function takeFiles(
       if (host.root.ownersCount) fs.lchownSync(held.place, owners.uid(owner), owners.gid(group));
       if ((stat.mode & 0o7777) !== mode || host.root.ownersCount) fs.chmodSync(held.place, mode);
       const stamp = stampOf(fs.lstatSync(held.place));
-      Object.assign(nameOf(tree, path), { here: sign, stamp });
+      setHere(tree, path, nameOf(tree, path), sign, stamp);
       tree.agreed.set(path, { sign, stamp });
       return [path];
     } finally {

@@ -8,7 +8,13 @@ import { baseOf, entryAt, isSystemError, orGone, placeIn, unreadable, walk } fro
 import { carriedBy, type DataSet, isFolderSign, signOf } from './entry.ts';
 
 /** A name of a data set: what it is here, what it is known to be on the other server, what both last had in common. */
-export type Name = { here: string | undefined; stamp: string; there: string | undefined };
+export type Name = {
+  here: string | undefined;
+  stamp: string;
+  there: string | undefined;
+  /** In which look at everything it was met last. */
+  round: number;
+};
 
 /** One data set as it stands on this server: signs by path, kept up to date by looking. */
 export type Tree = {
@@ -21,6 +27,11 @@ export type Tree = {
   lazy: boolean;
   /** When how many names were removed on the other server; for the guard. */
   readonly removed: { readonly at: number; readonly count: number }[];
+  /** Looks at everything so far. */
+  round: number;
+  /** Digests of folders, and the folders whose digest is out of date. */
+  readonly digests: Map<string, string>;
+  readonly stale: Set<string>;
 };
 
 /** The sign of a file that was not read yet, with its stamp; no other server has such a sign. */
@@ -36,6 +47,9 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   agreed,
   lazy: false,
   removed: [],
+  round: 0,
+  digests: new Map(),
+  stale: new Set(),
 });
 
 /** Called with every folder that is looked into, before its names are read: a watch set there misses nothing. */
@@ -51,7 +65,7 @@ export const steady = (stat: fs.Stats): string => (Date.now() - stat.ctimeMs > T
 const TICK = 50;
 
 /** What stands for a name that is not here. */
-const unknownName = (): Name => ({ here: undefined, stamp: '', there: undefined });
+const unknownName = (): Name => ({ here: undefined, stamp: '', there: undefined, round: 0 });
 
 export function nameOf(tree: Tree, path: string): Name {
   const known = tree.names.get(path);
@@ -59,6 +73,14 @@ export function nameOf(tree: Tree, path: string): Name {
   const made = unknownName();
   tree.names.set(path, made);
   return made;
+}
+
+/** Notes what stands here under a name; undefined: nothing. */
+export function setHere(tree: Tree, path: string, name: Name, sign: string | undefined, stamp: string): void {
+  if (name.here !== sign) tree.stale.add(folderOf(path));
+  name.here = sign;
+  name.stamp = stamp;
+  name.round = tree.round;
 }
 
 /** Forgets names that are neither here nor there. */
@@ -73,13 +95,11 @@ export function forgetIfGone(tree: Tree, path: string): void {
  * @throws CmsadmError data-set-missing, data-set-unreadable
  */
 export async function lookAll(tree: Tree, onFolder: OnFolder, step: (seen: number) => void = () => {}): Promise<void> {
-  const gone = new Set<string>();
-  for (const [path, name] of tree.names) if (name.here !== undefined) gone.add(path);
-  await lookBelow(tree, '', onFolder, (path, seen) => {
-    gone.delete(path);
+  tree.round += 1;
+  await lookBelow(tree, '', onFolder, (_path, seen) => {
     if (seen % 500 === 0) step(seen);
   });
-  for (const path of gone) vanish(tree, path);
+  for (const [path, name] of tree.names) if (name.here !== undefined && name.round !== tree.round) vanish(tree, path);
 }
 
 /**
@@ -128,7 +148,7 @@ async function lookBelow(
     for (const { path, place, stat } of walk(base, tree.carried, onFolder, folder)) {
       seen += 1;
       if (seen % 500 === 0) await breathe();
-      await lookAtOne(tree, path, place, stat, accounts);
+      if (!isAsBefore(tree, path, stat)) await lookAtOne(tree, path, place, stat, accounts);
       told(path, seen);
     }
   } catch (cause) {
@@ -144,29 +164,31 @@ function reading<T>(tree: Tree, read: () => T): T {
   }
 }
 
+/** True for a name whose stamp is the one that is known. */
+function isAsBefore(tree: Tree, path: string, stat: fs.Stats): boolean {
+  const name = tree.names.get(path);
+  if (name?.here === undefined || name.stamp !== stampOf(stat)) return false;
+  // Where the other server has it too, it must be read.
+  if (isProvisional(name.here) && !(tree.lazy && name.there === undefined)) return false;
+  name.round = tree.round;
+  return true;
+}
+
 /** Brings one name up to date; a file is read only if its stamp is new. */
 async function lookAtOne(tree: Tree, path: string, place: Buffer, stat: fs.Stats, accounts: Accounts): Promise<void> {
+  if (isAsBefore(tree, path, stat)) return;
   const name = nameOf(tree, path);
   const stamp = stampOf(stat);
-  const mayStay = !isProvisional(name.here) || (tree.lazy && name.there === undefined);
-  if (name.here !== undefined && name.stamp === stamp && mayStay) return;
   const agreed = tree.agreed.get(path);
-  if (agreed?.stamp === stamp) {
-    name.here = agreed.sign;
-    name.stamp = stamp;
-    return;
-  }
-  if (tree.lazy && name.there === undefined && stat.isFile()) {
-    name.here = provisionalSign(stamp);
-    name.stamp = stamp;
-    return;
-  }
+  if (agreed?.stamp === stamp) return setHere(tree, path, name, agreed.sign, stamp);
+  if (tree.lazy && name.there === undefined && stat.isFile())
+    return setHere(tree, path, name, provisionalSign(stamp), stamp);
   const entry = await entryAt({ path, place, stat }, accounts);
   // It may have been replaced while it was read; who did so, or an event, tells what it is now.
   const now = orGone(() => fs.lstatSync(place));
+  name.round = tree.round;
   if (!now || stampOf(now) !== stamp) return forgetIfGone(tree, path);
-  name.here = entry && signOf(entry);
-  name.stamp = steady(stat);
+  setHere(tree, path, name, entry && signOf(entry), steady(stat));
   if (!entry) forgetIfGone(tree, path);
 }
 
@@ -185,8 +207,7 @@ export function changedFolders({ host, set, names }: Tree): string[] {
 function vanish(tree: Tree, path: string): void {
   const name = tree.names.get(path);
   if (!name) return;
-  name.here = undefined;
-  name.stamp = '';
+  setHere(tree, path, name, undefined, '');
   forgetIfGone(tree, path);
 }
 
@@ -208,22 +229,25 @@ export const folderOf = (path: string): string => {
 };
 
 /** One digest for each folder that holds anything here, over the names in it and their signs. */
-export function digestsOf(tree: Tree): Map<string, string> {
+export function digestsOf(tree: Tree): ReadonlyMap<string, string> {
+  const { digests, stale } = tree;
+  if (stale.size === 0) return digests;
   const lines = new Map<string, string[]>();
-  for (const [path, { here }] of tree.names) {
-    if (here === undefined) continue;
+  for (const [path, sign] of namesIn(tree, stale)) {
     const folder = folderOf(path);
-    const line = `${path.slice(folder === '' ? 0 : folder.length + 1)}\0${here}`;
+    const line = `${path.slice(folder === '' ? 0 : folder.length + 1)}\0${sign}`;
     const known = lines.get(folder);
     if (known) known.push(line);
     else lines.set(folder, [line]);
   }
-  return new Map(
-    [...lines].map(([folder, all]) => [
-      folder,
-      createHash('sha256').update(all.sort().join('\0'), 'latin1').digest('base64').slice(0, 22),
-    ]),
-  );
+  for (const folder of stale) {
+    const all = lines.get(folder);
+    if (!all) digests.delete(folder);
+    else
+      digests.set(folder, createHash('sha256').update(all.sort().join('\0'), 'latin1').digest('base64').slice(0, 22));
+  }
+  stale.clear();
+  return digests;
 }
 
 /** Names and signs directly in some folders, as they are here. */

@@ -182,6 +182,7 @@ export async function openSession(
     lost?.();
   });
   output.on('error', () => lines.close()); // a broken pipe is the same as a closed one
+  lines.on('error', () => lines.close()); // readline hands on what its input ends with
   input.once('close', () => lines.close()); // a destroyed socket closes without an end
 
   const first = await new Promise<Greeting>((resolve, reject) => {
