@@ -38,9 +38,10 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
   let ended = false;
 
   const setStatus = (name: string, live: LiveSet): SetStatus => {
-    const { trouble, waiting, since, sent, minute } = perSet.get(name) ?? makeCount();
+    const { trouble, waiting, since, sent, minute, compared } = perSet.get(name) ?? makeCount();
     const oldest = [since, live.since()].filter((one) => one !== undefined);
-    const isWaiting = waiting > 0 || oldest.length > 0;
+    // Before the first comparison nobody knows.
+    const isWaiting = waiting > 0 || oldest.length > 0 || (!compared && current.role === 'primary');
     return {
       name,
       state: trouble?.state ?? (isWaiting ? 'sending' : 'in step'),
@@ -110,6 +111,7 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       if (!count) return;
       const before = count.trouble;
       count.waiting = waiting;
+      count.compared = true;
       count.trouble = trouble;
       if (before?.why === trouble?.why) return;
       if (before) settle(host, alarmText(name, before));
@@ -133,6 +135,7 @@ type Count = {
   trouble: Trouble | undefined;
   waiting: number;
   since: number | undefined;
+  compared: boolean;
   sent: number;
   readonly minute: { add(): void; within(milliseconds: number): number };
 };
@@ -145,6 +148,7 @@ function makeCount(): Count {
     trouble: undefined,
     waiting: 0,
     since: undefined,
+    compared: false,
     sent: 0,
     minute: {
       add: () => {

@@ -4,7 +4,8 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Operation, operations } from './operations.ts';
-import { allFaults, attempt, prepare, type Result } from './trial.ts';
+import { allFaults, attempt, prepare, type Result, type Stage } from './trial.ts';
+import type { Fault } from './world.ts';
 
 const usage = `npm run crash-points -- [--json] [--operation NAME] [--every N] [--fault SERVER:POINT:KIND]
 
@@ -50,7 +51,7 @@ async function work(share: string): Promise<void> {
     const stage = await prepare(operation);
     const faults = allFaults(stage).filter((_, i) => i % Number(values.every) === 0);
     const results: Result[] = [];
-    for (const [i, fault] of faults.entries()) if (i % of === index) results.push(await attempt(stage, fault));
+    for (const [i, fault] of faults.entries()) if (i % of === index) results.push(await limited(stage, fault));
     const told: Share = {
       operation,
       points: stage.points.cms1.length + stage.points.cms2.length,
@@ -61,6 +62,22 @@ async function work(share: string): Promise<void> {
         .map(({ fault, wrong }) => `${fault.server}:${fault.at}:${fault.kind}: ${wrong.join('; ')}`),
     };
     process.send?.(told);
+  }
+}
+
+/** No trial takes a second; one that does not end is told by its fault, and the others go on. */
+const LIMIT = 60_000;
+
+async function limited(stage: Stage, fault: Fault): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Result>((resolve) => {
+    const wrong = [`no end within ${LIMIT / 1000} s`];
+    timer = setTimeout(() => resolve({ fault, outcome: 'no end', wrong }), LIMIT);
+  });
+  try {
+    return await Promise.race([attempt(stage, fault), late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

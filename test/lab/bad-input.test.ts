@@ -274,7 +274,9 @@ describe.skipIf(!ok)(`bad input${ok ? '' : ` (skipped: ${why})`}`, () => {
       await terminal.see('Proceed? (y/n, d shows the diffs):', 60);
       const second = await setUpWith();
       expect(second.exitCode, told(second)).toBe(0);
-      await expect.poll(() => sh('cms1', 'cat /run/cmsadm/agent.json'), { timeout: 15_000 }).toMatch(/in step/);
+      await expect
+        .poll(() => sh('cms1', 'cat /run/cmsadm/agent.json'), { timeout: 15_000 })
+        .toMatch(/"state":"in step","queue":0/);
       const before = await standingOfBoth();
       await terminal.answer('Proceed? (y/n, d shows the diffs):', 'y');
       expect([3, 4]).toContain(await terminal.exitCode(120));
