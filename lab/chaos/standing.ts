@@ -140,7 +140,9 @@ function standingOf(text: string): Standing {
 // What only grows or changes by itself; it is judged in ways of its own.
 const isRecord = (path: string): boolean =>
   /^\/var\/lib\/cmsadm\/(journal|kept|sync|epoch|alarms\.jsonl)(\/|$)/.test(path) ||
-  /^\/(var\/)?tmp\/systemd-private-|^\/(var\/)?tmp\/\.[A-Z]|^\/run\/cmsadm\/agent\.(json|sock)$/.test(path) ||
+  /^\/(var\/)?tmp\/systemd-private-|^\/(var\/)?tmp\/\.[A-Z]|^\/run\/cmsadm\/(agent\.(json|sock)|metrics\.prom|bulk-hosts)$/.test(
+    path,
+  ) ||
   /^\/root\/\.(bash_history|lesshst)$/.test(path);
 
 // Folders that set up leaves behind empty, and those whose mere presence says nothing.

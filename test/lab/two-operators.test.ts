@@ -89,7 +89,7 @@ async function expectWhole(): Promise<{ primary: string | undefined; epoch: numb
   expect(new Set(primaries).size, shown).toBeLessThanOrEqual(1);
   expect(new Set(epochs).size, shown).toBeLessThanOrEqual(1);
   for (const server of pair) {
-    expect(await sh(server, 'ls /run/cmsadm | grep -v "^agent"; true'), `${server}: no lock is left`).toBe('');
+    expect(await sh(server, 'ls /run/cmsadm | grep -E "^(lock|turn)"; true'), `${server}: no lock is left`).toBe('');
     expect(await sh(server, 'systemctl list-timers --all "cmsadm-way-back*" --no-legend'), server).toBe('');
     expect(await sh(server, 'ls -d /etc/.*.staged /root/.*.staged 2>/dev/null; true'), server).toBe('');
   }
