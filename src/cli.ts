@@ -16,6 +16,10 @@ if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   if (asked === 'cmsadm peer sync') await pipeToAgent('/');
   else if (asked === 'rsync --server --daemon .') await serveBulk('/');
   else await openToPeer('/', undefined);
+} else if (args.length === 1 && args[0] === 'agent') {
+  // Set up waits for the service: it needs neither menu nor flags.
+  const { serveAgent } = await import('./agent-door.ts');
+  await serveAgent('/');
 } else {
   const { main } = await import('./main.ts');
   await main(args);

@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError, Option } from 'commander';
 import { linesAsker, terminalAsker } from './ask.ts';
 import type { CommandContext, CommandOutcome } from './commands/context.ts';
@@ -197,22 +196,8 @@ function addService(program: Command): void {
     .command('agent', { hidden: true })
     .description('the admin-sync service')
     .action(async () => {
-      const options: GlobalOptions = program.opts();
-      requireRoot(options.root);
-      // Half the memory, and no slower: what it keeps is many small things. (v8.setFlagsFromString, before they come)
-      setFlagsFromString('--optimize-for-size');
-      const { runAgent } = await import('./agent/agent.ts');
-      const { makeNotifier } = await import('./host/notify.ts');
-      const host = await hostOf(options.root, () => {});
-      const stop = new AbortController();
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
-      const log = (text: string): void => void process.stdout.write(`${text}\n`);
-      await runAgent(host, profileOfServer(options.root, programRoot), {
-        signal: stop.signal,
-        log,
-        notify: makeNotifier(process.env),
-      });
-      process.exit(exitCodes.done);
+      const { serveAgent } = await import('./agent-door.ts');
+      await serveAgent(program.opts<GlobalOptions>().root);
     });
 }
 

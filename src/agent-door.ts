@@ -1,0 +1,21 @@
+import { setFlagsFromString } from 'node:v8';
+import { runAgent } from './agent/agent.ts';
+import { exitCodes } from './errors.ts';
+import { makeNotifier } from './host/notify.ts';
+import { profileOfServer } from './profile/load.ts';
+import { programRoot } from './program-root.ts';
+import { hostOf, requireRoot } from './session.ts';
+
+/** The admin-sync service of a server, until it is asked to leave (SIGTERM, SIGINT). */
+export async function serveAgent(root: string): Promise<void> {
+  requireRoot(root);
+  // Half the memory, and no slower: what it keeps is many small things. (v8.setFlagsFromString, before they come)
+  setFlagsFromString('--optimize-for-size');
+  const host = await hostOf(root, () => {});
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
+  const log = (text: string): void => void process.stdout.write(`${text}\n`);
+  const notify = makeNotifier(process.env);
+  await runAgent(host, profileOfServer(root, programRoot), { signal: stop.signal, log, notify });
+  process.exit(exitCodes.done);
+}
