@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
-import { execa } from 'execa';
 import * as v from 'valibot';
+import { ask } from '../host/processes.ts';
 import { at, makeFolders } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { type Link, paths } from '../pair/state.ts';
@@ -52,8 +52,7 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
 }
 
 const hasTools = async (): Promise<boolean> =>
-  (await execa('rsync', ['--version'], { reject: false })).exitCode === 0 &&
-  (await execa('ssh', ['-V'], { reject: false })).exitCode === 0;
+  (await ask(['rsync', '--version'])).exitCode === 0 && (await ask(['ssh', '-V'])).exitCode === 0;
 
 /** @throws CmsadmError only through the session; what rsync could not bring is sent in the other way */
 async function runRsync(host: Host, { peer }: Link, set: DataSet, base: Buffer, files: readonly Bulk[]): Promise<void> {
@@ -76,6 +75,8 @@ async function runRsync(host: Host, { peer }: Link, set: DataSet, base: Buffer, 
   const ssh = ['ssh', '-F', 'none', '-i', at(host.root, paths.pairKey), '-p', String(peer.port), '-l', 'root'];
   const shell = [...ssh, ...Object.entries(options).map(([name, value]) => `-o${name}=${value}`)].join(' ');
   const address = peer.address.includes(':') ? `[${peer.address}]` : peer.address;
+  // Loaded here: the service starts without it.
+  const { execa } = await import('execa');
   await execa(
     'rsync',
     [

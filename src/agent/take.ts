@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
-import { execa } from 'execa';
 import * as v from 'valibot';
+import { ask, runOrFail } from '../host/processes.ts';
 import { at, isThere, removeIfThere, writeState } from '../host/root.ts';
 import { paths } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
@@ -44,7 +44,7 @@ const bulkConfig = (set: DataSet): string =>
 export async function openBulk({ host }: Agent, { set }: LiveSet): Promise<boolean> {
   // rsyncd.conf(5) has no way to write a line break in a path.
   if (!host.system.real || set.path.includes('\n')) return false;
-  if ((await execa('rsync', ['--version'], { reject: false })).exitCode !== 0) return false;
+  if ((await ask(['rsync', '--version'])).exitCode !== 0) return false;
   const folder = placeIn(baseOf(host, set), BULK_FOLDER);
   fs.rmSync(folder, { recursive: true, force: true });
   fs.mkdirSync(folder, { mode: 0o700 });
@@ -63,7 +63,7 @@ export async function closeBulk(agent: Agent, live: LiveSet): Promise<void> {
   const { host } = agent;
   const { set } = live;
   shutBulk(agent, live);
-  if (host.system.real) await execa('sync', ['--file-system', at(host.root, set.path)]);
+  if (host.system.real) await runOrFail(['sync', '--file-system', at(host.root, set.path)], { timeout: 600_000 });
 }
 
 /** True while rsync may come in. */
