@@ -34,6 +34,8 @@ const usualTiming = {
   compare: 600_000,
   /** For further events after a first one. */
   coalesce: 3,
+  /** That a command waits for the connection with the other server. */
+  connect: 20_000,
 };
 type Timing = typeof usualTiming;
 
@@ -73,8 +75,16 @@ export type Agent = {
   over(): boolean;
   /** Logs in to the other server's agent; the session ends with this one. */
   login(link: Link): Promise<Session>;
-  /** Asks the loop that sends for something. @throws CmsadmError not-connected after so many seconds */
-  ask(request: Request, seconds: number): Promise<unknown>;
+  /**
+   * Asks the loop that sends for something.
+   * @param seconds the longest time until it is done; without it as long as the other server is there
+   * @throws CmsadmError not-connected, not-in-step after that time, agent-not-running
+   */
+  ask(request: Request, seconds?: number): Promise<unknown>;
+  /** Told by the loop that sends when it begins and ends. */
+  setFollowing(following: boolean): void;
+  /** Nobody answers any more. */
+  refuseAsked(): void;
   /** What was asked and is not answered yet; whoever takes it answers. */
   takeAsked(): Asked[];
   /** Files that were edited here although the other server administers, once each. */
@@ -107,6 +117,7 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   } finally {
     clearInterval(signs);
     stateWatch?.close();
+    agent.refuseAsked();
     closeSocket();
     for (const live of agent.sets.values()) {
       live.tree.agreed.flush();
@@ -121,6 +132,16 @@ const notRun: RunProgram = async () => ({ stdout: '', stderr: '', exitCode: 0 })
 
 const savedText = ({ root }: Host): string => `${readText(root, paths.link)}\n${readText(root, paths.pair)}`;
 
+const notConnected = (state: string): CmsadmError =>
+  new CmsadmError('not-connected', `The other server's agent is not connected: ${state}`, {
+    remedy: '`cmsadm sync status` shows both agents; it is tried again every few seconds.',
+  });
+
+const notInStep = (seconds: number): CmsadmError =>
+  new CmsadmError('not-in-step', `The other server did not have everything within ${seconds} s.`, {
+    remedy: '`cmsadm sync status` shows what is in the way.',
+  });
+
 /** What the verbs and the loops of an agent share. @param saved the saved pair with which the present turn began */
 export function makeAgent(host: Host, profile: Profile, options: AgentOptions, saved: () => string): Agent {
   const { signal, log, login = loginToAgent } = options;
@@ -128,7 +149,10 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
   // The folders of exports are ours.
   for (const { path, exported } of profile.dataSets) if (exported) makeFolders(host.root, path, 0o700);
   const sets = new Map(profile.dataSets.map((set) => [set.name, openLiveSet(host, set, bell.ring)]));
+  const teller = makeTeller(host, sets, log);
+  const timing = { ...usualTiming, ...options.timing };
   let asked: Asked[] = [];
+  let following = false;
   const over = (): boolean => signal.aborted || savedText(host) !== saved();
   return {
     host,
@@ -138,9 +162,9 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     run: options.run ?? (host.system.real ? runProgram : notRun),
     sets,
     edits: new Map(),
-    timing: { ...usualTiming, ...options.timing },
+    timing,
     over,
-    ...makeTeller(host, sets, log),
+    ...teller,
     pause: async (milliseconds) => {
       const end = performance.now() + milliseconds;
       while (!over() && performance.now() < end) await bell.wait(end - performance.now());
@@ -154,22 +178,32 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     },
     ask: (request, seconds) =>
       new Promise((resolve, reject) => {
-        const one: Asked = { request, resolve, reject };
+        const one: Asked = {
+          request,
+          resolve: (value) => settle(() => resolve(value)),
+          reject: (error) => settle(() => reject(error)),
+        };
+        const settle = (told: () => void): void => {
+          clearInterval(connected);
+          clearTimeout(late);
+          asked = asked.filter((other) => other !== one);
+          told();
+        };
+        // A long pass keeps others waiting; a server that is away does not.
+        const connected = setInterval(() => {
+          if (!following) one.reject(notConnected(teller.status().state));
+        }, timing.connect);
+        const late =
+          seconds === undefined ? undefined : setTimeout(() => one.reject(notInStep(seconds)), seconds * 1000);
         asked.push(one);
         bell.ring();
-        const timer = setTimeout(() => {
-          asked = asked.filter((other) => other !== one);
-          reject(
-            new CmsadmError('not-in-step', `The other server did not have everything within ${seconds} s.`, {
-              remedy: '`cmsadm sync status` shows what is in the way.',
-            }),
-          );
-        }, seconds * 1000);
-        timer.unref();
-        signal.addEventListener('abort', () => reject(new CmsadmError('agent-not-running', 'The agent stops.')), {
-          once: true,
-        });
       }),
+    setFollowing: (now) => {
+      following = now;
+    },
+    refuseAsked: () => {
+      for (const { reject } of asked) reject(new CmsadmError('agent-not-running', 'The agent stops.'));
+    },
     takeAsked: () => {
       const taken = asked;
       asked = [];

@@ -25,7 +25,7 @@ export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Pr
       remedy: `Its data sets: ${[...agent.sets.keys()].join(', ') || 'none'}.`,
     });
   };
-  const asked = (request: Request, seconds: number): Promise<unknown> => {
+  const asked = (request: Request, seconds?: number): Promise<unknown> => {
     requireAuthority(agent);
     return agent.ask(request, seconds);
   };
@@ -36,12 +36,12 @@ export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Pr
     },
     syncNow: async (args) => {
       v.parse(none, args ?? {});
-      return asked({ kind: 'pass' }, 3600);
+      return asked({ kind: 'pass' });
     },
     syncDiff: async (args) => {
       const { set } = v.parse(maybeSet, args ?? {});
       known(set);
-      return asked({ kind: 'difference', ...(set === undefined ? {} : { set }) }, 3600);
+      return asked({ kind: 'difference', ...(set === undefined ? {} : { set }) });
     },
     syncRelease: async (args) => {
       const { set } = v.parse(setArgs, args);
@@ -51,7 +51,7 @@ export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Pr
         throw new CmsadmError('not-held', `The data set ${set} is not held.`, {
           remedy: '`cmsadm sync status` shows how each data set stands.',
         });
-      await agent.ask({ kind: 'release', set }, 3600);
+      await agent.ask({ kind: 'release', set });
       return null;
     },
     syncDrain: async (args) => asked({ kind: 'drain' }, v.parse(drainArgs, args).seconds),

@@ -7,6 +7,7 @@ import { type Link, type Pair, paths } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent, Asked } from './agent.ts';
 import { makeBulk } from './bulk.ts';
+import { isSystemError } from './data-set.ts';
 import { exportSet } from './export.ts';
 import { pruneKept } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
@@ -22,6 +23,15 @@ import { nameOf } from './tree.ts';
  * @throws CmsadmError session-lost, epoch-older, not-secondary, not-paired
  */
 export async function follow(agent: Agent, session: Session, link: Link, pair: Pair): Promise<void> {
+  agent.setFollowing(true);
+  try {
+    await followOn(agent, session, link, pair);
+  } finally {
+    agent.setFollowing(false);
+  }
+}
+
+async function followOn(agent: Agent, session: Session, link: Link, pair: Pair): Promise<void> {
   const { host, timing, bell } = agent;
   let lost = false;
   void session.closed.then(() => {
@@ -36,6 +46,7 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
     results.set(live.set.name, result);
     const { name } = live.set;
     const trouble = troubleOf(name, result);
+    if (trouble === '') agent.allAcross(name);
     const state = result.held === undefined ? 'stopped' : 'held';
     agent.tellSet(name, trouble === '' ? undefined : { state, why: result.held ?? trouble }, result.problems.length);
     const told = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');
@@ -59,9 +70,7 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
   const send = async (live: LiveSet, whole: boolean): Promise<void> => {
     const since = live.since();
     agent.waitingSince(live.set.name, since);
-    const result = await sendChanges(line, live, whole);
-    agent.waitingSince(live.set.name, result.held || result.failure ? since : undefined);
-    remember(live, result);
+    remember(live, await sendChanges(line, live, whole));
     if (since !== undefined) agent.tell({ lag: Math.max(0, host.system.clock() - since) });
   };
   const passAll = async (released?: string): Promise<PassReport[]> => {
@@ -70,6 +79,7 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
       const began = performance.now();
       const { size } = live.tree.names;
       agent.tell({ passPercent: 0 });
+      agent.waitingSince(live.set.name, live.since());
       const result = await fullPass(line, live, live.set.name === released, (seen) =>
         agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
       );
@@ -124,7 +134,8 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
     if (!waiting && !lost) await bell.wait(Math.max(1, next - performance.now()));
     if (agent.over()) return;
     const now = performance.now();
-    if (lost || now - asked >= timing.heartbeat) {
+    const isHeartbeat = lost || now - asked >= timing.heartbeat;
+    if (isHeartbeat) {
       asked = now;
       if ((await askStanding(session, pair.epoch)).epoch > pair.epoch) return;
       takeEdits(agent, await session.call('agentEdits', { epoch: pair.epoch }));
@@ -155,7 +166,7 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
       const before = results.get(live.set.name);
       // What is held or failed is looked at as a whole: the events of what it left out are gone.
       const again = before?.failure !== undefined || before?.held !== undefined || (before?.problems.length ?? 0) > 0;
-      if (whole || live.isDirty() || (again && now === asked)) await send(live, whole || again);
+      if (whole || live.isDirty() || (again && isHeartbeat)) await send(live, whole || again);
     }
   }
 }
@@ -164,7 +175,8 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
 function touchFolders(live: LiveSet): void {
   try {
     live.touchChangedFolders();
-  } catch {
+  } catch (error) {
+    if (!(error instanceof CmsadmError) && !isSystemError(error)) throw error;
     live.again();
   }
 }
@@ -205,15 +217,18 @@ function takeEdits(agent: Agent, told: unknown): void {
   }
 }
 
-/** Answers what was asked meanwhile; what ends the session ends the questions with it. */
+/** Answers what was asked meanwhile; what ends the session ends all questions with it. */
 async function answerAll(agent: Agent, answer: (request: Asked['request']) => Promise<unknown>): Promise<void> {
+  let ended: { readonly error: unknown } | undefined;
   for (const { request, resolve, reject } of agent.takeAsked())
     try {
+      if (ended) throw ended.error;
       resolve(await answer(request));
     } catch (error) {
       reject(error);
-      if (!(error instanceof CmsadmError) || !['not-in-step', 'sync-paused'].includes(error.code)) throw error;
+      if (!(error instanceof CmsadmError) || !['not-in-step', 'sync-paused'].includes(error.code)) ended = { error };
     }
+  if (ended) throw ended.error;
 }
 
 const counts = ({ set, sent, removed, bytes, why }: PassReport): string =>

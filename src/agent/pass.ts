@@ -123,7 +123,10 @@ async function sendIfAllowed(
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
   if (released) forgetRemoved(live.tree);
-  else noteRemoved(live.tree, Math.max(0, removes - work.put.length));
+  else {
+    const came = work.put.filter((path) => live.tree.names.get(path)?.there === undefined);
+    noteRemoved(live.tree, Math.max(0, removes - came.length));
+  }
   if (!looked || removes > 0) rememberFolder(live.tree);
   if (!line.bulk || work.put.length < MANY)
     return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
@@ -131,7 +134,8 @@ async function sendIfAllowed(
   const isFolder = (path: string): boolean => isFolderSign(live.tree.names.get(path)?.here);
   const made = await sendWork(line, live, { clear: work.clear, put: work.put.filter(isFolder), remove: [] });
   const carried = await line.bulk(live, work.put);
-  const rest = await sendWork(line, live, { ...workOf(live.tree), clear: [] });
+  // Of the same names: what else differs, the guard has not judged.
+  const rest = await sendWork(line, live, { ...workOf(live.tree, looked), clear: [] });
   return { ...added(added(made, carried), rest), held: undefined, failure: undefined };
 }
 

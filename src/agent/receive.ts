@@ -37,7 +37,7 @@ const removeArgs = v.strictObject({ epoch, seq, set: setName, path: v.string() }
 type Put = v.InferOutput<typeof putArgs>;
 
 /**
- * The receiving side of admin-sync, as verbs of one session. Each answer to a `agentPut` or `agentRemove` means: done and
+ * The receiving side of admin-sync, as verbs of one session. Each answer to an `agentPut` or `agentRemove` means: done and
  * on disk.
  *
  * Errors: arguments-refused, data-set-unknown, data-set-missing, path-refused, account-unknown, sync-write-failed;
@@ -95,11 +95,17 @@ export function receiveVerbs(agent: Agent): {
   /** Looks whether this server has a version of its own that the other one never had. */
   const noticeLoser = async (live: LiveSet, path: string, wanted: string | undefined): Promise<void> => {
     losing = undefined;
-    if (live.tree.agreed.isNew()) return;
-    await live.lookAt(path);
-    const here = live.tree.names.get(path)?.here;
-    if (here === undefined || here === wanted || here === live.tree.agreed.get(path)?.sign) return;
-    losing = { path, owner: ownerOf(agent, live, path) };
+    // Judges the path, before anything is looked at.
+    const held = holdPlace(host, live.set, path);
+    try {
+      await live.lookAt(path);
+      const here = live.tree.names.get(path)?.here;
+      if (here === undefined || here === wanted || here === live.tree.agreed.get(path)?.sign) return;
+      const stat = orGone(() => fs.lstatSync(held.place));
+      losing = { path, owner: stat ? readAccounts(host.root).owner(stat.uid) : '' };
+    } finally {
+      fs.closeSync(held.handle);
+    }
   };
   const put = async (args: Put): Promise<null> => {
     const { entry } = args;
@@ -223,7 +229,6 @@ export function receiveVerbs(agent: Agent): {
       const { set: name, path, epoch: theirs, seq: number } = checked(removeArgs, args);
       mayWrite(host, theirs);
       const live = liveSet(name);
-      // Judged before anything here is looked at.
       const held = holdPlace(host, live.set, path);
       try {
         await noticeLoser(live, path, undefined);
@@ -243,14 +248,4 @@ export function receiveVerbs(agent: Agent): {
     },
   };
   return { verbs, end: abandon };
-}
-
-function ownerOf({ host }: Agent, { set }: LiveSet, path: string): string {
-  const held = holdPlace(host, set, path);
-  try {
-    const stat = orGone(() => fs.lstatSync(held.place));
-    return stat ? readAccounts(host.root).owner(stat.uid) : '';
-  } finally {
-    fs.closeSync(held.handle);
-  }
 }

@@ -33,11 +33,9 @@ export function dialAgent(root: Root): Promise<net.Socket> {
 /** Carries bytes both ways between a connection to the agent and a channel, until either ends. */
 export async function pipe(socket: net.Socket, input: Readable, output: Writable): Promise<void> {
   const ended = new Promise<void>((resolve) => {
-    for (const event of ['end', 'close', 'error']) {
-      input.once(event, resolve);
-      output.once(event, resolve);
-      socket.once(event, resolve);
-    }
+    // Not once: a stream may fail again after it ended, and nobody else listens.
+    for (const stream of [input, output, socket])
+      for (const event of ['end', 'close', 'error']) stream.on(event, () => resolve());
   });
   input.pipe(socket);
   socket.pipe(output);

@@ -4,7 +4,7 @@ import { ask, runOrFail } from '../host/processes.ts';
 import { at, isThere, removeIfThere, writeState } from '../host/root.ts';
 import { paths } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
-import { baseOf, mtimeOf, orGone, placeIn } from './data-set.ts';
+import { baseOf, mtimeOf, orGone, placeIn, READ_ONLY } from './data-set.ts';
 import { BULK_FOLDER, type DataSet } from './entry.ts';
 import type { LiveSet } from './live-set.ts';
 import { holdPlace } from './place.ts';
@@ -81,16 +81,19 @@ export function takeFiles(
 ): string[] {
   return files.flatMap(({ path, owner, group, mode, mtimeMs, size, sign }) => {
     const held = holdPlace(host, set, path);
+    // By handle: nothing that takes the file's place meanwhile gets its owner and mode.
+    const file = orGone(() => fs.openSync(held.place, READ_ONLY));
     try {
-      const stat = orGone(() => fs.lstatSync(held.place));
-      if (!stat?.isFile() || stat.size !== size || mtimeOf(stat) !== mtimeMs) return [];
-      if (host.root.ownersCount) fs.lchownSync(held.place, owners.uid(owner), owners.gid(group));
-      if ((stat.mode & 0o7777) !== mode || host.root.ownersCount) fs.chmodSync(held.place, mode);
-      const stamp = stampOf(fs.lstatSync(held.place));
+      const stat = file === undefined ? undefined : fs.fstatSync(file);
+      if (file === undefined || !stat?.isFile() || stat.size !== size || mtimeOf(stat) !== mtimeMs) return [];
+      if (host.root.ownersCount) fs.fchownSync(file, owners.uid(owner), owners.gid(group));
+      fs.fchmodSync(file, mode);
+      const stamp = stampOf(fs.fstatSync(file));
       setHere(tree, path, nameOf(tree, path), sign, stamp);
       tree.agreed.set(path, { sign, stamp });
       return [path];
     } finally {
+      if (file !== undefined) fs.closeSync(file);
       fs.closeSync(held.handle);
     }
   });

@@ -21,8 +21,10 @@ export type Teller = {
   end(): void;
   /** How a data set stands: what is in the way, and the names that wait. Trouble is an alarm until it is over. */
   tellSet(name: string, trouble: Trouble | undefined, waiting: number): void;
-  /** Since when a data set's changes wait (wall clock, ms); undefined when they are across. */
+  /** Since when a data set's changes wait (wall clock, ms), unless older ones wait already. */
   waitingSince(name: string, since: number | undefined): void;
+  /** Nothing of a data set waits any more. */
+  allAcross(name: string): void;
   /** A change of a data set is on the other server's disk. */
   acknowledged(name: string): void;
 };
@@ -97,6 +99,8 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
     tell: (news) => {
       const { role, epoch, state } = current;
       const newRole = (news.role ?? role) !== role || (news.epoch ?? epoch) !== epoch;
+      // What was in the way was so for the role before.
+      if (newRole) for (const [name, count] of perSet) forget(host, name, count);
       current = {
         ...current,
         ...(newRole ? { state: 'connecting to the other server', seq: 0, acked: 0 } : {}),
@@ -109,18 +113,21 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
     tellSet: (name, trouble, waiting) => {
       const count = perSet.get(name);
       if (!count) return;
-      const before = count.trouble;
-      count.waiting = waiting;
-      count.compared = true;
-      count.trouble = trouble;
-      if (before?.why === trouble?.why) return;
-      if (before) settle(host, alarmText(name, before));
+      const { trouble: before, compared } = count;
+      Object.assign(count, { waiting, trouble, compared: true });
+      if (compared && before?.why === trouble?.why) return;
+      // The first time too: an alarm of a run before this one may be over.
+      settle(host, name, trouble && alarmText(name, trouble));
       if (trouble) raiseOnce(host, alarmText(name, trouble));
-      log(trouble ? alarmText(name, trouble) : `${name} goes on`);
+      if (trouble || before) log(trouble ? alarmText(name, trouble) : `${name} goes on`);
     },
     waitingSince: (name, since) => {
       const count = perSet.get(name);
-      if (count) count.since = since;
+      if (count) count.since ??= since;
+    },
+    allAcross: (name) => {
+      const count = perSet.get(name);
+      if (count) count.since = undefined;
     },
     acknowledged: (name) => {
       const count = perSet.get(name);
@@ -163,10 +170,15 @@ function makeCount(): Count {
   };
 }
 
+const heads = (name: string): Record<Trouble['state'], string> => ({
+  held: `The data set ${name} is held:`,
+  stopped: `Admin-sync of the data set ${name} is stopped:`,
+});
+
 const alarmText = (name: string, { state, why }: Trouble): string =>
   state === 'held'
-    ? `The data set ${name} is held: ${why} Nothing of it is sent. Let it go on: cmsadm sync release ${name}`
-    : `Admin-sync of the data set ${name} is stopped: ${why} It goes on by itself as soon as that is over.`;
+    ? `${heads(name).held} ${why} Nothing of it is sent. Let it go on: cmsadm sync release ${name}`
+    : `${heads(name).stopped} ${why} It goes on by itself as soon as that is over.`;
 
 /** Raises an alarm unless the same text stands already. */
 export function raiseOnce(host: Host, text: string): void {
@@ -174,9 +186,15 @@ export function raiseOnce(host: Host, text: string): void {
   raiseAlarm(host.root, text, host.system.clock());
 }
 
-function settle(host: Host, text: string): void {
-  clearAlarms(
-    host.root,
-    readAlarms(host.root).filter((alarm) => alarm.text === text),
+function forget(host: Host, name: string, count: Count): void {
+  if (count.trouble) settle(host, name, undefined);
+  Object.assign(count, { trouble: undefined, waiting: 0, since: undefined, compared: false });
+}
+
+/** Takes away the alarms of a data set's troubles, but for the one that stands. */
+function settle(host: Host, name: string, standing: string | undefined): void {
+  const over = readAlarms(host.root).filter(
+    ({ text }) => text !== standing && Object.values(heads(name)).some((head) => text.startsWith(head)),
   );
+  if (over.length > 0) clearAlarms(host.root, over);
 }
