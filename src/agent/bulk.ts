@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
-import { ask } from '../host/processes.ts';
+import { run } from '../host/processes.ts';
 import { at, makeFolders } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { type Link, paths } from '../pair/state.ts';
@@ -52,7 +52,7 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
 }
 
 const hasTools = async (): Promise<boolean> =>
-  (await ask(['rsync', '--version'])).exitCode === 0 && (await ask(['ssh', '-V'])).exitCode === 0;
+  (await run(['rsync', '--version'])).exitCode === 0 && (await run(['ssh', '-V'])).exitCode === 0;
 
 /** @throws CmsadmError only through the session; what rsync could not bring is sent in the other way */
 async function runRsync(host: Host, { peer }: Link, set: DataSet, base: Buffer, files: readonly Bulk[]): Promise<void> {

@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
 import * as v from 'valibot';
-import { ask, runOrFail } from '../host/processes.ts';
+import { run, runOrFail } from '../host/processes.ts';
 import { at, isThere, removeIfThere, writeState } from '../host/root.ts';
 import { paths } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
@@ -44,7 +44,7 @@ const bulkConfig = (set: DataSet): string =>
 export async function openBulk({ host }: Agent, { set }: LiveSet): Promise<boolean> {
   // rsyncd.conf(5) has no way to write a line break in a path.
   if (!host.system.real || set.path.includes('\n')) return false;
-  if ((await ask(['rsync', '--version'])).exitCode !== 0) return false;
+  if ((await run(['rsync', '--version'])).exitCode !== 0) return false;
   const folder = placeIn(baseOf(host, set), BULK_FOLDER);
   fs.rmSync(folder, { recursive: true, force: true });
   fs.mkdirSync(folder, { mode: 0o700 });

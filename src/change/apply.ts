@@ -102,10 +102,14 @@ async function workServices(
   running: readonly string[],
 ): Promise<void> {
   if (unitsChanged) await host.system.reloadUnitFiles();
-  await host.system.control('try-reload-or-restart', work.reload);
-  await host.system.control('try-restart', work.restart);
-  await host.system.control('enable', [...work.enable, ...work.start]);
-  await host.system.control('restart', work.start);
+  // Side by side: none of them needs another one to be done. All are waited for, whatever becomes of one.
+  const { system } = host;
+  const settled = await Promise.allSettled([
+    system.control('try-reload-or-restart', work.reload),
+    system.control('try-restart', work.restart),
+    system.control('enable', [...work.enable, ...work.start]).then(() => system.control('restart', work.start)),
+  ]);
+  for (const one of settled) if (one.status === 'rejected') throw one.reason;
   await healthy(host, [...running, ...work.start], work.seconds);
 }
 

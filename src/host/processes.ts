@@ -6,45 +6,26 @@ export type Outcome = { readonly stdout: string; readonly stderr: string; readon
 const environment = { LC_ALL: 'C', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' } as const;
 
 /**
- * Asks a program that only tells something: as `run`, with Node's means alone. Facts ask eight of them, and most runs
- * of ours ask nothing else; execa would take longer (to load, and with each call) than the programs themselves.
+ * Runs a program with a fixed C locale and waits; never through a shell. By Node's means alone: set up asks dozens of
+ * programs, and execa would take longer (to load, and with each call) than most of them.
+ * @param options timeout in milliseconds (default 30,000); input for standard input
+ * @returns its output whatever its exit code; 127 where the program is missing, or was ended by a signal or the timeout
  */
-export const ask = (argv: readonly string[]): Promise<Outcome> =>
+export const run = (
+  argv: readonly string[],
+  { timeout = 30_000, input = '' }: { readonly timeout?: number; readonly input?: string } = {},
+): Promise<Outcome> =>
   new Promise((resolve) => {
     const [program = '', ...args] = argv;
-    const options = { env: { ...process.env, ...environment }, timeout: 30_000, maxBuffer: 256 * 1024 * 1024 };
+    const options = { env: { ...process.env, ...environment }, timeout, maxBuffer: 256 * 1024 * 1024 };
     const child = execFile(program, args, options, (error, stdout, stderr) => {
       const exitCode = error === null ? 0 : typeof error.code === 'number' ? error.code : 127;
       resolve({ stdout, stderr: exitCode === 127 && stderr === '' ? (error?.message ?? '') : stderr, exitCode });
     });
-    child.stdin?.end();
+    // It may end without reading all of its input (EPIPE); its exit code tells what came of that.
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(input);
   });
-
-/**
- * Runs a program with a fixed C locale and waits; never through a shell.
- * @param options timeout in milliseconds (default 30,000); input for standard input
- * @returns its output whatever its exit code; 127 where the program is missing
- */
-export async function run(
-  argv: readonly string[],
-  options: { readonly timeout?: number; readonly input?: string } = {},
-): Promise<Outcome> {
-  const { execa } = await import('execa');
-  const [program = '', ...args] = argv;
-  const result = await execa(program, args, {
-    reject: false,
-    stripFinalNewline: false,
-    timeout: options.timeout ?? 30_000,
-    input: options.input ?? '',
-    env: environment,
-  });
-  const missing = result.exitCode === undefined;
-  return {
-    stdout: result.stdout ?? '',
-    stderr: missing && !result.stderr ? String(result.shortMessage ?? '') : (result.stderr ?? ''),
-    exitCode: result.exitCode ?? 127,
-  };
-}
 
 /**
  * Like `run`, but a failure is an error.

@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { CmsadmError } from '../errors.ts';
 import { cloneAttributes } from './clone-attributes.ts';
 import { parseAddresses, parseListeners, parseRouteSource } from './network.ts';
-import { ask, lastLines, type Outcome, run, runOrFail } from './processes.ts';
+import { lastLines, type Outcome, run, runOrFail } from './processes.ts';
 import type {
   FirewallInForce,
   Identity,
@@ -59,7 +59,7 @@ let askedForLinks: Promise<Links> | undefined;
 
 /** One answer of ip(8) serves everybody who asks while it is on its way. */
 function links(): Promise<Links> {
-  askedForLinks ??= ask(['ip', '-j', '-d', 'addr'])
+  askedForLinks ??= run(['ip', '-j', '-d', 'addr'])
     .then(({ stdout }) => parseAddresses(stdout))
     .finally(() => {
       askedForLinks = undefined;
@@ -85,7 +85,7 @@ const unitProperties = 'Id,LoadState,ActiveState,UnitFileState,MainPID,Listen';
 
 async function units(names: readonly string[]): Promise<Record<string, UnitState>> {
   if (names.length === 0) return {};
-  const shown = await ask(['systemctl', 'show', `--property=${unitProperties}`, ...names]);
+  const shown = await run(['systemctl', 'show', `--property=${unitProperties}`, ...names]);
   if (shown.exitCode !== 0)
     throw new CmsadmError('service-manager-unreachable', 'systemd does not answer.', {
       details: lastLines(shown.stderr),
@@ -142,11 +142,11 @@ async function control(verb: ServiceVerb, names: readonly string[]): Promise<voi
  * as that one, and goes with the next end of the service.
  */
 async function askSshd(args: readonly string[]): Promise<Outcome> {
-  const outcome = await ask(['sshd', ...args]);
+  const outcome = await run(['sshd', ...args]);
   const folder = /^Missing privilege separation directory: (\/run\/[\w-]+)\s*$/m.exec(outcome.stderr)?.[1];
   if (outcome.exitCode === 0 || folder === undefined) return outcome;
   fs.mkdirSync(folder, { recursive: true, mode: 0o755 });
-  return ask(['sshd', ...args]);
+  return run(['sshd', ...args]);
 }
 
 const judges = {
@@ -172,10 +172,10 @@ const RELOAD_ELSEWHERE = `nft -s list ruleset | unshare --net -- sh -c 'nft -f -
 
 async function firewall(nftables: string | undefined): Promise<FirewallInForce> {
   const [firewalld, nft, iptables, reloaded] = await Promise.all([
-    ask(['systemctl', 'is-active', 'firewalld']),
-    ask(['nft', '-s', 'list', 'ruleset']),
-    ask(['iptables-save', '-t', 'filter']),
-    nftables === undefined ? undefined : ask(['sh', '-c', RELOAD_ELSEWHERE, 'sh', nftables]),
+    run(['systemctl', 'is-active', 'firewalld']),
+    run(['nft', '-s', 'list', 'ruleset']),
+    run(['iptables-save', '-t', 'filter']),
+    nftables === undefined ? undefined : run(['sh', '-c', RELOAD_ELSEWHERE, 'sh', nftables]),
   ]);
   return {
     firewalldActive: firewalld.stdout.trim() === 'active',
@@ -251,7 +251,7 @@ export const realSystem = (): System => ({
   identity,
   clock: () => Date.now(),
   addresses: async () => (await links()).addresses,
-  routeSource: async (address) => parseRouteSource((await ask(['ip', '-j', 'route', 'get', address])).stdout),
+  routeSource: async (address) => parseRouteSource((await run(['ip', '-j', 'route', 'get', address])).stdout),
   disk: async (path) => {
     const stat = await fs.promises.statfs(path);
     const mb = (blocks: number): number => Math.floor((blocks * stat.bsize) / 1048576);

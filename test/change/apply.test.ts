@@ -51,7 +51,7 @@ describe('commit', () => {
     ]);
   });
 
-  test('works the services in one order, retires first, and asks for their health', async () => {
+  test('retires services first, then works the others side by side, and asks for their health', async () => {
     const services = {
       ...noServices,
       stop: ['ids.service'],
@@ -101,6 +101,22 @@ describe('commit', () => {
     await one.stage({ change: changeOf(sick, { '/etc/hosts': 'b\n' }, { services }), part: 'alone' });
     const error = await one.commit({ id }).catch((e: unknown) => e);
     expect(error).toMatchObject({ code: 'service-unhealthy', remedy: expect.stringContaining('cms.service') });
+  });
+
+  test('a service that fails is told only when the others are done: what is put back then is at rest', async () => {
+    const services = { ...noServices, restart: ['cms.service'], start: ['cmsadm-agent.service'] };
+    const done: string[] = [];
+    const failing = testHost(join(folder, `${number}-failing`), {
+      control: async (verb, units) => {
+        if (verb === 'try-restart') throw new CmsadmError('service-failed', 'cms.service failed.');
+        if (verb === 'restart') await new Promise((resolve) => setTimeout(resolve, 50));
+        if (units.length > 0) done.push(verb);
+      },
+    });
+    const one = serverOf(failing);
+    await one.stage({ change: changeOf(failing, { '/etc/hosts': 'b\n' }, { services }), part: 'alone' });
+    await expect(one.commit({ id })).rejects.toMatchObject({ code: 'service-failed' });
+    expect(done).toEqual(['enable', 'restart']);
   });
 
   test('raises the epoch and never lowers it', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ask, run } from '../../src/host/processes.ts';
+import { run } from '../../src/host/processes.ts';
 
 const cases: Record<string, [argv: string[], outcome: Partial<Awaited<ReturnType<typeof run>>>]> = {
   'output and success': [['sh', '-c', 'echo out; echo err >&2'], { stdout: 'out\n', stderr: 'err\n', exitCode: 0 }],
@@ -14,13 +14,20 @@ const cases: Record<string, [argv: string[], outcome: Partial<Awaited<ReturnType
   'arguments as they are, without a shell': [['printf', '%s', '$(id) "quoted" *'], { stdout: '$(id) "quoted" *' }],
 };
 
-const ways = { run, ask };
+test.each(Object.entries(cases))('tells %s', async (_what, [argv, outcome]) => {
+  expect(await run(argv)).toMatchObject(outcome);
+});
 
-for (const [name, way] of Object.entries(ways))
-  test.each(Object.entries(cases))(`${name} tells %s`, async (_what, [argv, outcome]) => {
-    expect(await way(argv)).toMatchObject(outcome);
-  });
+test('says why a missing program could not be started', async () => {
+  expect((await run(['cmsadm-no-such-program'])).stderr).toContain('ENOENT');
+});
 
-test.each(Object.entries(ways))('%s says why a missing program could not be started', async (_name, way) => {
-  expect((await way(['cmsadm-no-such-program'])).stderr).toContain('ENOENT');
+test('hands on its input, and minds no program that does not read it', async () => {
+  const input = 'line\n'.repeat(200_000);
+  expect((await run(['cat'], { input })).stdout).toBe(input);
+  expect((await run(['sh', '-c', 'exec <&-; exit 4'], { input })).exitCode).toBe(4);
+});
+
+test('ends a program that takes longer than its time', async () => {
+  expect((await run(['sleep', '60'], { timeout: 100 })).exitCode).toBe(127);
 });
