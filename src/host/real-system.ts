@@ -4,18 +4,10 @@ import * as os from 'node:os';
 import type { Duplex } from 'node:stream';
 import { CmsadmError } from '../errors.ts';
 import { cloneAttributes } from './clone-attributes.ts';
+import { firewall } from './firewall-in-force.ts';
 import { parseAddresses, parseListeners, parseRouteSource } from './network.ts';
 import { lastLines, type Outcome, run, runOrFail } from './processes.ts';
-import type {
-  FirewallInForce,
-  Identity,
-  Judge,
-  ProcessState,
-  ServiceVerb,
-  System,
-  UnitState,
-  Verdict,
-} from './system.ts';
+import type { Identity, Judge, ProcessState, ServiceVerb, System, UnitState, Verdict } from './system.ts';
 
 const readOr = (file: string, other: string): string => {
   try {
@@ -57,12 +49,14 @@ const osRelease = (): Pick<Identity, 'osName' | 'osVersion' | 'osFamily'> =>
 type Links = ReturnType<typeof parseAddresses>;
 let askedForLinks: Promise<Links> | undefined;
 
-/** One answer of ip(8) serves everybody who asks while it is on its way. */
+/** One answer of ip(8) serves everybody who asks while it is on its way, and for a second after. */
 function links(): Promise<Links> {
   askedForLinks ??= run(['ip', '-j', '-d', 'addr'])
     .then(({ stdout }) => parseAddresses(stdout))
     .finally(() => {
-      askedForLinks = undefined;
+      setTimeout(() => {
+        askedForLinks = undefined;
+      }, 1_000).unref();
     });
   return askedForLinks;
 }
@@ -161,28 +155,6 @@ async function judge(kind: Judge, file: string): Promise<Verdict> {
   if (outcome.exitCode === 0) return { ran: true, problem: undefined };
   if (outcome.exitCode === 127) return { ran: false };
   return { ran: true, problem: lastLines(outcome.stderr || outcome.stdout, 3).join(' / ') };
-}
-
-/**
- * Loads the rules in force into a network namespace of its own and then the file on top of them: what a reload would
- * bring about, whatever the file flushes and includes. Nothing of this server's own network is touched.
- * (nft(8), unshare(1); interfaces that a rule names by index do not exist there, which ends it without an answer)
- */
-const RELOAD_ELSEWHERE = `nft -s list ruleset | unshare --net -- sh -c 'nft -f - && nft -f "$1" && nft -s list ruleset' sh "$1"`;
-
-async function firewall(nftables: string | undefined): Promise<FirewallInForce> {
-  const [firewalld, nft, iptables, reloaded] = await Promise.all([
-    run(['systemctl', 'is-active', 'firewalld']),
-    run(['nft', '-s', 'list', 'ruleset']),
-    run(['iptables-save', '-t', 'filter']),
-    nftables === undefined ? undefined : run(['sh', '-c', RELOAD_ELSEWHERE, 'sh', nftables]),
-  ]);
-  return {
-    firewalldActive: firewalld.stdout.trim() === 'active',
-    nftRuleset: nft.exitCode === 0 ? nft.stdout : '',
-    iptables: iptables.exitCode === 0 ? iptables.stdout : '',
-    ...(nft.exitCode === 0 && reloaded?.exitCode === 0 ? { afterReload: reloaded.stdout } : {}),
-  };
 }
 
 const connect = (address: string, port: number): Promise<Duplex> =>

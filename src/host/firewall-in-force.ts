@@ -1,0 +1,37 @@
+import { run } from './processes.ts';
+import type { FirewallInForce } from './system.ts';
+
+/**
+ * Asks everything in one program: starting one takes longer than what most of these do. After what each says come its
+ * exit code and a NUL on either side.
+ *
+ * Last, where a file is given, the rules in force are loaded into a network namespace of their own and then the file on top of
+ * them: what a reload would bring about, whatever the file flushes and includes. Nothing of this server's own network is
+ * touched. (nft(8), unshare(1); interfaces that a rule names by index do not exist there, which ends it without an answer)
+ */
+const ASK = `
+said() { printf '\\0%d\\0' $?; }
+systemctl is-active firewalld; said
+nft -s list ruleset; said
+iptables-save -t filter; said
+[ -n "$1" ] || exit 0
+nft -s list ruleset | unshare --net -- sh -c 'nft -f - && nft -f "$1" && nft -s list ruleset' sh "$1"; said
+`;
+
+/** The firewall as it is in force. @param nftables the file that nftables reads, where its reload is asked for */
+export async function firewall(nftables: string | undefined): Promise<FirewallInForce> {
+  return parseFirewall((await run(['sh', '-c', ASK, 'sh', nftables ?? ''])).stdout);
+}
+
+/** Reads what the programs said; it counts only where they ended well. */
+export function parseFirewall(text: string): FirewallInForce {
+  const said = text.split('\0');
+  const told = (place: number): string | undefined => (said[2 * place + 1] === '0' ? said[2 * place] : undefined);
+  const [firewalld, nftRuleset = '', iptables = '', afterReload] = [0, 1, 2, 3].map(told);
+  return {
+    firewalldActive: firewalld?.trim() === 'active',
+    nftRuleset,
+    iptables,
+    ...(afterReload === undefined ? {} : { afterReload }),
+  };
+}
