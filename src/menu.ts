@@ -37,10 +37,7 @@ export async function runMenu(context: CommandContext, report: ReturnType<typeof
       context.log.choice(`menu=${choice} ${command}`);
       if (choice === 'q') break;
       if (command === 'config_HA') last = (await haMenu(context, report)) ?? last;
-      else {
-        report.line(`This version does not have ${command} yet.`);
-        last = `${command}: not in this version`;
-      }
+      else last = await otherOption(context, report, command);
       report.line('');
     }
   } catch (error) {
@@ -50,6 +47,23 @@ export async function runMenu(context: CommandContext, report: ReturnType<typeof
   }
   context.log.outcome(last);
   return exitCodes.done;
+}
+
+/** Options that this version does not have yet. @returns how it ended, for the log */
+async function otherOption(
+  { host, profile }: CommandContext,
+  report: ReturnType<typeof makeReport>,
+  command: string,
+): Promise<string> {
+  try {
+    (await import('./commands/allowed-here.ts')).refuseUnlessAllowed(host, profile, command);
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    report.failure(error);
+    return `${command}: ${error.message}`;
+  }
+  report.line(`This version does not have ${command} yet.`);
+  return `${command}: not in this version`;
 }
 
 /** The last entry of option 12: it opens a menu of its own. */

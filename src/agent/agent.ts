@@ -54,9 +54,11 @@ export type AgentOptions = {
 
 /** What a command wants of the loop that sends; answered when it is done. */
 export type Request =
-  | { readonly kind: 'pass' | 'drain' }
+  | { readonly kind: 'pass' | 'drain' | 'quiet' }
   | { readonly kind: 'difference'; readonly set?: string }
-  | { readonly kind: 'release'; readonly set: string };
+  | { readonly kind: 'release'; readonly set: string }
+  | { readonly kind: 'keep'; readonly set: string; readonly keeps: 'primary' | 'secondary' }
+  | { readonly kind: 'restored'; readonly tag: string };
 export type Asked = { readonly request: Request; resolve(value: unknown): void; reject(error: unknown): void };
 
 /** One run of the agent. */
@@ -83,6 +85,7 @@ export type Agent = {
   ask(request: Request, seconds?: number): Promise<unknown>;
   /** Told by the loop that sends when it begins and ends. */
   setFollowing(following: boolean): void;
+  isFollowing(): boolean;
   /** Nobody answers any more. */
   refuseAsked(): void;
   /** What was asked and is not answered yet; whoever takes it answers. */
@@ -201,6 +204,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     setFollowing: (now) => {
       following = now;
     },
+    isFollowing: () => following,
     refuseAsked: () => {
       for (const { reject } of asked) reject(new CmsadmError('agent-not-running', 'The agent stops.'));
     },

@@ -1,13 +1,14 @@
 import type { Host } from '../host/system.ts';
 import { clearAlarms, raiseAlarm, readAlarms } from '../pair/alarms.ts';
+import { type EventId, eventLine } from '../pair/events.ts';
 import { type SyncStatus, writeStatus } from '../pair/sync-status.ts';
 import { isSystemError } from './data-set.ts';
 import { readConflicts } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
-import { readPause } from './paused.ts';
+import { readHold, readPause } from './paused.ts';
 
 type SetStatus = SyncStatus['sets'][number];
-type Trouble = { readonly state: 'held' | 'stopped'; readonly why: string };
+type Trouble = { readonly state: 'held' | 'stopped' | 'undecided'; readonly why: string };
 type News = Partial<
   Pick<SyncStatus, 'role' | 'epoch' | 'state' | 'lastPass' | 'lag' | 'passPercent' | 'seq' | 'acked'>
 >;
@@ -25,6 +26,8 @@ export type Teller = {
   waitingSince(name: string, since: number | undefined): void;
   /** Nothing of a data set waits any more. */
   allAcross(name: string): void;
+  /** Logs something that happened, with its id. */
+  event(id: EventId, text: string): void;
   /** A change of a data set is on the other server's disk. */
   acknowledged(name: string): void;
 };
@@ -66,6 +69,7 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       ...current,
       queue: all.reduce((sum, { queue }) => sum + queue, 0),
       paused: readPause(host.root) ?? null,
+      restoring: readHold(host.root),
       conflicts: readConflicts(host).length,
       sets: all,
       pid: process.pid,
@@ -90,8 +94,11 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
     else later ??= setTimeout(write, RARELY).unref();
   };
 
+  const event = (id: EventId, text: string): void => log(eventLine(id, text));
+
   return {
     status,
+    event,
     end: () => {
       write();
       ended = true;
@@ -119,7 +126,8 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       // The first time too: an alarm of a run before this one may be over.
       settle(host, name, trouble && alarmText(name, trouble));
       if (trouble) raiseOnce(host, alarmText(name, trouble));
-      if (trouble || before) log(trouble ? alarmText(name, trouble) : `${name} goes on`);
+      if (trouble) event(begins[trouble.state], alarmText(name, trouble));
+      else if (before) event(ends[before.state], `${name} goes on`);
     },
     waitingSince: (name, since) => {
       const count = perSet.get(name);
@@ -137,6 +145,9 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
     },
   };
 }
+
+const begins = { held: 'sync-held', stopped: 'sync-stopped', undecided: 'sync-undecided' } as const;
+const ends = { held: 'sync-released', stopped: 'sync-recovered', undecided: 'sync-decided' } as const;
 
 type Count = {
   trouble: Trouble | undefined;
@@ -173,12 +184,17 @@ function makeCount(): Count {
 const heads = (name: string): Record<Trouble['state'], string> => ({
   held: `The data set ${name} is held:`,
   stopped: `Admin-sync of the data set ${name} is stopped:`,
+  undecided: `The data set ${name} is undecided:`,
+});
+
+const tails = (name: string): Record<Trouble['state'], string> => ({
+  held: `Nothing of it is sent. Let it go on: cmsadm sync release ${name}`,
+  stopped: 'It goes on by itself as soon as that is over.',
+  undecided: 'Nothing of it is sent until then; what loses is kept aside.',
 });
 
 const alarmText = (name: string, { state, why }: Trouble): string =>
-  state === 'held'
-    ? `${heads(name).held} ${why} Nothing of it is sent. Let it go on: cmsadm sync release ${name}`
-    : `${heads(name).stopped} ${why} It goes on by itself as soon as that is over.`;
+  `${heads(name)[state]} ${why} ${tails(name)[state]}`;
 
 /** Raises an alarm unless the same text stands already. */
 export function raiseOnce(host: Host, text: string): void {

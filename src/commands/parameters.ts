@@ -128,5 +128,14 @@ export const syncParameters = {
     help: 'a conflict of the list: shows how the kept copy and the file differ',
     words: true,
   },
+  server: {
+    name: 'server',
+    question: 'Server whose versions stay',
+    help: 'name of the server whose versions stay',
+    words: true,
+  },
+  onlySet: { name: 'set', question: 'Data set', help: 'the data set, where more than one is undecided' },
+  restore: { name: 'tag', question: 'Tag of the restore', help: 'tag of the restore' },
+  restored: { name: 'tag', question: '', help: 'tag of the restore that has ended' },
   clean: { name: 'clean', question: '', help: '`clean` empties the log; asks first', words: true },
 } as const satisfies Record<string, Parameter>;

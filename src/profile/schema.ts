@@ -64,9 +64,19 @@ const trustedKey = v.strictObject({ name: v.string(), publicKey: v.string() });
 export const profileSchema = v.strictObject({
   name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/)),
   title: v.string(),
-  /** Who may administer, and the direction of the sync. */
+  /**
+   * Who may administer, and the direction of the sync. Both mean the configured primary until a server can become
+   * active without being made primary; `activate` makes the secondary the primary.
+   */
   authority: v.picklist(['primary', 'active']),
-  menu: v.array(v.strictObject({ command: v.string(), label: v.string() })),
+  menu: v.array(
+    v.strictObject({
+      command: v.string(),
+      label: v.string(),
+      /** Where it may run in a pair: what changes administered data only on the primary. */
+      on: v.optional(v.picklist(['primary', 'both']), 'primary'),
+    }),
+  ),
   services: v.record(v.string(), service),
   files: v.array(managedFile),
   firewall: v.strictObject({ debian: firewall, rhel: firewall }),

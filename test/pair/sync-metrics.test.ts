@@ -27,6 +27,7 @@ describe('the metrics', () => {
       'cmsadm_sync_last_full_pass_timestamp_seconds 1795230000',
       'cmsadm_sync_full_pass_running 0',
       'cmsadm_sync_paused 0',
+      'cmsadm_sync_restoring 0',
       'cmsadm_sync_sequence_sent 15',
       'cmsadm_sync_sequence_acknowledged 12',
       'cmsadm_sync_conflicts 1',
@@ -37,6 +38,7 @@ describe('the metrics', () => {
       'cmsadm_sync_set_state{set="administration",state="sending"} 1',
       'cmsadm_sync_set_state{set="administration",state="held"} 0',
       'cmsadm_sync_set_state{set="administration",state="stopped"} 0',
+      'cmsadm_sync_set_state{set="administration",state="undecided"} 0',
       'cmsadm_sync_set_lag_seconds{set="administration"} 2.5',
       'cmsadm_sync_set_queue{set="administration"} 3',
       'cmsadm_sync_set_names{set="administration"} 40',
@@ -71,7 +73,7 @@ describe('the metrics', () => {
       } else if (line.startsWith('#')) expect(line).toMatch(new RegExp(`^# TYPE ${current} (gauge|counter)$`));
       else expect(line).toMatch(new RegExp(`^${current}(\\{([a-z]+="[^"\\n]*",?)+\\})? [0-9.]+$`));
     }
-    expect(seen.size).toBe(16);
+    expect(seen.size).toBe(17);
   });
 
   test('escape what a label may not hold', () => {

@@ -73,7 +73,7 @@ describe('cmsadm sync', () => {
   });
 
   test.each([
-    [['sync'], 'cmsadm sync status|now|pause|resume|diff|conflicts|release|log'],
+    [['sync'], 'cmsadm sync status|now|pause|resume|hold|diff|keep|conflicts|release|log'],
     [['sync', 'stop'], 'sync has no \\"stop\\".'],
     [['sync', 'pause', '--dry-run'], '--dry-run'],
     [['sync', 'status', '--watch', '--json'], '--watch goes without --json'],
