@@ -1,5 +1,5 @@
 import { numberedChoice } from './choice.ts';
-import type { CommandContext } from './commands/context.ts';
+import type { CommandContext, Given } from './commands/context.ts';
 import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
 import { type Operation, operations } from './operations.ts';
 import type { makeReport } from './screen/render.ts';
@@ -95,6 +95,18 @@ async function chooseFrom<Entry extends { readonly name: string; readonly label:
   return choice === 'q' ? undefined : entries[choice - 1];
 }
 
+/** What may be given behind a command's name is asked for; just Enter gives nothing. */
+async function askAtMenu({ ask, log }: CommandContext, { parameters }: Operation): Promise<Given> {
+  const given: Record<string, string> = {};
+  for (const { name, atMenu } of parameters) {
+    if (atMenu === undefined || !ask) continue;
+    const answer = (await ask.text({ text: atMenu, check: (typed) => typed })).trim();
+    log.choice(`${name}=${answer}`);
+    if (answer !== '') given[name] = answer;
+  }
+  return given;
+}
+
 async function runChosen(
   context: CommandContext,
   report: ReturnType<typeof makeReport>,
@@ -108,7 +120,9 @@ async function runChosen(
       context.log.outcome(text);
     },
   };
-  const exitCode = await runLogged({ ...context, log }, report, () => operation.run(context, {}));
+  const exitCode = await runLogged({ ...context, log }, report, async () =>
+    operation.run(context, await askAtMenu(context, operation)),
+  );
   if (exitCode === exitCodes.interrupted) throw new CmsadmError('interrupted', 'Interrupted.', { exitCode });
   return told;
 }

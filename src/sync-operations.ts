@@ -1,7 +1,7 @@
 import { syncParameters } from './commands/parameters.ts';
 import type { Operation } from './operations.ts';
 
-const { watch, set, conflict, clean, server, onlySet, restore, restored } = syncParameters;
+const { watch, set, onlyDiff, conflict, clean, cleanFlag, server, onlySet, restore, restored } = syncParameters;
 
 /** What `cmsadm sync` does, in the order of its menu; loaded when it is used. */
 export const syncOperations: readonly Operation[] = [
@@ -38,7 +38,7 @@ export const syncOperations: readonly Operation[] = [
   {
     name: 'diff',
     label: 'Show what differs between the servers',
-    parameters: [set],
+    parameters: [onlyDiff],
     run: async (context, given) => (await import('./commands/sync-diff.ts')).syncDiff(context, given),
   },
   {
@@ -62,7 +62,7 @@ export const syncOperations: readonly Operation[] = [
   {
     name: 'log',
     label: 'Show the last full passes, or empty their log',
-    parameters: [clean],
+    parameters: [clean, cleanFlag],
     run: async (context, given) => (await import('./commands/sync-log.ts')).syncLog(context, given),
   },
 ];

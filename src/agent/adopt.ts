@@ -9,7 +9,7 @@ import type { Agent } from './agent.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference } from './pass.ts';
 import { hasAuthority, type Standing } from './standing.ts';
-import { raiseOnce } from './teller.ts';
+import { raiseOnce } from './standing-alarms.ts';
 import { markUndecided } from './undecided.ts';
 
 /**

@@ -41,7 +41,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     bell.ring();
   });
   const own = makeLine(agent, session, pair.epoch);
-  const line = host.system.real ? { ...own, bulk: makeBulk(host, link, own) } : own;
+  const line = host.system.real ? { ...own, bulk: progressing(agent, makeBulk(host, link, own)) } : own;
   for (const live of agent.sets.values()) live.setLazy(true);
   const results = new Map<string, SetResult>();
   const remember = (live: LiveSet, result: SetResult): void => {
@@ -104,6 +104,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
             agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
           );
       remember(live, result);
+      agent.wantedBells.get(live.set.name)?.ring();
       reports.push(reportOf(live.set.name, result, Math.round(performance.now() - began)));
     }
     logPass(agent, reports, why);
@@ -239,7 +240,14 @@ const dayOf = (clock: number): string => new Date(clock).toDateString();
 function makeLine(agent: Agent, session: Session, epoch: number): Line {
   let seq = agent.status().seq;
   return {
-    session,
+    session: {
+      ...session,
+      call: async (verb, args) => {
+        const answer = await session.call(verb, args);
+        agent.progressed();
+        return answer;
+      },
+    },
     epoch,
     next: () => {
       seq += 1;
@@ -252,6 +260,20 @@ function makeLine(agent: Agent, session: Session, epoch: number): Line {
     },
   };
 }
+
+type Bulk = NonNullable<Line['bulk']>;
+
+/** While rsync carries nothing is acknowledged; it ends by itself if it hangs. */
+const progressing =
+  (agent: Agent, bulk: Bulk): Bulk =>
+  async (live, paths) => {
+    const signs = setInterval(agent.progressed, 1000);
+    try {
+      return await bulk(live, paths);
+    } finally {
+      clearInterval(signs);
+    }
+  };
 
 const editsSchema = v.record(v.string(), v.array(v.tuple([v.string(), v.nullable(v.string())])));
 

@@ -191,6 +191,8 @@ export function receiveVerbs(agent: Agent): {
       for (const [path, sign] of namesIn(tree, new Set(folders))) agree(path, sign);
       for (const path of names) agree(path, tree.names.get(path)?.here);
       tree.agreed.flush();
+      // A full pass came by.
+      agent.wantedBells.get(set)?.ring();
       return null;
     },
     agentApply: async (args: unknown) => {

@@ -5,8 +5,8 @@ import type { Agent } from './agent.ts';
 import { shownPath } from './entry.ts';
 import { follow } from './follow.ts';
 import { askStanding } from './standing.ts';
+import { raiseOnce } from './standing-alarms.ts';
 import { isBulkOpen } from './take.ts';
-import { raiseOnce } from './teller.ts';
 import { allUndecided, clearUndecided, readUndecided, undecidedError } from './undecided.ts';
 
 /** With the authority: takes over a newer epoch if there is one, else sends until the turn is over. */

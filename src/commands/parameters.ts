@@ -127,6 +127,7 @@ export const syncParameters = {
     question: '',
     help: 'a conflict of the list: shows how the kept copy and the file differ',
     words: true,
+    atMenu: 'Conflict (Enter lists them)',
   },
   server: {
     name: 'server',
@@ -136,6 +137,25 @@ export const syncParameters = {
   },
   onlySet: { name: 'set', question: 'Data set', help: 'the data set, where more than one is undecided' },
   restore: { name: 'tag', question: 'Tag of the restore', help: 'tag of the restore' },
-  restored: { name: 'tag', question: '', help: 'tag of the restore that has ended' },
-  clean: { name: 'clean', question: '', help: '`clean` empties the log; asks first', words: true },
+  restored: {
+    name: 'tag',
+    question: '',
+    help: 'tag of the restore that has ended',
+    atMenu: 'Tag of the restore that has ended (Enter: it was only paused)',
+  },
+  onlyDiff: {
+    name: 'set',
+    question: '',
+    help: 'name of a data set, as `cmsadm sync status` shows it',
+    words: true,
+    atMenu: 'Data set (Enter: all of them)',
+  },
+  cleanFlag: { name: 'clean', question: '', help: 'empties the log; asks first', flag: true },
+  clean: {
+    name: 'clean',
+    question: '',
+    help: '`clean` empties the log; asks first',
+    words: true,
+    atMenu: 'Type clean to empty the log (Enter shows it)',
+  },
 } as const satisfies Record<string, Parameter>;

@@ -71,6 +71,12 @@ function ofSets(sets: SyncStatus['sets'], at: string): Metric[] {
         states.map((one) => ({ labels: { set: name, state: one }, value: one === state ? 1 : 0 })),
       ),
     },
+    {
+      ...{ name: 'set_as_wanted', help: 'Whether this server stands as the data set wants it.', type: 'gauge' },
+      samples: sets.flatMap(({ name, wanted }) =>
+        wanted ? [{ labels: { set: name }, value: wanted.state === 'as wanted' ? 1 : 0 }] : [],
+      ),
+    },
     perSet('gauge', 'set_lag_seconds', 'Age of the oldest change that is not acknowledged; 0 without one.', lag),
     perSet('gauge', 'set_queue', 'Names that are known to differ and are not across yet.', ({ queue }) => queue),
     perSet('gauge', 'set_names', 'Names in the data set on this server.', ({ names }) => names),

@@ -5,6 +5,15 @@ import { metricsText } from './sync-metrics.ts';
 const statusPath = '/run/cmsadm/agent.json';
 const metricsPath = '/run/cmsadm/metrics.prom';
 
+const wantedSchema = v.object({
+  /** `differs`: `apply` ended well, and `report` still names what is not as wanted. */
+  state: v.picklist(['as wanted', 'differs', 'apply failed', 'report failed']),
+  /** What differs, or what the program said that failed. */
+  lines: v.array(v.string()),
+  at: v.string(),
+});
+export type WantedStatus = v.InferOutput<typeof wantedSchema>;
+
 const setStatusSchema = v.object({
   name: v.string(),
   /**
@@ -23,6 +32,8 @@ const setStatusSchema = v.object({
   /** Changes acknowledged since the agent started, and in the last minute. */
   sent: v.number(),
   lastMinute: v.number(),
+  /** How this server stands to the wanted state in the set; not there where it holds none, or before the first look. */
+  wanted: v.optional(wantedSchema),
 });
 
 const statusSchema = v.object({

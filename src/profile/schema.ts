@@ -115,6 +115,18 @@ export const profileSchema = v.strictObject({
           seconds: v.optional(seconds, 300),
         }),
       ),
+      /**
+       * For what acts on each server by itself (packages, password aging, grants): the files say what is wanted, `apply`
+       * makes a server stand so, `report` prints a line for each thing that still differs. Run on both servers.
+       */
+      wanted: v.optional(
+        v.strictObject({
+          apply: argv,
+          report: argv,
+          every: v.optional(seconds, 600),
+          seconds: v.optional(seconds, 60),
+        }),
+      ),
       /** So much may vanish at once; more is held until a person releases it. */
       deletions: v.optional(
         v.strictObject({

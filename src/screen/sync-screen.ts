@@ -5,8 +5,34 @@ import type { Look } from './paint.ts';
 type Status = NonNullable<SyncView['status']>;
 
 /** Admin-sync as the agent of each server tells it. */
-export const syncLines = (views: readonly SyncView[], look: Look): string[] =>
-  views.flatMap((view, index) => [...(index === 0 ? [] : ['']), ...viewLines(view, look)]);
+export const syncLines = (views: readonly SyncView[], look: Look): string[] => [
+  ...views.flatMap((view, index) => [...(index === 0 ? [] : ['']), ...viewLines(view, look)]),
+  ...wantedLines(views, look),
+];
+
+/** What acts on each server by itself: how both stand to the same wanted state, one below the other. */
+function wantedLines(views: readonly SyncView[], { width, paint }: Look): string[] {
+  const rows = views.flatMap(({ name, status }) =>
+    (status?.sets ?? []).flatMap(({ name: set, wanted }) => (wanted ? [{ server: name, set, wanted }] : [])),
+  );
+  const sets = [...new Set(rows.map(({ set }) => set))];
+  return sets.flatMap((set) => [
+    '',
+    ...wrap(`Wanted state of ${set}`, width).map(paint.title),
+    ...rows
+      .filter((row) => row.set === set)
+      .flatMap(({ server, wanted: { state, lines } }) =>
+        state === 'as wanted'
+          ? wrap(`${server}  stands as wanted`, width, '  ', '    ').map(paint.good)
+          : wrap(
+              `${server}  ${[state, ...(lines.length === 0 ? [] : [lines.join('; ')])].join(': ')}`,
+              width,
+              '  ',
+              '    ',
+            ).map(paint.bad),
+      ),
+  ]);
+}
 
 const row = (label: string, text: string, width: number): string[] => wrap(text, width, `  ${label.padEnd(11)}`);
 

@@ -18,6 +18,21 @@ const samples = (one: SyncStatus): string[] =>
     .filter((line) => line !== '' && !line.startsWith('#'));
 
 describe('the metrics', () => {
+  test('tell of wanted state where a data set holds some, and it was looked at', () => {
+    const wanted = (state: 'as wanted' | 'differs') => ({ state, lines: [], at: '2026-11-21T07:58:00.000Z' });
+    const [set] = status.sets;
+    if (!set) throw new Error('the sample has no set');
+    const sets = [
+      set,
+      { ...set, name: 'ages', wanted: wanted('as wanted') },
+      { ...set, name: 'packages', wanted: wanted('differs') },
+    ];
+    expect(samples({ ...status, sets }).filter((line) => line.includes('as_wanted'))).toEqual([
+      'cmsadm_sync_set_as_wanted{set="ages"} 1',
+      'cmsadm_sync_set_as_wanted{set="packages"} 0',
+    ]);
+  });
+
   test('tell the server and each data set', () => {
     expect(samples(status)).toEqual([
       'cmsadm_sync_role{role="none"} 0',
