@@ -47,7 +47,7 @@ export async function main(args: readonly string[]): Promise<void> {
     .usage('[options] [command]')
     .argument('[command]')
     .action(async (command: string | undefined) => {
-      if (command !== undefined) throw unknownCommand(command, program.opts());
+      if (command !== undefined) throw await unknownCommand(command, program.opts());
       finish(await menu(program.opts()));
     });
   addHa(program);
@@ -73,8 +73,13 @@ const usageError = (error: CommanderError): CmsadmError =>
     remedy: 'cmsadm --help, or cmsadm config_HA --help',
   });
 
-const unknownCommand = (command: string, { root }: GlobalOptions): CmsadmError => {
-  const later = profileOfServer(root, programRoot).menu.some((item) => item.command === command);
+const unknownCommand = async (command: string, { root }: GlobalOptions): Promise<CmsadmError> => {
+  const profile = profileOfServer(root, programRoot);
+  const later = profile.menu.some((item) => item.command === command);
+  if (later) {
+    const host = await hostOf(root, () => {});
+    (await import('./commands/allowed-here.ts')).refuseUnlessAllowed(host, profile, command);
+  }
   return new CmsadmError(
     'usage',
     later ? `This version does not have ${command} yet.` : `${JSON.stringify(command)} is no command.`,

@@ -1,5 +1,5 @@
 import { numberedChoice } from './choice.ts';
-import type { CommandContext } from './commands/context.ts';
+import type { CommandContext, Given } from './commands/context.ts';
 import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
 import { type Operation, operations } from './operations.ts';
 import type { makeReport } from './screen/render.ts';
@@ -37,10 +37,7 @@ export async function runMenu(context: CommandContext, report: ReturnType<typeof
       context.log.choice(`menu=${choice} ${command}`);
       if (choice === 'q') break;
       if (command === 'config_HA') last = (await haMenu(context, report)) ?? last;
-      else {
-        report.line(`This version does not have ${command} yet.`);
-        last = `${command}: not in this version`;
-      }
+      else last = await otherOption(context, report, command);
       report.line('');
     }
   } catch (error) {
@@ -50,6 +47,23 @@ export async function runMenu(context: CommandContext, report: ReturnType<typeof
   }
   context.log.outcome(last);
   return exitCodes.done;
+}
+
+/** Options that this version does not have yet. @returns how it ended, for the log */
+async function otherOption(
+  { host, profile }: CommandContext,
+  report: ReturnType<typeof makeReport>,
+  command: string,
+): Promise<string> {
+  try {
+    (await import('./commands/allowed-here.ts')).refuseUnlessAllowed(host, profile, command);
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    report.failure(error);
+    return `${command}: ${error.message}`;
+  }
+  report.line(`This version does not have ${command} yet.`);
+  return `${command}: not in this version`;
 }
 
 /** The last entry of option 12: it opens a menu of its own. */
@@ -81,6 +95,18 @@ async function chooseFrom<Entry extends { readonly name: string; readonly label:
   return choice === 'q' ? undefined : entries[choice - 1];
 }
 
+/** What may be given behind a command's name is asked for; just Enter gives nothing. */
+async function askAtMenu({ ask, log }: CommandContext, { parameters }: Operation): Promise<Given> {
+  const given: Record<string, string> = {};
+  for (const { name, atMenu } of parameters) {
+    if (atMenu === undefined || !ask) continue;
+    const answer = (await ask.text({ text: atMenu, check: (typed) => typed })).trim();
+    log.choice(`${name}=${answer}`);
+    if (answer !== '') given[name] = answer;
+  }
+  return given;
+}
+
 async function runChosen(
   context: CommandContext,
   report: ReturnType<typeof makeReport>,
@@ -94,7 +120,9 @@ async function runChosen(
       context.log.outcome(text);
     },
   };
-  const exitCode = await runLogged({ ...context, log }, report, () => operation.run(context, {}));
+  const exitCode = await runLogged({ ...context, log }, report, async () =>
+    operation.run(context, await askAtMenu(context, operation)),
+  );
   if (exitCode === exitCodes.interrupted) throw new CmsadmError('interrupted', 'Interrupted.', { exitCode });
   return told;
 }

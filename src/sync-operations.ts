@@ -1,7 +1,7 @@
 import { syncParameters } from './commands/parameters.ts';
 import type { Operation } from './operations.ts';
 
-const { watch, set, conflict, clean } = syncParameters;
+const { watch, set, onlyDiff, conflict, clean, cleanFlag, server, onlySet, restore, restored } = syncParameters;
 
 /** What `cmsadm sync` does, in the order of its menu; loaded when it is used. */
 export const syncOperations: readonly Operation[] = [
@@ -26,14 +26,26 @@ export const syncOperations: readonly Operation[] = [
   {
     name: 'resume',
     label: 'Send again',
-    parameters: [],
-    run: async (context) => (await import('./commands/sync-steer.ts')).syncResume(context),
+    parameters: [restored],
+    run: async (context, given) => (await import('./commands/sync-steer.ts')).syncResume(context, given),
+  },
+  {
+    name: 'hold',
+    label: 'Send nothing while data of this server are restored',
+    parameters: [restore],
+    run: async (context, given) => (await import('./commands/sync-steer.ts')).syncHold(context, given),
   },
   {
     name: 'diff',
     label: 'Show what differs between the servers',
-    parameters: [set],
+    parameters: [onlyDiff],
     run: async (context, given) => (await import('./commands/sync-diff.ts')).syncDiff(context, given),
+  },
+  {
+    name: 'keep',
+    label: 'Decide whose versions of a data set stay',
+    parameters: [server, onlySet],
+    run: async (context, given) => (await import('./commands/sync-keep.ts')).syncKeep(context, given),
   },
   {
     name: 'conflicts',
@@ -50,7 +62,7 @@ export const syncOperations: readonly Operation[] = [
   {
     name: 'log',
     label: 'Show the last full passes, or empty their log',
-    parameters: [clean],
+    parameters: [clean, cleanFlag],
     run: async (context, given) => (await import('./commands/sync-log.ts')).syncLog(context, given),
   },
 ];

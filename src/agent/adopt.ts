@@ -8,12 +8,14 @@ import { type Pair, paths, printPair, raiseEpoch, readPair } from '../pair/state
 import type { Agent } from './agent.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference } from './pass.ts';
-import type { Standing } from './standing.ts';
-import { raiseOnce } from './teller.ts';
+import { hasAuthority, type Standing } from './standing.ts';
+import { raiseOnce } from './standing-alarms.ts';
+import { markUndecided } from './undecided.ts';
 
 /**
  * Takes over the pair of a newer epoch that the other server made while this one was away: what differs is told in an
- * alarm first, then the pair is saved; nothing is pushed.
+ * alarm first, then the pair is saved; nothing is pushed. A data set of which this server has versions of its own waits
+ * for a person's decision.
  * @returns the alarm's text; undefined while a change on either server is not settled, then ask again
  * @throws CmsadmError pair-foreign, session-lost
  */
@@ -28,7 +30,12 @@ export async function adopt(agent: Agent, session: Session, own: Pair, theirs: S
       remedy: 'Compare cmsadm config_HA show on both servers; disable HA on the one that is wrong.',
     });
   const reports: string[] = [];
-  for (const live of agent.sets.values()) reports.push(await compare(session, own.epoch, live));
+  const marks = new Map<string, number | null>();
+  for (const live of agent.sets.values()) {
+    const { report, changes } = await compare(session, own.epoch, live);
+    reports.push(report);
+    if (changes !== 0) marks.set(live.set.name, changes);
+  }
   const what =
     pair.primary.address === own.primary.address
       ? 'changed the pair while this server was away'
@@ -38,6 +45,10 @@ export async function adopt(agent: Agent, session: Session, own: Pair, theirs: S
   // Comparing takes its time; an operator may have begun a change of his own.
   if (changing(host) || readPair(host.root)?.epoch !== own.epoch) return undefined;
   raiseOnce(host, text);
+  // Before the pair: as its secondary this server takes what it is sent.
+  const at = new Date(host.system.clock()).toISOString();
+  if (!hasAuthority(host, pair))
+    for (const [set, changes] of marks) markUndecided(host.root, set, { own: changes, epoch: own.epoch, at });
   raiseEpoch(host.root, pair.epoch);
   writeState(host.root, paths.pair, printPair(pair));
   return text;
@@ -45,20 +56,32 @@ export async function adopt(agent: Agent, session: Session, own: Pair, theirs: S
 
 const changing = (host: Host): boolean => lockOwner(host) !== undefined || unfinished(host.root).length > 0;
 
-async function compare(session: Session, epoch: number, live: LiveSet): Promise<string> {
+/** What differs in words, and how many changes of this server's own the other one never had; null: unknown. */
+type Compared = { readonly report: string; readonly changes: number | null };
+
+async function compare(session: Session, epoch: number, live: LiveSet): Promise<Compared> {
   const { name } = live.set;
+  // What was not read yet is read: only then it can be told from what was agreed on.
+  live.setLazy(false);
   try {
     const line = { session, epoch, next: () => 0, acknowledged: () => {} };
     const { onlyHere, different, onlyThere } = await difference(line, live);
     const groups = [told('only here', onlyHere), told('different', different), told('only there', onlyThere)].filter(
       (group) => group !== '',
     );
-    return `Data set ${name}: ${groups.length === 0 ? 'no difference' : groups.join('; ')}.`;
+    const report = `Data set ${name}: ${groups.length === 0 ? 'no difference' : groups.join('; ')}.`;
+    return { report, changes: ownChanges(live) };
   } catch (error) {
     if (!(error instanceof CmsadmError) || error.code === 'session-lost') throw error;
-    return `Data set ${name} could not be compared: ${error.message}`;
+    const report = `Data set ${name} could not be compared: ${error.message}`;
+    // What the other server does not have, it never sends.
+    return { report, changes: error.code === 'data-set-unknown' ? 0 : null };
   }
 }
+
+/** Names whose version here the other server never had, and has not by chance. */
+const ownChanges = ({ tree }: LiveSet): number =>
+  [...tree.names].filter(([path, { here, there }]) => here !== there && here !== tree.agreed.get(path)?.sign).length;
 
 const MOST = 50;
 

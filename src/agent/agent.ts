@@ -16,6 +16,7 @@ import { bePrimary, beSecondary } from './roles.ts';
 import { listen } from './socket.ts';
 import { hasAuthority } from './standing.ts';
 import { makeTeller, type Teller } from './teller.ts';
+import { keepWanted } from './wanted.ts';
 import { type Bell, makeBell, watchFolder } from './watch.ts';
 
 /** How long the agent waits, in milliseconds. */
@@ -34,6 +35,10 @@ const usualTiming = {
   compare: 600_000,
   /** For further events after a first one. */
   coalesce: 3,
+  /** Without an answer while something waits, before it is an alarm. */
+  stall: 60_000,
+  /** Without a change, before wanted state is applied. */
+  wanted: 300,
   /** That a command waits for the connection with the other server. */
   connect: 20_000,
 };
@@ -54,9 +59,11 @@ export type AgentOptions = {
 
 /** What a command wants of the loop that sends; answered when it is done. */
 export type Request =
-  | { readonly kind: 'pass' | 'drain' }
+  | { readonly kind: 'pass' | 'drain' | 'quiet' }
   | { readonly kind: 'difference'; readonly set?: string }
-  | { readonly kind: 'release'; readonly set: string };
+  | { readonly kind: 'release'; readonly set: string }
+  | { readonly kind: 'keep'; readonly set: string; readonly keeps: 'primary' | 'secondary' }
+  | { readonly kind: 'restored'; readonly tag: string };
 export type Asked = { readonly request: Request; resolve(value: unknown): void; reject(error: unknown): void };
 
 /** One run of the agent. */
@@ -83,10 +90,13 @@ export type Agent = {
   ask(request: Request, seconds?: number): Promise<unknown>;
   /** Told by the loop that sends when it begins and ends. */
   setFollowing(following: boolean): void;
+  isFollowing(): boolean;
   /** Nobody answers any more. */
   refuseAsked(): void;
   /** What was asked and is not answered yet; whoever takes it answers. */
   takeAsked(): Asked[];
+  /** One for each data set of wanted state, rung when it is to be applied. */
+  readonly wantedBells: ReadonlyMap<string, Bell>;
   /** Files that were edited here although the other server administers, once each. */
   readonly edits: Map<string, Set<string>>;
 } & Teller;
@@ -106,6 +116,9 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   });
   notify?.ready();
   const signs = setInterval(() => notify?.alive(), 15_000);
+  const { stall } = agent.timing;
+  const stalls = setInterval(() => agent.lookForStall(stall), Math.min(5_000, stall / 4));
+  const wanted = keepWanted(agent, signal);
   let stateWatch = watchFolder(at(host.root, paths.state), () => agent.bell.ring());
   signal.addEventListener('abort', agent.bell.ring, { once: true });
   try {
@@ -116,6 +129,7 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
     }
   } finally {
     clearInterval(signs);
+    clearInterval(stalls);
     stateWatch?.close();
     agent.refuseAsked();
     closeSocket();
@@ -123,6 +137,8 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
       live.tree.agreed.flush();
       live.close();
     }
+    // A program that makes things as wanted is not killed half-way.
+    await wanted;
     agent.tell({ state: 'stopped' });
     agent.end();
   }
@@ -148,7 +164,14 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
   const bell = makeBell();
   // The folders of exports are ours.
   for (const { path, exported } of profile.dataSets) if (exported) makeFolders(host.root, path, 0o700);
-  const sets = new Map(profile.dataSets.map((set) => [set.name, openLiveSet(host, set, bell.ring)]));
+  const wantedBells = new Map(
+    profile.dataSets.flatMap(({ name, wanted }) => (wanted ? [[name, makeBell()] as const] : [])),
+  );
+  const ringFor = (set: string) => (): void => {
+    bell.ring();
+    wantedBells.get(set)?.ring();
+  };
+  const sets = new Map(profile.dataSets.map((set) => [set.name, openLiveSet(host, set, ringFor(set.name))]));
   const teller = makeTeller(host, sets, log);
   const timing = { ...usualTiming, ...options.timing };
   let asked: Asked[] = [];
@@ -162,6 +185,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     run: options.run ?? (host.system.real ? runProgram : notRun),
     sets,
     edits: new Map(),
+    wantedBells,
     timing,
     over,
     ...teller,
@@ -201,6 +225,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     setFollowing: (now) => {
       following = now;
     },
+    isFollowing: () => following,
     refuseAsked: () => {
       for (const { reject } of asked) reject(new CmsadmError('agent-not-running', 'The agent stops.'));
     },

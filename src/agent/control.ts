@@ -1,13 +1,19 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { readPair } from '../pair/state.ts';
+import { namedServer } from '../pair/named-server.ts';
+import { type Pair, readPair } from '../pair/state.ts';
 import type { Agent, Request } from './agent.ts';
 import { readConflicts } from './kept.ts';
-import { pause, resume } from './paused.ts';
+import { heldError, hold, pause, readHold, readPause, resume } from './paused.ts';
 import { hasAuthority } from './standing.ts';
 
 const none = v.optional(v.strictObject({}), {});
-const pauseArgs = v.strictObject({ by: v.pipe(v.string(), v.maxLength(64)) });
+const by = v.pipe(v.string(), v.maxLength(64));
+const pauseArgs = v.strictObject({ by });
+const tag = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/));
+const holdArgs = v.strictObject({ by, tag });
+const resumeArgs = v.optional(v.strictObject({ tag: v.optional(tag) }), {});
+const keepArgs = v.strictObject({ set: v.string(), server: v.string() });
 const setArgs = v.strictObject({ set: v.string() });
 const maybeSet = v.optional(v.strictObject({ set: v.optional(v.string()) }), {});
 const drainArgs = v.strictObject({ seconds: v.pipe(v.number(), v.minValue(1), v.maxValue(3600)) });
@@ -15,7 +21,8 @@ const drainArgs = v.strictObject({ seconds: v.pipe(v.number(), v.minValue(1), v.
 /**
  * What the operator's commands ask of this server's agent, as verbs of its socket.
  *
- * Errors: not-paired, not-authority (names the primary), data-set-unknown, not-held, not-in-step, not-connected.
+ * Errors: not-paired, not-authority (names the primary), data-set-unknown, not-held, not-in-step, not-connected,
+ * not-undecided, server-unknown, keep-refused, keep-incomplete, sync-held, restore-unknown.
  */
 export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Promise<unknown>> {
   const { host, profile } = agent;
@@ -54,6 +61,12 @@ export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Pr
       await agent.ask({ kind: 'release', set });
       return null;
     },
+    syncKeep: async (args) => {
+      const { set, server } = v.parse(keepArgs, args);
+      known(set);
+      const pair = requireAuthority(agent);
+      return agent.ask({ kind: 'keep', set, keeps: namedServer(pair, server) });
+    },
     syncDrain: async (args) => asked({ kind: 'drain' }, v.parse(drainArgs, args).seconds),
     syncPause: async (args) => {
       const { by } = v.parse(pauseArgs, args);
@@ -62,9 +75,28 @@ export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Pr
       agent.bell.ring();
       return null;
     },
-    syncResume: async (args) => {
-      v.parse(none, args ?? {});
+    /** Answers when nothing is under way any more. */
+    syncHold: async (args) => {
+      const wanted = v.parse(holdArgs, args);
       requireAuthority(agent);
+      hold(host, wanted.tag, wanted.by);
+      agent.event('sync-held', `for the restore ${wanted.tag} by ${wanted.by}`);
+      if (agent.isFollowing()) await agent.ask({ kind: 'quiet' });
+      return null;
+    },
+    /** With the tag of a restore: ends its hold with a full pass in which what vanished goes there as well. */
+    syncResume: async (args) => {
+      const { tag: restored } = v.parse(resumeArgs, args ?? {});
+      requireAuthority(agent);
+      const held = readHold(host.root);
+      if (restored !== undefined) {
+        if (held?.tag === restored) return agent.ask({ kind: 'restored', tag: restored });
+        if (held) throw heldError(held);
+        throw new CmsadmError('restore-unknown', `Admin-sync is not held for a restore ${restored}.`, {
+          remedy: '`cmsadm sync status` shows how it stands.',
+        });
+      }
+      if (held && !readPause(host.root)) throw heldError(held);
       resume(host);
       agent.bell.ring();
       return null;
@@ -76,13 +108,13 @@ export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Pr
   };
 }
 
-function requireAuthority({ host }: Agent): void {
+function requireAuthority({ host }: Agent): Pair {
   const pair = readPair(host.root);
   if (!pair)
     throw new CmsadmError('not-paired', 'This server belongs to no pair.', {
       remedy: 'Set up the roles: cmsadm config_HA setup.',
     });
-  if (hasAuthority(host, pair)) return;
+  if (hasAuthority(host, pair)) return pair;
   throw new CmsadmError('not-authority', `This server is the secondary; ${pair.primary.fqdn} is the primary.`, {
     remedy: `Run the command on ${pair.primary.fqdn}.`,
   });

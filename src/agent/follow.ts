@@ -9,13 +9,15 @@ import type { Agent, Asked } from './agent.ts';
 import { makeBulk } from './bulk.ts';
 import { isSystemError } from './data-set.ts';
 import { exportSet } from './export.ts';
+import { takeTheirs } from './keep-theirs.ts';
 import { pruneKept } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
-import { difference, fullPass, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
-import { readPause } from './paused.ts';
+import { difference, ending, fullPass, lookOnly, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
+import { endHold, readPause, refuseStopped, whyStopped } from './paused.ts';
 import type { Line } from './send.ts';
 import { askStanding } from './standing.ts';
 import { nameOf } from './tree.ts';
+import { undecidedError } from './undecided.ts';
 
 /**
  * A full pass over an opened session, then every change as it happens, until the turn is over, the session is lost or
@@ -39,7 +41,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     bell.ring();
   });
   const own = makeLine(agent, session, pair.epoch);
-  const line = host.system.real ? { ...own, bulk: makeBulk(host, link, own) } : own;
+  const line = host.system.real ? { ...own, bulk: progressing(agent, makeBulk(host, link, own)) } : own;
   for (const live of agent.sets.values()) live.setLazy(true);
   const results = new Map<string, SetResult>();
   const remember = (live: LiveSet, result: SetResult): void => {
@@ -47,10 +49,18 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     const { name } = live.set;
     const trouble = troubleOf(name, result);
     if (trouble === '') agent.allAcross(name);
-    const state = result.held === undefined ? 'stopped' : 'held';
-    agent.tellSet(name, trouble === '' ? undefined : { state, why: result.held ?? trouble }, result.problems.length);
+    const undecidedWhy = result.failure?.code === 'set-undecided' ? result.failure.message : undefined;
+    const state = undecidedWhy ? 'undecided' : result.held === undefined ? 'stopped' : 'held';
+    const why = undecidedWhy ?? result.held ?? trouble;
+    agent.tellSet(name, trouble === '' ? undefined : { state, why }, result.problems.length);
     const told = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');
     agent.tell({ state: told.length === 0 ? 'in step' : told.join('; ') });
+  };
+  /** Data sets of which the other server takes nothing before a person has decided. */
+  let { undecided } = await askStanding(session, pair.epoch);
+  const waits = ({ set: { name } }: LiveSet): CmsadmError | undefined => {
+    const mark = undecided[name];
+    return mark && undecidedError(pair, name, mark);
   };
   const exported = new Map<string, number>();
   /** Exports what lies in databases, each set at its time; a failure stands with the set. */
@@ -70,32 +80,70 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   const send = async (live: LiveSet, whole: boolean): Promise<void> => {
     const since = live.since();
     agent.waitingSince(live.set.name, since);
+    const failure = waits(live);
+    if (failure) return remember(live, await lookOnly(live, failure));
     remember(live, await sendChanges(line, live, whole));
     if (since !== undefined) agent.tell({ lag: Math.max(0, host.system.clock() - since) });
   };
-  const passAll = async (released?: string): Promise<PassReport[]> => {
+  /** @param isReleased for which data sets a person lets go what vanished; @param why what the log says besides */
+  const passOver = async (
+    lives: Iterable<LiveSet>,
+    isReleased: (set: string) => boolean,
+    why: string,
+  ): Promise<PassReport[]> => {
     const reports: PassReport[] = [];
-    for (const live of agent.sets.values()) {
+    for (const live of lives) {
       const began = performance.now();
       const { size } = live.tree.names;
       agent.tell({ passPercent: 0 });
       agent.waitingSince(live.set.name, live.since());
-      const result = await fullPass(line, live, live.set.name === released, (seen) =>
-        agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
-      );
+      const failure = waits(live);
+      const result = failure
+        ? await lookOnly(live, failure)
+        : await fullPass(line, live, isReleased(live.set.name), (seen) =>
+            agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
+          );
       remember(live, result);
+      agent.wantedBells.get(live.set.name)?.ring();
       reports.push(reportOf(live.set.name, result, Math.round(performance.now() - began)));
     }
-    logPass(agent, reports);
+    logPass(agent, reports, why);
     agent.tell({ passPercent: null, lastPass: new Date(host.system.clock()).toISOString() });
     return reports;
   };
+  const passAll = (released?: string): Promise<PassReport[]> =>
+    passOver(agent.sets.values(), (set) => set === released, '');
+  let wasStopped = whyStopped(host.root) !== undefined;
   const answer = async (request: Asked['request']): Promise<unknown> => {
-    const paused = readPause(host.root);
-    if (paused && request.kind !== 'difference')
-      throw new CmsadmError('sync-paused', `Admin-sync is paused by ${paused.by} since ${paused.since}.`, {
-        remedy: 'Let it go on: cmsadm sync resume.',
-      });
+    // Between two pieces of work: nothing is under way.
+    if (request.kind === 'quiet') return null;
+    if (request.kind === 'restored') {
+      if (readPause(host.root)) refuseStopped(host.root);
+      const reports = await passOver(agent.sets.values(), () => true, ` after the restore ${request.tag}`);
+      // What waits for a decision is sent after that.
+      const details = reports.filter(({ ok, set }) => !ok && !undecided[set]).map(({ why }) => why);
+      if (details.length > 0)
+        throw new CmsadmError('not-in-step', `The full pass after the restore ${request.tag} was not whole.`, {
+          details,
+          remedy: `Put these right, and run it again; until then admin-sync stays held.`,
+        });
+      endHold(host);
+      wasStopped = false;
+      agent.event('sync-released', `the restore ${request.tag} has ended with a full pass`);
+      return reports;
+    }
+    if (request.kind !== 'difference') refuseStopped(host.root);
+    if (request.kind === 'keep') {
+      const live = agent.sets.get(request.set);
+      if (!live || !waits(live))
+        throw new CmsadmError('not-undecided', `The data set ${request.set} waits for no decision.`, {
+          remedy: '`cmsadm sync status` shows how each data set stands.',
+        });
+      if (request.keeps === 'secondary') await takeTheirs(agent, line, live);
+      await session.call('agentDecided', { epoch: pair.epoch, set: request.set });
+      ({ undecided } = await askStanding(session, pair.epoch));
+      return passOver([live], () => false, ` after the decision for the versions of ${pair[request.keeps].fqdn}`);
+    }
     if (request.kind === 'pass') return passAll();
     if (request.kind === 'release') return passAll(request.set);
     if (request.kind === 'difference') {
@@ -115,16 +163,15 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   };
 
   await exportAll();
-  if (readPause(host.root) === undefined) await passAll();
+  if (!wasStopped) await passAll();
   let compared = performance.now();
   let folders = compared;
   let asked = compared;
-  let wasPaused = readPause(host.root) !== undefined;
   let day = dayOf(host.system.clock());
   while (!agent.over()) {
-    const paused = readPause(host.root);
-    if (paused) agent.tell({ state: `paused by ${paused.by} since ${paused.since}` });
-    const waiting = !paused && [...agent.sets.values()].some((live) => live.isDirty());
+    const stopped = whyStopped(host.root);
+    if (stopped !== undefined) agent.tell({ state: stopped });
+    const waiting = stopped === undefined && [...agent.sets.values()].some((live) => live.isDirty());
     const next = Math.min(
       asked + timing.heartbeat,
       folders + timing.folders,
@@ -137,17 +184,19 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     const isHeartbeat = lost || now - asked >= timing.heartbeat;
     if (isHeartbeat) {
       asked = now;
-      if ((await askStanding(session, pair.epoch)).epoch > pair.epoch) return;
+      const theirs = await askStanding(session, pair.epoch);
+      if (theirs.epoch > pair.epoch) return;
+      undecided = theirs.undecided;
       takeEdits(agent, await session.call('agentEdits', { epoch: pair.epoch }));
     }
     await exportAll();
     await answerAll(agent, answer);
-    if (readPause(host.root)) {
-      wasPaused = true;
+    if (whyStopped(host.root) !== undefined) {
+      wasStopped = true;
       continue;
     }
-    if (wasPaused) {
-      wasPaused = false;
+    if (wasStopped) {
+      wasStopped = false;
       await passAll();
     }
     if (now - folders >= timing.folders) {
@@ -191,7 +240,14 @@ const dayOf = (clock: number): string => new Date(clock).toDateString();
 function makeLine(agent: Agent, session: Session, epoch: number): Line {
   let seq = agent.status().seq;
   return {
-    session,
+    session: {
+      ...session,
+      call: async (verb, args) => {
+        const answer = await session.call(verb, args);
+        agent.progressed();
+        return answer;
+      },
+    },
     epoch,
     next: () => {
       seq += 1;
@@ -204,6 +260,20 @@ function makeLine(agent: Agent, session: Session, epoch: number): Line {
     },
   };
 }
+
+type Bulk = NonNullable<Line['bulk']>;
+
+/** While rsync carries nothing is acknowledged; it ends by itself if it hangs. */
+const progressing =
+  (agent: Agent, bulk: Bulk): Bulk =>
+  async (live, paths) => {
+    const signs = setInterval(agent.progressed, 1000);
+    try {
+      return await bulk(live, paths);
+    } finally {
+      clearInterval(signs);
+    }
+  };
 
 const editsSchema = v.record(v.string(), v.array(v.tuple([v.string(), v.nullable(v.string())])));
 
@@ -226,7 +296,7 @@ async function answerAll(agent: Agent, answer: (request: Asked['request']) => Pr
       resolve(await answer(request));
     } catch (error) {
       reject(error);
-      if (!(error instanceof CmsadmError) || !['not-in-step', 'sync-paused'].includes(error.code)) ended = { error };
+      if (!(error instanceof CmsadmError) || ending.includes(error.code)) ended = { error };
     }
   if (ended) throw ended.error;
 }
@@ -234,12 +304,12 @@ async function answerAll(agent: Agent, answer: (request: Asked['request']) => Pr
 const counts = ({ set, sent, removed, bytes, why }: PassReport): string =>
   `${set} ${sent} sent, ${removed} removed, ${bytes} bytes${why === '' ? '' : ` (${why})`}`;
 
-function logPass(agent: Agent, reports: readonly PassReport[]): void {
+function logPass(agent: Agent, reports: readonly PassReport[], why: string): void {
   const text = reports.map(counts).join('; ');
-  agent.log(`full pass: ${text}`);
+  agent.log(`full pass${why}: ${text}`);
   const seconds = reports.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / 1000;
   const outcome = reports.every(({ ok }) => ok) ? 'ok' : 'failed';
   const at = new Date(agent.host.system.clock()).toISOString();
   makeFolders(agent.host.root, '/var/log/cmsadm', 0o750);
-  append(agent.host.root, paths.syncLog, `${at} full pass: ${outcome}: ${text}; ${seconds.toFixed(1)} s\n`);
+  append(agent.host.root, paths.syncLog, `${at} full pass${why}: ${outcome}: ${text}; ${seconds.toFixed(1)} s\n`);
 }

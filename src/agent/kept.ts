@@ -81,8 +81,11 @@ export function pruneKept(host: Host, days: number): number {
 
 const conflictsPath = `${paths.sync}/conflicts.jsonl`;
 
-/** Records that this server's own version of a file lost against the other one's. */
-export function recordConflict(host: Host, set: DataSet, path: string, owner: string, kept: string): void {
+/**
+ * Records that this server's own version of a file lost against the other one's.
+ * @returns a line about it
+ */
+export function recordConflict(host: Host, set: DataSet, path: string, owner: string, kept: string): string {
   const conflict: Conflict = {
     id: randomUUID().slice(0, 8),
     set: set.name,
@@ -93,6 +96,7 @@ export function recordConflict(host: Host, set: DataSet, path: string, owner: st
   };
   makeFolders(host.root, paths.sync, 0o700);
   append(host.root, conflictsPath, `${JSON.stringify(conflict)}\n`);
+  return `${conflict.set}: ${conflict.path} of ${owner} lost (${conflict.id}), kept in ${conflict.kept}`;
 }
 
 /** The conflicts whose losing copies are still kept here. */

@@ -10,7 +10,7 @@ import { type Line, type Sent, sendWork, workOf } from './send.ts';
 import { digestsOf, folderOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
 
 /** The errors that end every further attempt of a session. */
-const ending = ['session-lost', 'epoch-older', 'not-secondary', 'not-paired', 'verb-unknown', 'verb-too-new'];
+export const ending = ['session-lost', 'epoch-older', 'not-secondary', 'not-paired', 'verb-unknown', 'verb-too-new'];
 
 /** What became of one data set. */
 export type SetResult = Sent & {
@@ -95,6 +95,13 @@ export function sendChanges(line: Line, live: LiveSet, whole: boolean): Promise<
     return sendUnlessHeld(line, live, looked, false);
   });
 }
+
+/** Looks at what events told of and sends nothing, for the reason that is given. */
+export const lookOnly = (live: LiveSet, failure: CmsadmError): Promise<SetResult> =>
+  caught(live, async () => {
+    await live.look();
+    return { ...nothing(), held: undefined, failure };
+  });
 
 async function sendUnlessHeld(
   line: Line,

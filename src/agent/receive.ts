@@ -1,19 +1,20 @@
 import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { readAccounts } from './accounts.ts';
 import type { Agent } from './agent.ts';
 import { applySet, noteUnapplied } from './apply.ts';
-import { orGone } from './data-set.ts';
 import { entrySchema, type FileEntry, PART, shownPath, signOf } from './entry.ts';
+import { readPart } from './fetch.ts';
 import { begin, drop, finish, grow, type Incoming } from './incoming.ts';
 import { recordConflict } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
+import { ownVersion } from './own-version.ts';
 import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLeftovers } from './place.ts';
-import { checked, foreseen, mayWrite } from './refusals.ts';
+import { checked, foreseen, mayWrite, refuseUndecided } from './refusals.ts';
 import { standingOf } from './standing.ts';
 import { closeBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
 import { digestsOf, nameOf, namesIn, setHere, stampOf } from './tree.ts';
+import { clearUndecided } from './undecided.ts';
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
@@ -34,6 +35,12 @@ const putArgs = v.strictObject({
 });
 const takeArgs = v.strictObject({ epoch, set: setName, files: v.array(takenFile) });
 const removeArgs = v.strictObject({ epoch, seq, set: setName, path: v.string() });
+const fetchArgs = v.strictObject({
+  epoch,
+  set: setName,
+  path: v.string(),
+  offset: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+});
 type Put = v.InferOutput<typeof putArgs>;
 
 /**
@@ -41,7 +48,8 @@ type Put = v.InferOutput<typeof putArgs>;
  * on disk.
  *
  * Errors: arguments-refused, data-set-unknown, data-set-missing, path-refused, account-unknown, sync-write-failed;
- * epoch-older, not-secondary and not-paired where the caller may not write here.
+ * epoch-older, not-secondary and not-paired where the caller may not write here; set-undecided while a person has to
+ * decide whose versions of the set stay.
  */
 export function receiveVerbs(agent: Agent): {
   readonly verbs: Record<string, (args: unknown) => Promise<unknown>>;
@@ -50,10 +58,10 @@ export function receiveVerbs(agent: Agent): {
 } {
   const { host, profile } = agent;
   /** A local version that is about to be replaced although the other server never had it. */
-  let losing: { path: string; owner: string } | undefined;
+  let losing: Awaited<ReturnType<typeof ownVersion>>;
   const writer = makeWriter(host, (set, path, kept) => {
     if (losing?.path !== path) return;
-    recordConflict(host, set, path, losing.owner, kept);
+    agent.event('sync-conflict', recordConflict(host, set, path, losing.owner, kept));
   });
   let incoming: Incoming | undefined;
 
@@ -63,6 +71,12 @@ export function receiveVerbs(agent: Agent): {
     throw new CmsadmError('data-set-unknown', `The profile ${profile.name} has no data set "${shownPath(name)}".`, {
       remedy: 'Use the same profile on both servers.',
     });
+  };
+  /** A data set in which something is to be changed. */
+  const taking = (name: string): LiveSet => {
+    const live = liveSet(name);
+    refuseUndecided(host, name);
+    return live;
   };
   const abandon = (): void => {
     if (!incoming) return;
@@ -95,21 +109,11 @@ export function receiveVerbs(agent: Agent): {
   /** Looks whether this server has a version of its own that the other one never had. */
   const noticeLoser = async (live: LiveSet, path: string, wanted: string | undefined): Promise<void> => {
     losing = undefined;
-    // Judges the path, before anything is looked at.
-    const held = holdPlace(host, live.set, path);
-    try {
-      await live.lookAt(path);
-      const here = live.tree.names.get(path)?.here;
-      if (here === undefined || here === wanted || here === live.tree.agreed.get(path)?.sign) return;
-      const stat = orGone(() => fs.lstatSync(held.place));
-      losing = { path, owner: stat ? readAccounts(host.root).owner(stat.uid) : '' };
-    } finally {
-      fs.closeSync(held.handle);
-    }
+    losing = await ownVersion(host, live, path, wanted);
   };
   const put = async (args: Put): Promise<null> => {
     const { entry } = args;
-    const live = liveSet(args.set);
+    const live = taking(args.set);
     const { set, tree } = live;
     const sign = signOf(entry);
     if (entry.type !== 'file' || args.last) {
@@ -180,25 +184,43 @@ export function receiveVerbs(agent: Agent): {
     agentAgree: async (args: unknown) => {
       const { epoch: theirs, set, folders, names } = checked(agreeArgs, args);
       mayWrite(host, theirs);
-      const { tree } = liveSet(set);
+      const { tree } = taking(set);
       const agree = (path: string, sign: string | undefined): void => {
         if (sign !== undefined) tree.agreed.set(path, { sign, stamp: tree.names.get(path)?.stamp ?? '' });
       };
       for (const [path, sign] of namesIn(tree, new Set(folders))) agree(path, sign);
       for (const path of names) agree(path, tree.names.get(path)?.here);
       tree.agreed.flush();
+      // A full pass came by.
+      agent.wantedBells.get(set)?.ring();
       return null;
     },
     agentApply: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
-      await applySet(agent, liveSet(set));
+      await applySet(agent, taking(set));
+      return null;
+    },
+    /** Reads a name here for the primary, which takes this server's version of an undecided set. */
+    agentFetch: async (args: unknown) => {
+      const { epoch: theirs, set, path, offset } = checked(fetchArgs, args);
+      mayWrite(host, theirs);
+      const live = liveSet(set);
+      return foreseen(set, live.set.path, () => readPart(host, live.set, path, offset));
+    },
+    /** A person decided on the primary whose versions of a set stay. */
+    agentDecided: async (args: unknown) => {
+      const { epoch: theirs, set } = checked(setArgs, args);
+      mayWrite(host, theirs);
+      liveSet(set);
+      clearUndecided(host.root, set);
+      agent.bell.ring();
       return null;
     },
     agentBulk: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
-      return openBulk(agent, liveSet(set));
+      return openBulk(agent, taking(set));
     },
     agentBulkEnd: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
@@ -209,7 +231,7 @@ export function receiveVerbs(agent: Agent): {
     agentTake: async (args: unknown) => {
       const { epoch: theirs, set, files } = checked(takeArgs, args);
       mayWrite(host, theirs);
-      const live = liveSet(set);
+      const live = taking(set);
       noteUnapplied(agent, live.set);
       const taken = foreseen(set, live.set.path, () => takeFiles(agent, live, writer.accounts(), files));
       live.tree.agreed.flush();
@@ -228,7 +250,7 @@ export function receiveVerbs(agent: Agent): {
     agentRemove: async (args: unknown) => {
       const { set: name, path, epoch: theirs, seq: number } = checked(removeArgs, args);
       mayWrite(host, theirs);
-      const live = liveSet(name);
+      const live = taking(name);
       const held = holdPlace(host, live.set, path);
       try {
         await noticeLoser(live, path, undefined);

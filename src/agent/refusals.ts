@@ -4,6 +4,7 @@ import type { Host } from '../host/system.ts';
 import { readPair } from '../pair/state.ts';
 import { isSystemError } from './data-set.ts';
 import { hasAuthority } from './standing.ts';
+import { readUndecided, undecidedError } from './undecided.ts';
 
 /** The arguments of a message in their schema. @throws CmsadmError arguments-refused */
 export function checked<Schema extends v.GenericSchema>(schema: Schema, args: unknown): v.InferOutput<Schema> {
@@ -39,6 +40,13 @@ export function mayWrite(host: Host, epochOfCaller: number): void {
         remedy: 'Compare the roles on both servers: cmsadm config_HA show. If cmsadm-agent is stopped there, start it.',
       },
     );
+}
+
+/** @throws CmsadmError set-undecided while a person has to decide whose versions of a data set stay */
+export function refuseUndecided({ root }: Host, set: string): void {
+  const mark = readUndecided(root, set);
+  const pair = mark && readPair(root);
+  if (pair) throw undecidedError(pair, set, mark);
 }
 
 /** What the system refuses here is told to the other server as an error of this data set. */

@@ -5,8 +5,9 @@ import type { Agent } from './agent.ts';
 import { shownPath } from './entry.ts';
 import { follow } from './follow.ts';
 import { askStanding } from './standing.ts';
+import { raiseOnce } from './standing-alarms.ts';
 import { isBulkOpen } from './take.ts';
-import { raiseOnce } from './teller.ts';
+import { allUndecided, clearUndecided, readUndecided, undecidedError } from './undecided.ts';
 
 /** With the authority: takes over a newer epoch if there is one, else sends until the turn is over. */
 export async function bePrimary(agent: Agent, link: Link, pair: Pair): Promise<void> {
@@ -19,12 +20,21 @@ export async function bePrimary(agent: Agent, link: Link, pair: Pair): Promise<v
         if (text === undefined) throw waits(link);
         return agent.log(text);
       }
+      forgetUndecided(agent);
       await session.call('agentOpen', { epoch: pair.epoch });
       await follow(agent, session, link, pair);
       if (agent.over()) return;
     }
   } finally {
     session.close();
+  }
+}
+
+/** With the authority nothing is sent here: if the other server has changes of its own, it marks them when it comes back. */
+function forgetUndecided({ host, log }: Agent): void {
+  for (const set of Object.keys(allUndecided(host.root))) {
+    clearUndecided(host.root, set);
+    log(`${set}: this server administers now; its versions stay`);
   }
 }
 
@@ -36,6 +46,7 @@ export async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise
   for (const live of agent.sets.values()) live.setLazy(false);
   let asked = Number.NEGATIVE_INFINITY;
   while (!agent.over()) {
+    tellUndecided(agent, pair);
     await noticeEdits(agent);
     if (performance.now() - asked >= agent.timing.reachable) {
       asked = performance.now();
@@ -43,6 +54,14 @@ export async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise
     }
     if (agent.over()) return;
     await agent.bell.wait(Math.max(1, asked + agent.timing.reachable - performance.now()));
+  }
+}
+
+function tellUndecided(agent: Agent, pair: Pair): void {
+  for (const name of agent.sets.keys()) {
+    const mark = readUndecided(agent.host.root, name);
+    const why = mark && undecidedError(pair, name, mark).message;
+    agent.tellSet(name, why === undefined ? undefined : { state: 'undecided', why }, 0);
   }
 }
 
@@ -75,6 +94,8 @@ async function noticeEdits(agent: Agent): Promise<void> {
     const edited = [...looked].filter((path) => names.get(path)?.here !== agreed.get(path)?.sign);
     if (edited.length === 0) continue;
     const { name } = live.set;
+    // Nobody replaces them before a person has decided.
+    if (readUndecided(agent.host.root, name)) continue;
     agent.edits.set(name, new Set([...(agent.edits.get(name) ?? []), ...edited]));
     for (const path of edited.slice(0, 20)) agent.log(`${name}: ${shownPath(path)} was edited on this server`);
     raiseOnce(

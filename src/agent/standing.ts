@@ -3,6 +3,7 @@ import { unfinishedRoles } from '../change/journal.ts';
 import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
 import { type Pair, parsePair, readLink, readPair, roleOf } from '../pair/state.ts';
+import { allUndecided, undecidedSchema } from './undecided.ts';
 
 /** What a server says of itself when it is asked. */
 const standingSchema = v.object({
@@ -16,16 +17,22 @@ const standingSchema = v.object({
   ),
   /** False while a change is being made that may still be put back. */
   settled: v.boolean(),
+  /** Data sets of which nothing is taken there until a person decided whose versions stay. */
+  undecided: v.optional(v.record(v.string(), undecidedSchema), {}),
 });
 export type Standing = v.InferOutput<typeof standingSchema>;
 
 /** This server's view of the pair. The epoch is the saved pair's: the high-water mark also counts changes that were put back. */
 export function standingOf(host: Host): Standing {
   const pair = readPair(host.root) ?? null;
-  return { epoch: pair?.epoch ?? 0, pair, settled: unfinishedRoles(host.root).length === 0 };
+  const settled = unfinishedRoles(host.root).length === 0;
+  return { epoch: pair?.epoch ?? 0, pair, settled, undecided: allUndecided(host.root) };
 }
 
-/** True if this server may administer and is the source of the sync: for both values of `authority` the configured primary. */
+/**
+ * True if this server may administer and is the source of the sync: for both values of `authority` the configured
+ * primary, until a server can become active without being made primary (docs/admin-sync.md).
+ */
 export function hasAuthority(host: Host, pair: Pair): boolean {
   const link = readLink(host.root);
   return link !== undefined && roleOf(pair, link.self.address) === 'primary';

@@ -1,13 +1,15 @@
 import type { Host } from '../host/system.ts';
-import { clearAlarms, raiseAlarm, readAlarms } from '../pair/alarms.ts';
-import { type SyncStatus, writeStatus } from '../pair/sync-status.ts';
+import { type EventId, eventLine } from '../pair/events.ts';
+import { type SyncStatus, type WantedStatus, writeStatus } from '../pair/sync-status.ts';
 import { isSystemError } from './data-set.ts';
 import { readConflicts } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
-import { readPause } from './paused.ts';
+import { readHold, readPause, whyStopped } from './paused.ts';
+import { makeStall } from './stall.ts';
+import { raiseOnce, settleBut } from './standing-alarms.ts';
 
 type SetStatus = SyncStatus['sets'][number];
-type Trouble = { readonly state: 'held' | 'stopped'; readonly why: string };
+type Trouble = { readonly state: 'held' | 'stopped' | 'undecided'; readonly why: string };
 type News = Partial<
   Pick<SyncStatus, 'role' | 'epoch' | 'state' | 'lastPass' | 'lag' | 'passPercent' | 'seq' | 'acked'>
 >;
@@ -25,6 +27,14 @@ export type Teller = {
   waitingSince(name: string, since: number | undefined): void;
   /** Nothing of a data set waits any more. */
   allAcross(name: string): void;
+  /** Logs something that happened, with its id. */
+  event(id: EventId, text: string): void;
+  /** How this server stands to the wanted state of a data set; anything but as wanted is an alarm until it is over. */
+  tellWanted(name: string, wanted: WantedStatus): void;
+  /** The other server answered something. */
+  progressed(): void;
+  /** Raises an alarm if something waits and nothing was answered for so many milliseconds; settles it when that is over. */
+  lookForStall(milliseconds: number): void;
   /** A change of a data set is on the other server's disk. */
   acknowledged(name: string): void;
 };
@@ -40,7 +50,7 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
   let ended = false;
 
   const setStatus = (name: string, live: LiveSet): SetStatus => {
-    const { trouble, waiting, since, sent, minute, compared } = perSet.get(name) ?? makeCount();
+    const { trouble, waiting, since, sent, minute, compared, wanted } = perSet.get(name) ?? makeCount();
     const oldest = [since, live.since()].filter((one) => one !== undefined);
     // Before the first comparison nobody knows.
     const isWaiting = waiting > 0 || oldest.length > 0 || (!compared && current.role === 'primary');
@@ -53,6 +63,7 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       names: live.tree.names.size,
       sent,
       lastMinute: minute.within(60_000),
+      ...(wanted ? { wanted } : {}),
     };
   };
   const status = (): SyncStatus => {
@@ -66,6 +77,7 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       ...current,
       queue: all.reduce((sum, { queue }) => sum + queue, 0),
       paused: readPause(host.root) ?? null,
+      restoring: readHold(host.root),
       conflicts: readConflicts(host).length,
       sets: all,
       pid: process.pid,
@@ -90,14 +102,27 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
     else later ??= setTimeout(write, RARELY).unref();
   };
 
+  const event = (id: EventId, text: string): void => log(eventLine(id, text));
+  const stall = makeStall(host, event);
+  const isWaiting = (): boolean =>
+    current.role === 'primary' &&
+    whyStopped(host.root) === undefined &&
+    [...sets].some(([name, live]) => {
+      const { trouble, waiting, since } = perSet.get(name) ?? makeCount();
+      // What is held or stopped has an alarm of its own.
+      return !trouble && (waiting > 0 || since !== undefined || live.since() !== undefined);
+    });
+
   return {
     status,
+    event,
     end: () => {
       write();
       ended = true;
     },
     tell: (news) => {
       const { role, epoch, state } = current;
+      if (news.passPercent !== undefined) stall.progressed();
       const newRole = (news.role ?? role) !== role || (news.epoch ?? epoch) !== epoch;
       // What was in the way was so for the role before.
       if (newRole) for (const [name, count] of perSet) forget(host, name, count);
@@ -119,7 +144,8 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       // The first time too: an alarm of a run before this one may be over.
       settle(host, name, trouble && alarmText(name, trouble));
       if (trouble) raiseOnce(host, alarmText(name, trouble));
-      if (trouble || before) log(trouble ? alarmText(name, trouble) : `${name} goes on`);
+      if (trouble) event(begins[trouble.state], alarmText(name, trouble));
+      else if (before) event(ends[before.state], `${name} goes on`);
     },
     waitingSince: (name, since) => {
       const count = perSet.get(name);
@@ -129,6 +155,23 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       const count = perSet.get(name);
       if (count) count.since = undefined;
     },
+    tellWanted: (name, wanted) => {
+      const count = perSet.get(name);
+      if (!count) return;
+      const before = count.wanted;
+      count.wanted = wanted;
+      const head = `This server does not stand as the data set ${name} wants it:`;
+      const text = `${head} ${[wanted.state, wanted.lines.join('; ')].filter((part) => part !== '').join(': ')}`;
+      const isWanted = wanted.state === 'as wanted';
+      settleBut(host, [head], isWanted ? undefined : text);
+      if (!isWanted) raiseOnce(host, text);
+      if (!isWanted && (before?.state !== wanted.state || before.lines.join() !== wanted.lines.join()))
+        event('wanted-differs', text);
+      if (isWanted && before && before.state !== 'as wanted') event('wanted-reached', name);
+      writeSoon();
+    },
+    progressed: stall.progressed,
+    lookForStall: (milliseconds) => stall.look(isWaiting(), milliseconds, current.state),
     acknowledged: (name) => {
       const count = perSet.get(name);
       if (!count) return;
@@ -138,12 +181,16 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
   };
 }
 
+const begins = { held: 'sync-held', stopped: 'sync-stopped', undecided: 'sync-undecided' } as const;
+const ends = { held: 'sync-released', stopped: 'sync-recovered', undecided: 'sync-decided' } as const;
+
 type Count = {
   trouble: Trouble | undefined;
   waiting: number;
   since: number | undefined;
   compared: boolean;
   sent: number;
+  wanted: WantedStatus | undefined;
   readonly minute: { add(): void; within(milliseconds: number): number };
 };
 
@@ -157,6 +204,7 @@ function makeCount(): Count {
     since: undefined,
     compared: false,
     sent: 0,
+    wanted: undefined,
     minute: {
       add: () => {
         seconds.set(now(), (seconds.get(now()) ?? 0) + 1);
@@ -173,18 +221,17 @@ function makeCount(): Count {
 const heads = (name: string): Record<Trouble['state'], string> => ({
   held: `The data set ${name} is held:`,
   stopped: `Admin-sync of the data set ${name} is stopped:`,
+  undecided: `The data set ${name} is undecided:`,
+});
+
+const tails = (name: string): Record<Trouble['state'], string> => ({
+  held: `Nothing of it is sent. Let it go on: cmsadm sync release ${name}`,
+  stopped: 'It goes on by itself as soon as that is over.',
+  undecided: 'Nothing of it is sent until then; what loses is kept aside.',
 });
 
 const alarmText = (name: string, { state, why }: Trouble): string =>
-  state === 'held'
-    ? `${heads(name).held} ${why} Nothing of it is sent. Let it go on: cmsadm sync release ${name}`
-    : `${heads(name).stopped} ${why} It goes on by itself as soon as that is over.`;
-
-/** Raises an alarm unless the same text stands already. */
-export function raiseOnce(host: Host, text: string): void {
-  if (readAlarms(host.root).some((alarm) => alarm.text === text)) return;
-  raiseAlarm(host.root, text, host.system.clock());
-}
+  `${heads(name)[state]} ${why} ${tails(name)[state]}`;
 
 function forget(host: Host, name: string, count: Count): void {
   if (count.trouble) settle(host, name, undefined);
@@ -192,9 +239,5 @@ function forget(host: Host, name: string, count: Count): void {
 }
 
 /** Takes away the alarms of a data set's troubles, but for the one that stands. */
-function settle(host: Host, name: string, standing: string | undefined): void {
-  const over = readAlarms(host.root).filter(
-    ({ text }) => text !== standing && Object.values(heads(name)).some((head) => text.startsWith(head)),
-  );
-  if (over.length > 0) clearAlarms(host.root, over);
-}
+const settle = (host: Host, name: string, standing: string | undefined): void =>
+  settleBut(host, Object.values(heads(name)), standing);

@@ -48,7 +48,7 @@ export async function activate(context: CommandContext, given: Given): Promise<C
     ],
     notes: [
       `Nobody can tell from here whether ${own.other.fqdn} is dead or cut off. Make sure that nobody administers there.`,
-      `When it comes back it becomes the secondary and shows what differs.`,
+      `When it comes back it becomes the secondary, and what both have changed waits for your decision: cmsadm sync keep.`,
     ],
   };
   context.report.show({ kind: 'review', review });

@@ -43,6 +43,8 @@ export type Parameter = {
   readonly flag?: true;
   /** Given as the words behind the command instead of a flag. */
   readonly words?: true;
+  /** What the menu asks before it runs the operation; just Enter gives nothing. */
+  readonly atMenu?: string;
 };
 
 export const usage = (message: string, remedy: string, details: readonly string[] = []): CmsadmError =>

@@ -8,14 +8,15 @@ import { syncParameters } from './parameters.ts';
 /** Lines that are shown. */
 const LAST = 20;
 
-/** The last full passes of this server, one line each; `clean` empties the log. */
+/** The last full passes of this server, one line each; `clean`, as a word or a flag, empties the log. */
 export async function syncLog(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const word = given[syncParameters.clean.name];
-  if (word !== undefined && word !== 'clean')
-    throw usage('`sync log` knows only `clean`.', 'cmsadm sync log, or cmsadm sync log clean');
+  const isClean = word === 'clean' || word === '';
+  if (word !== undefined && !isClean)
+    throw usage('`sync log` knows only `clean`.', 'cmsadm sync log, or cmsadm sync log --clean');
   const { host, report } = context;
   const lines = (readText(host.root, paths.syncLog) ?? '').split('\n').filter((line) => line !== '');
-  if (word === 'clean') return clean(context, lines.length);
+  if (isClean) return clean(context, lines.length);
   const last = lines.slice(-LAST).map((line) => Buffer.from(line, 'latin1').toString());
   for (const line of last) report.line(line);
   if (last.length === 0) report.line('No full pass was logged on this server yet.');

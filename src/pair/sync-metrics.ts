@@ -22,7 +22,7 @@ export const metricsText = (status: SyncStatus): string =>
     .join('');
 
 function ofServer(status: SyncStatus): Metric[] {
-  const { role, epoch, lastPass, passPercent, paused, seq, acked, conflicts, queue, lag, at } = status;
+  const { role, epoch, lastPass, passPercent, paused, restoring, seq, acked, conflicts, queue, lag, at } = status;
   const gauge = (name: string, help: string, value: number | undefined): Metric => ({
     ...{ name, help, type: 'gauge' },
     samples: value === undefined ? [] : [{ value }],
@@ -39,6 +39,7 @@ function ofServer(status: SyncStatus): Metric[] {
     gauge('last_full_pass_timestamp_seconds', 'When the last full pass ended.', secondsOf(lastPass)),
     gauge('full_pass_running', 'Whether a full pass runs.', passPercent === null ? 0 : 1),
     gauge('paused', 'Whether an operator paused admin-sync.', paused ? 1 : 0),
+    gauge('restoring', 'Whether admin-sync is held for a restore.', restoring ? 1 : 0),
     gauge('sequence_sent', 'Number of the last change sent under this epoch.', seq),
     gauge('sequence_acknowledged', 'Number of the last change acknowledged under this epoch.', acked),
     gauge('conflicts', 'Conflicts recorded on this server.', conflicts),
@@ -52,7 +53,7 @@ function ofServer(status: SyncStatus): Metric[] {
   ];
 }
 
-const states = ['in step', 'sending', 'held', 'stopped'] as const;
+const states = ['in step', 'sending', 'held', 'stopped', 'undecided'] as const;
 
 function ofSets(sets: SyncStatus['sets'], at: string): Metric[] {
   type Set = SyncStatus['sets'][number];
@@ -68,6 +69,12 @@ function ofSets(sets: SyncStatus['sets'], at: string): Metric[] {
       ...{ name: 'set_state', help: 'State of the data set; 1 for the one that holds.', type: 'gauge' },
       samples: sets.flatMap(({ name, state }) =>
         states.map((one) => ({ labels: { set: name, state: one }, value: one === state ? 1 : 0 })),
+      ),
+    },
+    {
+      ...{ name: 'set_as_wanted', help: 'Whether this server stands as the data set wants it.', type: 'gauge' },
+      samples: sets.flatMap(({ name, wanted }) =>
+        wanted ? [{ labels: { set: name }, value: wanted.state === 'as wanted' ? 1 : 0 }] : [],
       ),
     },
     perSet('gauge', 'set_lag_seconds', 'Age of the oldest change that is not acknowledged; 0 without one.', lag),

@@ -5,11 +5,23 @@ import { metricsText } from './sync-metrics.ts';
 const statusPath = '/run/cmsadm/agent.json';
 const metricsPath = '/run/cmsadm/metrics.prom';
 
+const wantedSchema = v.object({
+  /** `differs`: `apply` ended well, and `report` still names what is not as wanted. */
+  state: v.picklist(['as wanted', 'differs', 'apply failed', 'report failed']),
+  /** What differs, or what the program said that failed. */
+  lines: v.array(v.string()),
+  at: v.string(),
+});
+export type WantedStatus = v.InferOutput<typeof wantedSchema>;
+
 const setStatusSchema = v.object({
   name: v.string(),
-  /** `held`: a guard stopped it until it is released; `stopped`: it can't be read or written. */
-  state: v.picklist(['in step', 'sending', 'held', 'stopped']),
-  /** Why it is held or stopped; empty otherwise. */
+  /**
+   * `held`: a guard stopped it until it is released; `stopped`: it can't be read or written; `undecided`: both servers
+   * have changes, and a person has to decide.
+   */
+  state: v.picklist(['in step', 'sending', 'held', 'stopped', 'undecided']),
+  /** Why it is held, stopped or undecided; empty otherwise. */
   why: v.string(),
   /** Names that are known to differ and are not across yet. */
   queue: v.number(),
@@ -20,6 +32,8 @@ const setStatusSchema = v.object({
   /** Changes acknowledged since the agent started, and in the last minute. */
   sent: v.number(),
   lastMinute: v.number(),
+  /** How this server stands to the wanted state in the set; not there where it holds none, or before the first look. */
+  wanted: v.optional(wantedSchema),
 });
 
 const statusSchema = v.object({
@@ -37,6 +51,8 @@ const statusSchema = v.object({
   passPercent: v.optional(v.nullable(v.number()), null),
   /** Who stopped the sync and since when (ISO); null where it is not paused. */
   paused: v.optional(v.nullable(v.object({ by: v.string(), since: v.string() })), null),
+  /** For which restore nothing is sent, by whom and since when (ISO). */
+  restoring: v.optional(v.object({ tag: v.string(), by: v.string(), since: v.string() })),
   /** Sequence number of the last change sent, and of the last one acknowledged, under this epoch. */
   seq: v.optional(v.number(), 0),
   acked: v.optional(v.number(), 0),

@@ -64,9 +64,19 @@ const trustedKey = v.strictObject({ name: v.string(), publicKey: v.string() });
 export const profileSchema = v.strictObject({
   name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/)),
   title: v.string(),
-  /** Who may administer, and the direction of the sync. */
+  /**
+   * Who may administer, and the direction of the sync. Both mean the configured primary until a server can become
+   * active without being made primary; `activate` makes the secondary the primary.
+   */
   authority: v.picklist(['primary', 'active']),
-  menu: v.array(v.strictObject({ command: v.string(), label: v.string() })),
+  menu: v.array(
+    v.strictObject({
+      command: v.string(),
+      label: v.string(),
+      /** Where it may run in a pair: what changes administered data only on the primary. */
+      on: v.optional(v.picklist(['primary', 'both']), 'primary'),
+    }),
+  ),
   services: v.record(v.string(), service),
   files: v.array(managedFile),
   firewall: v.strictObject({ debian: firewall, rhel: firewall }),
@@ -103,6 +113,18 @@ export const profileSchema = v.strictObject({
           import: argv,
           every: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(86_400)), 30),
           seconds: v.optional(seconds, 300),
+        }),
+      ),
+      /**
+       * For what acts on each server by itself (packages, password aging, grants): the files say what is wanted, `apply`
+       * makes a server stand so, `report` prints a line for each thing that still differs. Run on both servers.
+       */
+      wanted: v.optional(
+        v.strictObject({
+          apply: argv,
+          report: argv,
+          every: v.optional(seconds, 600),
+          seconds: v.optional(seconds, 60),
         }),
       ),
       /** So much may vanish at once; more is held until a person releases it. */

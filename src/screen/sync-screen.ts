@@ -5,8 +5,34 @@ import type { Look } from './paint.ts';
 type Status = NonNullable<SyncView['status']>;
 
 /** Admin-sync as the agent of each server tells it. */
-export const syncLines = (views: readonly SyncView[], look: Look): string[] =>
-  views.flatMap((view, index) => [...(index === 0 ? [] : ['']), ...viewLines(view, look)]);
+export const syncLines = (views: readonly SyncView[], look: Look): string[] => [
+  ...views.flatMap((view, index) => [...(index === 0 ? [] : ['']), ...viewLines(view, look)]),
+  ...wantedLines(views, look),
+];
+
+/** What acts on each server by itself: how both stand to the same wanted state, one below the other. */
+function wantedLines(views: readonly SyncView[], { width, paint }: Look): string[] {
+  const rows = views.flatMap(({ name, status }) =>
+    (status?.sets ?? []).flatMap(({ name: set, wanted }) => (wanted ? [{ server: name, set, wanted }] : [])),
+  );
+  const sets = [...new Set(rows.map(({ set }) => set))];
+  return sets.flatMap((set) => [
+    '',
+    ...wrap(`Wanted state of ${set}`, width).map(paint.title),
+    ...rows
+      .filter((row) => row.set === set)
+      .flatMap(({ server, wanted: { state, lines } }) =>
+        state === 'as wanted'
+          ? wrap(`${server}  stands as wanted`, width, '  ', '    ').map(paint.good)
+          : wrap(
+              `${server}  ${[state, ...(lines.length === 0 ? [] : [lines.join('; ')])].join(': ')}`,
+              width,
+              '  ',
+              '    ',
+            ).map(paint.bad),
+      ),
+  ]);
+}
 
 const row = (label: string, text: string, width: number): string[] => wrap(text, width, `  ${label.padEnd(11)}`);
 
@@ -18,13 +44,20 @@ function viewLines({ name, status, error }: SyncView, look: Look): string[] {
       ...row('because', error?.message ?? '', width),
       ...(error?.remedy ? row('next', error.remedy, width) : []),
     ];
-  const { role, epoch, paused, conflicts } = status;
+  const { role, epoch, paused, restoring, conflicts } = status;
   const standing = role === 'none' ? 'single server' : `${role}, epoch ${epoch}`;
   return [
     ...wrap(`${name} (${standing})`, width).map(paint.title),
     ...row('channel', status.state, width),
     ...row('full pass', passText(status), width),
     ...row('changes', `${status.seq} sent, ${status.acked} acknowledged, ${status.queue} waiting`, width),
+    ...(restoring
+      ? row(
+          'held',
+          `for the restore ${restoring.tag} by ${restoring.by} since ${restoring.since}: cmsadm sync resume --tag ${restoring.tag}`,
+          width,
+        ).map(paint.warning)
+      : []),
     ...row('paused', paused ? `by ${paused.by} since ${paused.since}: cmsadm sync resume` : 'no', width).map(
       paused ? paint.warning : plain,
     ),
@@ -43,8 +76,14 @@ const passText = ({ passPercent, lastPass }: Status): string =>
 function setLines(sets: Status['sets'], { width, paint }: Look): string[] {
   if (sets.length === 0) return row('data sets', 'none', width);
   const longest = Math.max(8, ...sets.map(({ name }) => name.length));
+  const state = Math.max(9, ...sets.map((set) => set.state.length + 1));
   const line = (name: string, cells: readonly string[]): string[] =>
-    wrap(`${name.padEnd(longest)}${cells.map((cell) => cell.padStart(9)).join('')}`, width, '  ', '    ');
+    wrap(
+      `${name.padEnd(longest)}${cells.map((cell, index) => cell.padStart(index === 0 ? state : 9)).join('')}`,
+      width,
+      '  ',
+      '    ',
+    );
   return [
     ...line('data set', ['state', 'lag', 'queue', 'names', 'a minute']).map(paint.faint),
     ...sets.flatMap((set) => [

@@ -259,7 +259,7 @@ describe('an old primary that comes back', () => {
     expect(readStatus(one.root)).toMatchObject({ role: 'secondary', epoch: 7 });
   });
 
-  it('takes the new primary’s data only after that, and keeps its own', async () => {
+  it('takes the new primary’s data only after somebody decided so, and keeps its own', async () => {
     const { one, two } = twoServers();
     write(one, 'both', 'old');
     write(two, 'both', 'new');
@@ -268,6 +268,9 @@ describe('an old primary that comes back', () => {
     await until(state(two), (text) => text?.includes('takes no data') ?? false);
     expect(tree(one)).toEqual({ both: 'old' });
     start(one, two);
+    await until(state(two), (text) => text?.includes('came back with a change of its own') ?? false);
+    expect(tree(one)).toEqual({ both: 'old' });
+    await callAgent(two, 'syncKeep', { set: 'admin', server: 'cms2' });
     await inStep(two);
     expect(tree(one)).toEqual({ both: 'new' });
     expect(kept(one)).toEqual([['both', 'old']]);

@@ -184,7 +184,12 @@ describe('the receiving server', () => {
   it('tells its epoch to a caller of any epoch', async () => {
     const { two } = twoServers();
     savePair(two, pairAt(5, cms2));
-    expect(await call(two)('heartbeat', { epoch: 1 })).toEqual({ epoch: 5, pair: pairAt(5, cms2), settled: true });
+    expect(await call(two)('heartbeat', { epoch: 1 })).toEqual({
+      epoch: 5,
+      pair: pairAt(5, cms2),
+      settled: true,
+      undecided: {},
+    });
   });
 
   it('removes nothing that is not there, and says that it is gone', async () => {

@@ -89,6 +89,31 @@ cms2.example.org (secondary, epoch 3)
     });
   });
 
+  test('tells a restore that holds it, a set that waits for a decision, and both servers side by side to what is wanted', async () => {
+    const at = '2026-11-21T07:58:00.000Z';
+    const [set] = status.sets.map((one) => ({ ...one, name: 'ages' }));
+    if (!set) throw new Error('the sample has no set');
+    const own = {
+      ...status,
+      restoring: { tag: 'r1', by: 'bob', since: '2026-11-21T07:00:00.000Z' },
+      sets: [{ ...set, state: 'undecided', why: 'cms2 came back.', wanted: { state: 'as wanted', lines: [], at } }],
+    };
+    const lines = ['carol: 30 days', 'no dave'];
+    const other = { ...secondary, sets: [{ ...set, wanted: { state: 'differs', lines, at } }] };
+    const stub = await stubServer(fresh(), { syncStatus: async () => own }, { syncStatus: async () => other });
+    await run(stub, 'status');
+    const told = `${stub.told.join('\n')}\n`;
+    expect(told).toContain(
+      '  held       for the restore r1 by bob since 2026-11-21T07:00:00.000Z: cmsadm\n             sync resume --tag r1\n',
+    );
+    expect(told).toContain('  ages     undecided     none        0       40        2\n    cms2 came back.\n');
+    expect(told.slice(told.indexOf('\nWanted'))).toBe(`
+Wanted state of ages
+  cms1.example.org  stands as wanted
+  cms2.example.org  differs: carol: 30 days; no dave
+`);
+  });
+
   test('tells the remedy where this server has no agent, and shows the other one all the same', async () => {
     const stub = await stubServer(fresh(), undefined, { syncStatus: async () => secondary });
     const outcome = await run(stub, 'status');
@@ -164,8 +189,8 @@ describe('sync now', () => {
   });
 });
 
-describe.each(['now', 'pause', 'resume', 'diff', 'release'])('sync %s', (name) => {
-  const given: Record<string, string> = name === 'release' ? { set: 'administration' } : {};
+describe.each(['now', 'pause', 'resume', 'hold', 'diff', 'release'])('sync %s', (name) => {
+  const given: Record<string, string> = { release: { set: 'administration' }, hold: { tag: 'r1' } }[name] ?? {};
   const verb = `sync${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
 
   test('on the secondary is refused with the name of the primary', async () => {
@@ -205,6 +230,24 @@ describe('sync pause, resume and release', () => {
       ['syncPause', { by: 'alice' }],
       ['syncResume', {}],
     ]);
+  });
+
+  test('hold and resume tell the agent the tag of the restore', async () => {
+    const verbs = { syncHold: async () => null, syncResume: async () => [passed] };
+    const stub = await stubServer(fresh(), verbs, {});
+    expect(await run(stub, 'hold', { tag: ' r1 ' })).toMatchObject({ exitCode: 0, result: { tag: 'r1' } });
+    expect(await run(stub, 'resume', { tag: 'r1' })).toMatchObject({ result: { outcome: 'done', passes: [passed] } });
+    expect(stub.asked).toEqual([
+      ['syncHold', { tag: 'r1', by: 'alice' }],
+      ['syncResume', { tag: 'r1' }],
+    ]);
+    expect(stub.told).toContain('administration: ok, 3 sent, 1 removed, 4.2 kB, 1.23 s');
+    for (const [name, tag] of [
+      ['hold', 'a b'],
+      ['resume', '--x'],
+    ] as const)
+      expect((await refused(run(stub, name, { tag }))).message).toMatch(/is no tag|not accepted/);
+    expect(stub.asked).toHaveLength(2);
   });
 
   test('release asks for the data set at a terminal', async () => {
@@ -413,7 +456,8 @@ describe('sync log', () => {
     expect(await run(json, 'log', { clean: 'clean' })).toMatchObject({ exitCode: exitCodes.pending });
     expect(isThere(json)).toBe(true);
     const yes = await logged(2, { yes: true });
-    expect(await run(yes, 'log', { clean: 'clean' })).toMatchObject({ result: { outcome: 'done', removed: 2 } });
+    // As the flag gives it.
+    expect(await run(yes, 'log', { clean: '' })).toMatchObject({ result: { outcome: 'done', removed: 2 } });
     expect(isThere(yes)).toBe(false);
     expect(await run(yes, 'log', { clean: 'clean' })).toMatchObject({ result: { outcome: 'nothing to do' } });
   });

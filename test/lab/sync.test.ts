@@ -1,8 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { apart, type Listing, list } from '../../lab/chaos/sync/tree.ts';
-import { available, exec } from '../../lab/lab.ts';
-import { cmsadm, pair, type Server, setUp, sh, stopAtFirstFailure, told, useFreshLab } from './kit.ts';
+import { available, cut, exec, heal } from '../../lab/lab.ts';
+import {
+  cms1,
+  cms2,
+  cmsadm,
+  configHa,
+  pair,
+  type Server,
+  setUp,
+  sh,
+  stopAtFirstFailure,
+  told,
+  useFreshLab,
+} from './kit.ts';
 
 const { ok, why } = available();
 
@@ -177,4 +189,43 @@ describe.skipIf(!ok)(`admin-sync${ok ? '' : ` (skipped: ${why})`}`, () => {
     await inStep();
     for (const server of pair) expect(await sh(server, 'find / -xdev -name pwned'), server).toBe('');
   });
+
+  /** What both have changed while they were apart, each its own way; and who comes back to whom. */
+  const splits = [
+    { away: 'cms1', here: 'cms2', keeps: 'cms2' },
+    { away: 'cms2', here: 'cms1', keeps: 'cms2' },
+  ] as const;
+
+  it.each(splits)(
+    'waits for a decision when $away comes back to $here with changes of its own, and keeps those of $keeps',
+    async ({ away, here, keeps }) => {
+      const fqdn = { cms1: cms1.fqdn, cms2: cms2.fqdn };
+      await sh(away, 'cd /cms/admin; echo agreed >split; echo agreed >gone; rm -f only-*');
+      await until('the agreed state', 20, async () => apart(await list('cms1'), await list('cms2')).join('\n'));
+      await cut(away);
+      await sh(away, `cd /cms/admin; echo ${away} >split; echo ${away} >only-${away}`);
+      await configHa(here, ['activate', `--peer=${fqdn[away]}`, '--reason=the cable was pulled']);
+      await sh(here, `cd /cms/admin; echo ${here} >split; echo ${here} >only-${here}; rm gone`);
+      await heal(away);
+      for (const server of pair)
+        await until(`undecided on ${server}`, 60, async () => {
+          const said = await status(server);
+          return said.includes('"state":"undecided"') ? '' : said;
+        });
+      expect(await sh(away, `cat /cms/admin/split /cms/admin/only-${away}`)).toBe(`${away}\n${away}`);
+      expect(await sh(here, `cat /cms/admin/split; ls /cms/admin | grep only`)).toBe(`${here}\nonly-${here}`);
+      for (const server of pair) expect(await alarms(server)).toContain(`cmsadm sync keep ${fqdn[keeps]}`);
+      expect((await cmsadm(away, 'sync', 'keep', keeps, '--yes')).stderr).toContain(`Run it on ${fqdn[here]}`);
+      expect(told(await cmsadm(here, 'config_HA', 'reverse', '--yes'))).toContain('came back');
+      const kept = await cmsadm(here, 'sync', 'keep', keeps, '--yes');
+      expect(kept.exitCode, told(kept)).toBe(0);
+      const loser = keeps === here ? away : here;
+      expect(apart(await list('cms1'), await list('cms2'))).toEqual([]);
+      expect(await sh(here, 'cat /cms/admin/split; ls /cms/admin | grep only')).toBe(`${keeps}\nonly-${keeps}`);
+      expect(told(await cmsadm(loser, 'sync', 'conflicts'))).toContain(`only-${loser}`);
+      expect(await sh(loser, `cat $(find /var/lib/cmsadm/kept -name only-${loser} | sort | tail -1)`)).toBe(loser);
+      for (const server of pair) expect(await alarms(server)).not.toContain('is undecided');
+    },
+    180_000,
+  );
 });

@@ -18,6 +18,21 @@ const samples = (one: SyncStatus): string[] =>
     .filter((line) => line !== '' && !line.startsWith('#'));
 
 describe('the metrics', () => {
+  test('tell of wanted state where a data set holds some, and it was looked at', () => {
+    const wanted = (state: 'as wanted' | 'differs') => ({ state, lines: [], at: '2026-11-21T07:58:00.000Z' });
+    const [set] = status.sets;
+    if (!set) throw new Error('the sample has no set');
+    const sets = [
+      set,
+      { ...set, name: 'ages', wanted: wanted('as wanted') },
+      { ...set, name: 'packages', wanted: wanted('differs') },
+    ];
+    expect(samples({ ...status, sets }).filter((line) => line.includes('as_wanted'))).toEqual([
+      'cmsadm_sync_set_as_wanted{set="ages"} 1',
+      'cmsadm_sync_set_as_wanted{set="packages"} 0',
+    ]);
+  });
+
   test('tell the server and each data set', () => {
     expect(samples(status)).toEqual([
       'cmsadm_sync_role{role="none"} 0',
@@ -27,6 +42,7 @@ describe('the metrics', () => {
       'cmsadm_sync_last_full_pass_timestamp_seconds 1795230000',
       'cmsadm_sync_full_pass_running 0',
       'cmsadm_sync_paused 0',
+      'cmsadm_sync_restoring 0',
       'cmsadm_sync_sequence_sent 15',
       'cmsadm_sync_sequence_acknowledged 12',
       'cmsadm_sync_conflicts 1',
@@ -37,6 +53,7 @@ describe('the metrics', () => {
       'cmsadm_sync_set_state{set="administration",state="sending"} 1',
       'cmsadm_sync_set_state{set="administration",state="held"} 0',
       'cmsadm_sync_set_state{set="administration",state="stopped"} 0',
+      'cmsadm_sync_set_state{set="administration",state="undecided"} 0',
       'cmsadm_sync_set_lag_seconds{set="administration"} 2.5',
       'cmsadm_sync_set_queue{set="administration"} 3',
       'cmsadm_sync_set_names{set="administration"} 40',
@@ -71,7 +88,7 @@ describe('the metrics', () => {
       } else if (line.startsWith('#')) expect(line).toMatch(new RegExp(`^# TYPE ${current} (gauge|counter)$`));
       else expect(line).toMatch(new RegExp(`^${current}(\\{([a-z]+="[^"\\n]*",?)+\\})? [0-9.]+$`));
     }
-    expect(seen.size).toBe(16);
+    expect(seen.size).toBe(17);
   });
 
   test('escape what a label may not hold', () => {

@@ -1,5 +1,5 @@
 // The command line itself, as a process, against a pair of two folders whose agents run here.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
@@ -73,17 +73,60 @@ describe('cmsadm sync', () => {
   });
 
   test.each([
-    [['sync'], 'cmsadm sync status|now|pause|resume|diff|conflicts|release|log'],
+    [['sync'], 'cmsadm sync status|now|pause|resume|hold|diff|keep|conflicts|release|log'],
     [['sync', 'stop'], 'sync has no \\"stop\\".'],
     [['sync', 'pause', '--dry-run'], '--dry-run'],
     [['sync', 'status', '--watch', '--json'], '--watch goes without --json'],
     [['sync', 'release'], 'SET: '],
-    [['sync', 'log', 'all'], 'sync log clean'],
+    [['sync', 'log', 'all'], 'sync log --clean'],
+    [['sync', 'hold'], '--tag: '],
   ])('tells what is wrong with %j', async (words, text) => {
     const { stdout, exitCode } = await run(pair.cms1, '--json', ...words);
     expect(exitCode).toBe(64);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'usage' } });
     expect(stdout).toContain(text);
+  });
+
+  test.each([
+    ['cms1', 'acd_create', 64, 'This version does not have acd_create yet.'],
+    ['cms2', 'acd_create', 3, 'Run it on cms1.example.com.'],
+    ['cms2', 'backup', 64, 'This version does not have backup yet.'],
+  ] as const)('on %s the option %s ends with %i', async (server, option, code, text) => {
+    const { stdout, exitCode } = await run(pair[server], option, '--json');
+    expect(exitCode).toBe(code);
+    expect(stdout).toContain(text);
+  });
+
+  const atMenu = async (root: string, ...lines: string[]): Promise<string> =>
+    (
+      await execa(process.execPath, ['--import', 'tsx', join(repository, 'src/cli.ts'), `--root=${root}`], {
+        cwd: repository,
+        reject: false,
+        input: lines.map((line) => `${line}\n`).join(''),
+        env: { SUDO_USER: 'alice' },
+      })
+    ).stdout;
+
+  test('the menu refuses on the secondary what changes administered data, and goes on', async () => {
+    const told = await atMenu(pair.cms2, '1', '3', 'q');
+    expect(told).toContain('This version does not have backup yet.');
+    expect(told).not.toContain('This version does not have acd_create yet.');
+  });
+
+  test('the menu empties the log of full passes only after a yes', async () => {
+    const log = join(pair.cms1, 'var/log/cmsadm/sync.log');
+    expect(await atMenu(pair.cms1, '12', '10', '10', '', 'q')).toContain(' full pass: ok: ');
+    expect(await atMenu(pair.cms1, '12', '10', '10', 'clean', 'n', 'q')).toContain('Nothing was touched.');
+    expect(readFileSync(log, 'utf8')).not.toBe('');
+    expect(await atMenu(pair.cms1, '12', '10', '10', 'clean', 'y', 'q')).toContain('The log is empty.');
+    expect(existsSync(log)).toBe(false);
+  });
+
+  test('the menu asks for what may be named: one data set, or all', async () => {
+    expect(await atMenu(pair.cms1, '12', '10', '6', '', 'q')).toContain('administration: nothing differs');
+    expect(await atMenu(pair.cms1, '12', '10', '6', 'administration', 'q')).toContain(
+      'administration: nothing differs',
+    );
   });
 
   test('takes --dry-run of the whole program for a usage error too', async () => {

@@ -1,0 +1,127 @@
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { runAgent } from '../../src/agent/agent.ts';
+import { callAgent, openAgent } from '../../src/agent/socket.ts';
+import type { Host } from '../../src/host/system.ts';
+import { paths } from '../../src/pair/state.ts';
+import type { SyncStatus } from '../../src/pair/sync-status.ts';
+import { placeOf, profile, tree, twoServers, write } from './two-servers.ts';
+
+const timing = { retry: 50, settle: 20, heartbeat: 50, reachable: 100, folders: 60_000, compare: 60_000, coalesce: 3 };
+const stops: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop();
+});
+
+function start(host: Host, peer: Host): { readonly lines: string[]; stop(): Promise<void> } {
+  const aborter = new AbortController();
+  const lines: string[] = [];
+  const log = (line: string): void => void lines.push(line);
+  const done = runAgent(host, profile, { signal: aborter.signal, log, login: () => openAgent(peer.root), timing });
+  const stop = async (): Promise<void> => {
+    aborter.abort();
+    await done;
+  };
+  stops.push(stop);
+  return { lines, stop };
+}
+
+async function until<T>(look: () => T | Promise<T>, wanted: (value: T) => boolean): Promise<T> {
+  for (const end = Date.now() + 10_000; ; ) {
+    const value = await look();
+    if (wanted(value)) return value;
+    if (Date.now() > end) throw new Error(`never came; last seen: ${JSON.stringify(value)}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const stateIs = (host: Host, wanted: (status: SyncStatus) => boolean): Promise<SyncStatus | undefined> =>
+  until(
+    () => callAgent(host, 'syncStatus').catch(() => undefined) as Promise<SyncStatus | undefined>,
+    (status) => status !== undefined && wanted(status),
+  );
+const inStep = (host: Host): Promise<unknown> => stateIs(host, ({ state }) => state === 'in step');
+
+/** A pair in step with sixty files, held for the restore r1, which then removes most of them. */
+async function restored() {
+  const { one, two } = twoServers();
+  for (let file = 0; file < 60; file += 1) write(one, `f${file}`, 'x');
+  start(two, one);
+  const agent = start(one, two);
+  await inStep(one);
+  await callAgent(one, 'syncHold', { tag: 'r1', by: 'ops' });
+  for (let file = 0; file < 50; file += 1) fs.rmSync(placeOf(one, `f${file}`));
+  write(one, 'restored', 'from the backup');
+  return { one, two, agent };
+}
+const passes = (host: Host): string[] =>
+  fs.readFileSync(join(host.root.prefix, paths.syncLog), 'utf8').trim().split('\n');
+
+describe('a restore', () => {
+  it('holds the sync, and ends with one full pass in which the guard lets go what it removed', async () => {
+    const { one, two, agent } = await restored();
+    await stateIs(
+      one,
+      ({ state, restoring }) => state.startsWith('held for the restore r1 by ops') && restoring?.tag === 'r1',
+    );
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(Object.keys(tree(two))).toHaveLength(60);
+    for (const [verb, args] of [
+      ['syncNow', {}],
+      ['syncDrain', { seconds: 5 }],
+      ['syncResume', {}],
+      ['syncResume', { tag: 'r2' }],
+      ['syncHold', { tag: 'r2', by: 'ops' }],
+    ] as const)
+      await expect(callAgent(one, verb, args), verb).rejects.toMatchObject({
+        code: 'sync-held',
+        remedy: expect.stringContaining('cmsadm sync resume --tag r1'),
+      });
+    const before = passes(one).length;
+    expect(await callAgent(one, 'syncResume', { tag: 'r1' })).toMatchObject([{ ok: true, sent: 1, removed: 50 }]);
+    expect(tree(two)).toEqual(tree(one));
+    await inStep(one);
+    expect(passes(one).slice(before)).toEqual([expect.stringMatching(/ full pass after the restore r1: ok: /)]);
+    expect(agent.lines).toContain('event sync-released: the restore r1 has ended with a full pass');
+    await expect(callAgent(one, 'syncResume', { tag: 'r1' })).rejects.toMatchObject({ code: 'restore-unknown' });
+    // Once: what vanishes after that is held as ever.
+    for (let file = 50; file < 60; file += 1) fs.rmSync(placeOf(one, `f${file}`));
+    fs.rmSync(placeOf(one, 'restored'));
+    await stateIs(one, ({ sets }) => sets[0]?.state === 'held');
+  });
+
+  it('is held over a restart', async () => {
+    const { one, two, agent } = await restored();
+    await agent.stop();
+    start(one, two);
+    await stateIs(one, ({ state }) => state.startsWith('held for the restore r1'));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(Object.keys(tree(two))).toHaveLength(60);
+    await callAgent(one, 'syncResume', { tag: 'r1' });
+    expect(tree(two)).toEqual(tree(one));
+  });
+
+  it('stays held where its full pass was not whole', async () => {
+    const { one, two } = await restored();
+    fs.renameSync(join(two.root.prefix, 'admin'), join(two.root.prefix, 'away'));
+    await expect(callAgent(one, 'syncResume', { tag: 'r1' })).rejects.toMatchObject({ code: 'not-in-step' });
+    await stateIs(one, ({ restoring }) => restoring?.tag === 'r1');
+    fs.renameSync(join(two.root.prefix, 'away'), join(two.root.prefix, 'admin'));
+    await callAgent(one, 'syncResume', { tag: 'r1' });
+    expect(tree(two)).toEqual(tree(one));
+  });
+
+  it('does not end a pause, and is not ended by one', async () => {
+    const { one } = await restored();
+    await callAgent(one, 'syncPause', { by: 'bob' });
+    await expect(callAgent(one, 'syncResume', { tag: 'r1' })).rejects.toMatchObject({ code: 'sync-paused' });
+    await callAgent(one, 'syncResume');
+    await stateIs(one, ({ state, paused }) => paused === null && state.startsWith('held for the restore r1'));
+  });
+
+  it('is held on the primary only', async () => {
+    const { two } = await restored();
+    await expect(callAgent(two, 'syncHold', { tag: 'r1', by: 'ops' })).rejects.toMatchObject({ code: 'not-authority' });
+  });
+});
