@@ -12,6 +12,7 @@ import { isSystemError } from './data-set.ts';
 import { type LiveSet, openLiveSet } from './live-set.ts';
 import { type RunProgram, runProgram } from './program.ts';
 import { receiveVerbs } from './receive.ts';
+import { renderOwn } from './render.ts';
 import { bePrimary, beSecondary } from './roles.ts';
 import { listen } from './socket.ts';
 import { hasAuthority } from './standing.ts';
@@ -89,6 +90,8 @@ export type Agent = {
   takeAsked(): Asked[];
   /** Files that were edited here although the other server administers, once each. */
   readonly edits: Map<string, Set<string>>;
+  /** Data sets whose files of this server's own could not be rendered, and why. */
+  readonly unrendered: Map<string, CmsadmError>;
 } & Teller;
 
 /**
@@ -162,6 +165,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     run: options.run ?? (host.system.real ? runProgram : notRun),
     sets,
     edits: new Map(),
+    unrendered: new Map(),
     timing,
     over,
     ...teller,
@@ -229,6 +233,7 @@ async function oneTurn(agent: Agent, signal: AbortSignal): Promise<number> {
       return timing.settle;
     }
     agent.tell({ role, epoch: pair.epoch });
+    for (const live of agent.sets.values()) renderOwn(agent, live);
     if (role === 'primary') await bePrimary(agent, link, pair);
     else await beSecondary(agent, link, pair);
   } catch (error) {

@@ -13,6 +13,7 @@ import { pruneKept } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference, fullPass, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
 import { readPause } from './paused.ts';
+import { renderOwn } from './render.ts';
 import type { Line } from './send.ts';
 import { askStanding } from './standing.ts';
 import { nameOf } from './tree.ts';
@@ -42,26 +43,34 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   const line = host.system.real ? { ...own, bulk: makeBulk(host, link, own) } : own;
   for (const live of agent.sets.values()) live.setLazy(true);
   const results = new Map<string, SetResult>();
-  const remember = (live: LiveSet, result: SetResult): void => {
-    results.set(live.set.name, result);
+  /** Why the last export of a data set failed: it is not in step, whatever of it is across. */
+  const unexported = new Map<string, CmsadmError>();
+  const remember = (live: LiveSet, sent: SetResult): SetResult => {
     const { name } = live.set;
+    const result = { ...sent, failure: sent.failure ?? unexported.get(name) ?? agent.unrendered.get(name) };
+    results.set(name, result);
     const trouble = troubleOf(name, result);
     if (trouble === '') agent.allAcross(name);
     const state = result.held === undefined ? 'stopped' : 'held';
     agent.tellSet(name, trouble === '' ? undefined : { state, why: result.held ?? trouble }, result.problems.length);
     const told = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');
     agent.tell({ state: told.length === 0 ? 'in step' : told.join('; ') });
+    return result;
   };
   const exported = new Map<string, number>();
-  /** Exports what lies in databases, each set at its time; a failure stands with the set. */
-  const exportAll = async (): Promise<void> => {
+  /** Exports what lies in databases, each set at its time or all at once; a failure stands with the set. */
+  const exportAll = async (atOnce = false): Promise<void> => {
     for (const live of agent.sets.values()) {
       const { name } = live.set;
+      const last = atOnce ? undefined : exported.get(name);
       try {
-        exported.set(name, await exportSet(agent, live.set, exported.get(name)));
+        const done = await exportSet(agent, live.set, last);
+        exported.set(name, done);
+        if (done !== last) unexported.delete(name);
       } catch (error) {
         if (!(error instanceof CmsadmError)) throw error;
         exported.set(name, performance.now());
+        unexported.set(name, error);
         remember(live, { sent: 0, removed: 0, bytes: 0, problems: [], held: undefined, failure: error });
       }
     }
@@ -70,6 +79,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   const send = async (live: LiveSet, whole: boolean): Promise<void> => {
     const since = live.since();
     agent.waitingSince(live.set.name, since);
+    renderOwn(agent, live);
     remember(live, await sendChanges(line, live, whole));
     if (since !== undefined) agent.tell({ lag: Math.max(0, host.system.clock() - since) });
   };
@@ -78,13 +88,14 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     for (const live of agent.sets.values()) {
       const began = performance.now();
       const { size } = live.tree.names;
+      renderOwn(agent, live);
       agent.tell({ passPercent: 0 });
       agent.waitingSince(live.set.name, live.since());
       const result = await fullPass(line, live, live.set.name === released, (seen) =>
         agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
       );
-      remember(live, result);
-      reports.push(reportOf(live.set.name, result, Math.round(performance.now() - began)));
+      const remembered = remember(live, result);
+      reports.push(reportOf(live.set.name, remembered, Math.round(performance.now() - began)));
     }
     logPass(agent, reports);
     agent.tell({ passPercent: null, lastPass: new Date(host.system.clock()).toISOString() });
@@ -96,6 +107,8 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
       throw new CmsadmError('sync-paused', `Admin-sync is paused by ${paused.by} since ${paused.since}.`, {
         remedy: 'Let it go on: cmsadm sync resume.',
       });
+    // What changed in a database since its last export is to be across as well.
+    if (request.kind === 'pass' || request.kind === 'drain') await exportAll(true);
     if (request.kind === 'pass') return passAll();
     if (request.kind === 'release') return passAll(request.set);
     if (request.kind === 'difference') {

@@ -11,6 +11,7 @@ import { recordConflict } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLeftovers } from './place.ts';
 import { checked, foreseen, mayWrite } from './refusals.ts';
+import { renderOwn } from './render.ts';
 import { standingOf } from './standing.ts';
 import { closeBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
 import { digestsOf, nameOf, namesIn, setHere, stampOf } from './tree.ts';
@@ -192,7 +193,11 @@ export function receiveVerbs(agent: Agent): {
     agentApply: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
-      await applySet(agent, liveSet(set));
+      const live = liveSet(set);
+      // First, for the programs may read it.
+      const unrendered = renderOwn(agent, live);
+      if (unrendered) throw unrendered;
+      await applySet(agent, live);
       return null;
     },
     agentBulk: async (args: unknown) => {

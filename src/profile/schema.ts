@@ -7,6 +7,11 @@ const protocol = v.picklist(['tcp', 'udp']);
 const octalMode = v.pipe(v.string(), v.regex(/^0[0-7]{3}$/));
 const absolutePath = v.pipe(v.string(), v.regex(/^\/[^\0]*$/));
 
+/** A path in a data set: no empty, `.` or `..` part. */
+const relativePath = v.pipe(v.string(), v.regex(/^(?!\.{1,2}(?:\/|$))[^/\0]+(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)*$/));
+const isApart = (rows: readonly { readonly from: string; readonly to: string }[]): boolean =>
+  rows.every(({ to }) => rows.every(({ from }) => from !== to && !from.startsWith(`${to}/`)));
+
 /** A program by its full path, and its arguments; never a shell's text. */
 const argv = v.pipe(
   v.array(v.string()),
@@ -104,6 +109,20 @@ export const profileSchema = v.strictObject({
           every: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(86_400)), 30),
           seconds: v.optional(seconds, 300),
         }),
+      ),
+      /**
+       * Files that each server has to itself, made from a template that both have: `@{role}`, `@{address}`, `@{fqdn}`,
+       * `@{peer-address}`, `@{peer-fqdn}` in it are filled in on each. The results are never carried.
+       */
+      rendered: v.optional(
+        v.pipe(
+          v.array(v.strictObject({ from: relativePath, to: relativePath })),
+          v.minLength(1),
+          v.check(
+            (rows) => new Set(rows.map(({ to }) => to)).size === rows.length && isApart(rows),
+            'A result may be named once, and is no template.',
+          ),
+        ),
       ),
       /** So much may vanish at once; more is held until a person releases it. */
       deletions: v.optional(
