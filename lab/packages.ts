@@ -21,7 +21,9 @@ export async function installOn(servers: readonly [ServerName, ...ServerName[]],
     servers.map(async (server) => {
       await copyIn(server, cache, place);
       // apt knows their order; with the files at hand it needs no network.
-      await exec(server, [...aptGet, 'install', ...debs], { timeoutMs: 300_000 });
+      await exec(server, [...aptGet, '-o', 'Dpkg::Options::=--force-unsafe-io', 'install', ...debs], {
+        timeoutMs: 300_000,
+      });
       await exec(server, ['rm', '-r', place]);
     }),
   );

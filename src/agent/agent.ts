@@ -20,15 +20,15 @@ import { makeTeller, type Teller } from './teller.ts';
 import { type Bell, makeBell, watchFolder } from './watch.ts';
 
 /** How long the agent waits, in milliseconds. */
-const usualTiming = {
+const usualTiming = ({ keepalive }: Profile) => ({
   /** Until it connects again, and looks again for a pair. */
   retry: 5_000,
   /** Until it looks again whether a change was confirmed. */
   settle: 1_000,
   /** Between two signs of life over the channel; each also fetches what was edited on the other server. */
-  heartbeat: 5_000,
+  heartbeat: keepalive.seconds * 1000,
   /** Between two logins with which the secondary sees whether the primary is there. */
-  reachable: 20_000,
+  reachable: keepalive.reconnect * 1000,
   /** Between two looks at the folders here, events or not. */
   folders: 60_000,
   /** Between two looks at every file here. */
@@ -36,9 +36,9 @@ const usualTiming = {
   /** For further events after a first one. */
   coalesce: 3,
   /** That a command waits for the connection with the other server. */
-  connect: 20_000,
-};
-type Timing = typeof usualTiming;
+  connect: keepalive.reconnect * 1000,
+});
+type Timing = ReturnType<typeof usualTiming>;
 
 export type AgentOptions = {
   readonly signal: AbortSignal;
@@ -147,13 +147,14 @@ const notInStep = (seconds: number): CmsadmError =>
 
 /** What the verbs and the loops of an agent share. @param saved the saved pair with which the present turn began */
 export function makeAgent(host: Host, profile: Profile, options: AgentOptions, saved: () => string): Agent {
-  const { signal, log, login = loginToAgent } = options;
+  const { signal, log } = options;
+  const login = options.login ?? ((on: Host, link: Link) => loginToAgent(on, link, profile.keepalive));
   const bell = makeBell();
   // The folders of exports are ours.
   for (const { path, exported } of profile.dataSets) if (exported) makeFolders(host.root, path, 0o700);
   const sets = new Map(profile.dataSets.map((set) => [set.name, openLiveSet(host, set, bell.ring)]));
   const teller = makeTeller(host, sets, log);
-  const timing = { ...usualTiming, ...options.timing };
+  const timing = { ...usualTiming(profile), ...options.timing };
   let asked: Asked[] = [];
   let following = false;
   const over = (): boolean => signal.aborted || savedText(host) !== saved();

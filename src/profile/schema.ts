@@ -21,6 +21,8 @@ const argv = v.pipe(
 /** Longest time that a program may take. */
 const seconds = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(86_400));
 
+const keepaliveSeconds = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(600));
+
 const service = v.strictObject({
   label: v.string(),
   unit: perFamily,
@@ -134,6 +136,14 @@ export const profileSchema = v.strictObject({
       ),
     }),
   ),
+  /**
+   * Seconds between two signs of life between the agents, in both directions, and of silence after which they connect
+   * anew. A message's way to the other server and back must not take more than half of the first.
+   */
+  keepalive: v.optional(v.strictObject({ seconds: keepaliveSeconds, reconnect: keepaliveSeconds }), {
+    seconds: 5,
+    reconnect: 20,
+  }),
   /** Days for which copies of what admin-sync replaced or removed are kept. */
   keepDays: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3650)), 30),
   /** KEY=VALUE file that tells product release and base load. */

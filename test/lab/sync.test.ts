@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { apart, type Listing, list } from '../../lab/chaos/sync/tree.ts';
-import { available, exec } from '../../lab/lab.ts';
+import { available, exec, powerOff, powerOn } from '../../lab/lab.ts';
 import { cmsadm, pair, type Server, setUp, sh, stopAtFirstFailure, told, useFreshLab } from './kit.ts';
 
 const { ok, why } = available();
@@ -176,5 +176,60 @@ describe.skipIf(!ok)(`admin-sync${ok ? '' : ` (skipped: ${why})`}`, () => {
     await sh('cms1', fill);
     await inStep();
     for (const server of pair) expect(await sh(server, 'find / -xdev -name pwned'), server).toBe('');
+  });
+
+  const isHeld = (): Promise<void> =>
+    until('held', 60, async () => ((await status('cms1')).includes('"state":"held"') ? '' : status('cms1')));
+
+  it('empties nobody when its disk is unmounted, under the running agent, while it is stopped, and over a reboot', async () => {
+    await sh('cms1', 'systemctl stop cmsadm-agent; mkdir /srv/disk; mount -t tmpfs none /srv/disk');
+    await sh('cms1', 'cp -a /cms/admin/. /srv/disk/; find /cms/admin -mindepth 1 -delete');
+    const unmounted = 'umount /cms/admin';
+    const mounted = 'mount --bind /srv/disk /cms/admin';
+    await sh('cms1', `${mounted}; systemctl start cmsadm-agent`);
+    await isHeld();
+    await cmsadm('cms1', 'sync', 'release', 'administration');
+    await inStep();
+    const before = await list('cms2');
+    expect(before.size).toBeGreaterThan(300);
+
+    await sh('cms1', unmounted);
+    await cmsadm('cms1', 'sync', 'now');
+    await isHeld();
+    expect(await alarms('cms1')).toContain('/cms/admin is another folder than before');
+    await sh('cms1', mounted);
+    await cmsadm('cms1', 'sync', 'now');
+    await inStep();
+
+    await sh('cms1', `systemctl stop cmsadm-agent; ${unmounted}; systemctl start cmsadm-agent`);
+    await isHeld();
+    await sh('cms1', 'systemctl restart cmsadm-agent');
+    await isHeld();
+    await powerOff('cms1');
+    await powerOn('cms1');
+    await isHeld();
+    await cmsadm('cms1', 'sync', 'now');
+    expect(apart(before, await list('cms2'))).toEqual([]);
+    const released = await cmsadm('cms1', 'sync', 'release', 'administration');
+    expect(released.exitCode, told(released)).toBe(0);
+    await inStep();
+  });
+
+  it('tells another disk after a reboot, though its root has the number of the one before and little is lost', async () => {
+    await sh('cms1', 'echo "none /cms/admin tmpfs mode=755 0 0" >>/etc/fstab; mount /cms/admin');
+    await sh('cms1', 'cd /cms/admin; for file in 1 2 3 4 5 6 7 8 9 10; do echo "precious $file" >"$file"; done');
+    await cmsadm('cms1', 'sync', 'now');
+    await inStep();
+    const before = await list('cms2');
+    expect(before.size).toBe(10);
+    // A fresh one at each boot, and no empty one.
+    await sh('cms1', 'echo "f /cms/admin/other 0644 root root - of another" >/etc/tmpfiles.d/other.conf');
+    const [number] = (await sh('cms1', 'cat /var/lib/cmsadm/sync/administration.folder')).split(' ');
+    await powerOff('cms1');
+    await powerOn('cms1');
+    await isHeld();
+    expect(await sh('cms1', 'stat -c "%i" /cms/admin; cat /cms/admin/other')).toBe(`${number}\nof another`);
+    expect(apart(before, await list('cms2'))).toEqual([]);
+    expect(await alarms('cms1')).toContain('/cms/admin is another folder than before');
   });
 });
