@@ -81,7 +81,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     agent.waitingSince(live.set.name, since);
     renderOwn(agent, live);
     remember(live, await sendChanges(line, live, whole));
-    if (since !== undefined) agent.tell({ lag: Math.max(0, host.system.clock() - since) });
+    if (since !== undefined) agent.tell({ lag: Math.round(performance.now() - since) });
   };
   const passAll = async (released?: string): Promise<PassReport[]> => {
     const reports: PassReport[] = [];
