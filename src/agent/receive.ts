@@ -13,7 +13,7 @@ import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLef
 import { checked, foreseen, mayWrite } from './refusals.ts';
 import { renderOwn } from './render.ts';
 import { standingOf } from './standing.ts';
-import { closeBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
+import { closeBulk, lockBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
 import { digestsOf, nameOf, namesIn, setHere, stampOf } from './tree.ts';
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -57,6 +57,8 @@ export function receiveVerbs(agent: Agent): {
     recordConflict(host, set, path, losing.owner, kept);
   });
   let incoming: Incoming | undefined;
+  /** True while this session lets rsync in. */
+  let isOpener = false;
 
   const liveSet = (name: string): LiveSet => {
     const live = agent.sets.get(name);
@@ -203,11 +205,13 @@ export function receiveVerbs(agent: Agent): {
     agentBulk: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
-      return openBulk(agent, liveSet(set));
+      isOpener = await openBulk(agent, liveSet(set));
+      return isOpener;
     },
     agentBulkEnd: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
+      isOpener = false;
       await closeBulk(agent, liveSet(set));
       return null;
     },
@@ -252,5 +256,9 @@ export function receiveVerbs(agent: Agent): {
       }
     },
   };
-  return { verbs, end: abandon };
+  const end = (): void => {
+    abandon();
+    if (isOpener) lockBulk(agent);
+  };
+  return { verbs, end };
 }
