@@ -129,6 +129,30 @@ describe('a file that belongs to one server', () => {
   });
 });
 
+describe('a name that the other server cannot take', () => {
+  it('is told by every way to ask, until it is there', async () => {
+    const { one, two } = twoServers();
+    write(one, 'etc/link.conf.in', template);
+    write(one, 'x', 'wanted');
+    write(one, 'y', 'another');
+    // A folder of the same name, which is not empty: what it holds belongs to that server.
+    write(two, 'x/own.conf', 'of the second');
+    start(one, two);
+    const { state, queue, sets } = await setState(one, 'stopped');
+    expect([state, queue, sets[0]?.queue]).toEqual([expect.stringContaining('x: '), 1, 1]);
+    expect(read(two, 'y')).toBe('another');
+    await expect(callAgent(one, 'syncDrain', { seconds: 5 })).rejects.toMatchObject({ code: 'not-in-step' });
+    expect(await callAgent(one, 'syncNow')).toMatchObject([{ ok: false, why: expect.stringContaining('x: ') }]);
+    expect(readAlarms(one.root)).toHaveLength(1);
+    expect(read(two, 'x/own.conf')).toBe('of the second');
+    fs.rmSync(placeOf(two, 'x'), { recursive: true });
+    await drained(one);
+    expect(read(two, 'x')).toBe('wanted');
+    await setState(one, 'in step');
+    expect(readAlarms(one.root)).toEqual([]);
+  });
+});
+
 describe('a rendered file', () => {
   it('is each server’s own, from the one template, and follows a reversal', async () => {
     const { one, two } = twoServers();

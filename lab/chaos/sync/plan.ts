@@ -51,7 +51,7 @@ const weights: Readonly<Record<SyncFault, number>> = {
   loss: 2,
   delay: 2,
   disk: 3,
-  clock: 4,
+  clock: 6,
   reverse: 6,
 };
 
