@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { labKey, labKnownHosts } from '../lab/furnish.ts';
+import { aptGet, installOn } from '../lab/packages.ts';
 import { run } from '../lab/run.ts';
 import { labServers } from '../lab/servers.ts';
-import { aptGet, installOn } from './packages.ts';
 import { labPair } from './pair.ts';
 
 // Ansible refuses any other encoding.

@@ -1,5 +1,5 @@
 import { exec, writeFile } from '../lab/lab.ts';
-import { installOn } from './packages.ts';
+import { installOn } from '../lab/packages.ts';
 import { folders, peerHost, sshConfig } from './sync-pair.ts';
 
 const unit = 'bench-lsyncd';

@@ -1,5 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { runAgent } from './agent/agent.ts';
+import { shiftedClock } from './agent/shifted-clock.ts';
 import { exitCodes } from './errors.ts';
 import { makeNotifier } from './host/notify.ts';
 import { profileOfServer } from './profile/load.ts';
@@ -16,6 +17,12 @@ export async function serveAgent(root: string): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
   const log = (text: string): void => void process.stdout.write(`${text}\n`);
   const notify = makeNotifier(process.env);
-  await runAgent(host, profileOfServer(root, programRoot), { signal: stop.signal, log, notify });
+  const shift = process.env['CMSADM_TEST_CLOCK_SHIFT'];
+  const clock = shift === undefined ? host.system.clock : shiftedClock(host.system.clock, shift);
+  await runAgent({ ...host, system: { ...host.system, clock } }, profileOfServer(root, programRoot), {
+    signal: stop.signal,
+    log,
+    notify,
+  });
   process.exit(exitCodes.done);
 }

@@ -39,6 +39,7 @@ const deeds = {
   remove: ({ path }) => removeTree(path),
   chmod: ({ path, mode }) => fs.chmodSync(place(path), mode),
   chown: ({ path, owner, group }) => fs.lchownSync(place(path), owner, group),
+  times: ({ path, seconds }) => fs.utimesSync(place(path), seconds, seconds),
   symlink: ({ path, target }) => fs.symlinkSync(Buffer.from(target, 'latin1'), place(path)),
 };
 

@@ -12,6 +12,7 @@ import { isSystemError } from './data-set.ts';
 import { type LiveSet, openLiveSet } from './live-set.ts';
 import { type RunProgram, runProgram } from './program.ts';
 import { receiveVerbs } from './receive.ts';
+import { renderOwn } from './render.ts';
 import { bePrimary, beSecondary } from './roles.ts';
 import { listen } from './socket.ts';
 import { hasAuthority } from './standing.ts';
@@ -20,15 +21,15 @@ import { keepWanted } from './wanted.ts';
 import { type Bell, makeBell, watchFolder } from './watch.ts';
 
 /** How long the agent waits, in milliseconds. */
-const usualTiming = {
+const usualTiming = ({ keepalive }: Profile) => ({
   /** Until it connects again, and looks again for a pair. */
   retry: 5_000,
   /** Until it looks again whether a change was confirmed. */
   settle: 1_000,
   /** Between two signs of life over the channel; each also fetches what was edited on the other server. */
-  heartbeat: 5_000,
+  heartbeat: keepalive.seconds * 1000,
   /** Between two logins with which the secondary sees whether the primary is there. */
-  reachable: 20_000,
+  reachable: keepalive.reconnect * 1000,
   /** Between two looks at the folders here, events or not. */
   folders: 60_000,
   /** Between two looks at every file here. */
@@ -40,9 +41,9 @@ const usualTiming = {
   /** Without a change, before wanted state is applied. */
   wanted: 300,
   /** That a command waits for the connection with the other server. */
-  connect: 20_000,
-};
-type Timing = typeof usualTiming;
+  connect: keepalive.reconnect * 1000,
+});
+type Timing = ReturnType<typeof usualTiming>;
 
 export type AgentOptions = {
   readonly signal: AbortSignal;
@@ -99,6 +100,8 @@ export type Agent = {
   readonly wantedBells: ReadonlyMap<string, Bell>;
   /** Files that were edited here although the other server administers, once each. */
   readonly edits: Map<string, Set<string>>;
+  /** Data sets whose files of this server's own could not be rendered, and why. */
+  readonly unrendered: Map<string, CmsadmError>;
 } & Teller;
 
 /**
@@ -160,7 +163,8 @@ const notInStep = (seconds: number): CmsadmError =>
 
 /** What the verbs and the loops of an agent share. @param saved the saved pair with which the present turn began */
 export function makeAgent(host: Host, profile: Profile, options: AgentOptions, saved: () => string): Agent {
-  const { signal, log, login = loginToAgent } = options;
+  const { signal, log } = options;
+  const login = options.login ?? ((on: Host, link: Link) => loginToAgent(on, link, profile.keepalive));
   const bell = makeBell();
   // The folders of exports are ours.
   for (const { path, exported } of profile.dataSets) if (exported) makeFolders(host.root, path, 0o700);
@@ -173,7 +177,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
   };
   const sets = new Map(profile.dataSets.map((set) => [set.name, openLiveSet(host, set, ringFor(set.name))]));
   const teller = makeTeller(host, sets, log);
-  const timing = { ...usualTiming, ...options.timing };
+  const timing = { ...usualTiming(profile), ...options.timing };
   let asked: Asked[] = [];
   let following = false;
   const over = (): boolean => signal.aborted || savedText(host) !== saved();
@@ -186,6 +190,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     sets,
     edits: new Map(),
     wantedBells,
+    unrendered: new Map(),
     timing,
     over,
     ...teller,
@@ -254,6 +259,7 @@ async function oneTurn(agent: Agent, signal: AbortSignal): Promise<number> {
       return timing.settle;
     }
     agent.tell({ role, epoch: pair.epoch });
+    for (const live of agent.sets.values()) renderOwn(agent, live);
     if (role === 'primary') await bePrimary(agent, link, pair);
     else await beSecondary(agent, link, pair);
   } catch (error) {

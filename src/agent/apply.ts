@@ -10,8 +10,9 @@ import type { LiveSet } from './live-set.ts';
 /** Something came that is not applied yet. */
 const marker = (set: DataSet): string => `${paths.sync}/${set.name}.unapplied`;
 
-/** True for a data set whose changes are applied by programs. */
-export const isApplied = ({ apply, exported }: DataSet): boolean => apply !== undefined || exported !== undefined;
+/** True for a data set whose changes are applied: by programs, or by rendering what the other server has to itself. */
+export const isApplied = ({ apply, exported, rendered }: DataSet): boolean =>
+  apply !== undefined || exported !== undefined || rendered !== undefined;
 
 /** Remembers, over a crash, that a change came; to be called before it is in its place. */
 export function noteUnapplied({ host }: Agent, set: DataSet): void {

@@ -65,7 +65,10 @@ function globPattern(glob: string): RegExp {
  */
 export function carriedBy(set: DataSet): (whole: string) => boolean {
   const globs = set.exclude.map((glob) => ({ pattern: globPattern(glob), whole: glob.includes('/') }));
+  // What each server renders for itself.
+  const own = new Set(set.rendered?.map(({ to }) => Buffer.from(to).toString('latin1')));
   const leftOut = (part: string): boolean => {
+    if (own.has(part)) return true;
     const name = nameOf(part);
     if (name.startsWith(TEMPORARY) || name.includes('.zdt_')) return true;
     return globs.some((glob) => glob.pattern.test(glob.whole ? part : name));

@@ -4,6 +4,7 @@ import { CmsadmError } from '../errors.ts';
 import { lastLines } from '../host/processes.ts';
 import { at, makeFolders } from '../host/root.ts';
 import type { Agent } from './agent.ts';
+import { isSystemError } from './data-set.ts';
 import { type DataSet, TEMPORARY } from './entry.ts';
 
 /** The file of an exported data set. */
@@ -15,10 +16,28 @@ export const EXPORT = 'export';
  * @returns when it was exported last, now
  * @throws CmsadmError export-failed; the export of before stays
  */
-export async function exportSet({ host, run }: Agent, set: DataSet, last: number | undefined): Promise<number> {
+export async function exportSet(agent: Agent, set: DataSet, last: number | undefined): Promise<number> {
   const now = performance.now();
   const { exported } = set;
   if (!exported || (last !== undefined && now - last < exported.every * 1000)) return last ?? now;
+  try {
+    await exportAnew(agent, set, exported);
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    throw new CmsadmError('export-failed', `The data set ${set.name} could not be exported: ${cause.code}.`, {
+      file: set.path,
+      cause,
+      remedy: 'Check free space and permissions below that folder.',
+    });
+  }
+  return now;
+}
+
+async function exportAnew(
+  { host, run }: Agent,
+  set: DataSet,
+  exported: NonNullable<DataSet['exported']>,
+): Promise<void> {
   makeFolders(host.root, set.path, 0o700);
   const file = at(host.root, `${set.path}/${EXPORT}`);
   const growing = at(host.root, `${set.path}/${TEMPORARY}export`);
@@ -32,9 +51,8 @@ export async function exportSet({ host, run }: Agent, set: DataSet, last: number
       { details: lastLines(stderr), remedy: 'Run it by hand on this server, and put right what it says.' },
     );
   }
-  if (digestOf(growing) === digestOf(file)) fs.rmSync(growing);
+  if (digestOf(growing) === digestOf(file)) fs.rmSync(growing, { force: true });
   else fs.renameSync(growing, file);
-  return now;
 }
 
 const digestOf = (file: string): string | undefined =>

@@ -14,6 +14,7 @@ import { pruneKept } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference, ending, fullPass, lookOnly, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
 import { endHold, readPause, refuseStopped, whyStopped } from './paused.ts';
+import { renderOwn } from './render.ts';
 import type { Line } from './send.ts';
 import { askStanding } from './standing.ts';
 import { nameOf } from './tree.ts';
@@ -44,9 +45,12 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   const line = host.system.real ? { ...own, bulk: progressing(agent, makeBulk(host, link, own)) } : own;
   for (const live of agent.sets.values()) live.setLazy(true);
   const results = new Map<string, SetResult>();
-  const remember = (live: LiveSet, result: SetResult): void => {
-    results.set(live.set.name, result);
+  /** Why the last export of a data set failed: it is not in step, whatever of it is across. */
+  const unexported = new Map<string, CmsadmError>();
+  const remember = (live: LiveSet, sent: SetResult): SetResult => {
     const { name } = live.set;
+    const result = { ...sent, failure: sent.failure ?? unexported.get(name) ?? agent.unrendered.get(name) };
+    results.set(name, result);
     const trouble = troubleOf(name, result);
     if (trouble === '') agent.allAcross(name);
     const undecidedWhy = result.failure?.code === 'set-undecided' ? result.failure.message : undefined;
@@ -55,6 +59,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     agent.tellSet(name, trouble === '' ? undefined : { state, why }, result.problems.length);
     const told = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');
     agent.tell({ state: told.length === 0 ? 'in step' : told.join('; ') });
+    return result;
   };
   /** Data sets of which the other server takes nothing before a person has decided. */
   let { undecided } = await askStanding(session, pair.epoch);
@@ -63,15 +68,19 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     return mark && undecidedError(pair, name, mark);
   };
   const exported = new Map<string, number>();
-  /** Exports what lies in databases, each set at its time; a failure stands with the set. */
-  const exportAll = async (): Promise<void> => {
+  /** Exports what lies in databases, each set at its time or all at once; a failure stands with the set. */
+  const exportAll = async (atOnce = false): Promise<void> => {
     for (const live of agent.sets.values()) {
       const { name } = live.set;
+      const last = atOnce ? undefined : exported.get(name);
       try {
-        exported.set(name, await exportSet(agent, live.set, exported.get(name)));
+        const done = await exportSet(agent, live.set, last);
+        exported.set(name, done);
+        if (done !== last) unexported.delete(name);
       } catch (error) {
         if (!(error instanceof CmsadmError)) throw error;
         exported.set(name, performance.now());
+        unexported.set(name, error);
         remember(live, { sent: 0, removed: 0, bytes: 0, problems: [], held: undefined, failure: error });
       }
     }
@@ -80,10 +89,14 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   const send = async (live: LiveSet, whole: boolean): Promise<void> => {
     const since = live.since();
     agent.waitingSince(live.set.name, since);
+    renderOwn(agent, live);
     const failure = waits(live);
-    if (failure) return remember(live, await lookOnly(live, failure));
+    if (failure) {
+      remember(live, await lookOnly(live, failure));
+      return;
+    }
     remember(live, await sendChanges(line, live, whole));
-    if (since !== undefined) agent.tell({ lag: Math.max(0, host.system.clock() - since) });
+    if (since !== undefined) agent.tell({ lag: Math.round(performance.now() - since) });
   };
   /** @param isReleased for which data sets a person lets go what vanished; @param why what the log says besides */
   const passOver = async (
@@ -95,6 +108,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     for (const live of lives) {
       const began = performance.now();
       const { size } = live.tree.names;
+      renderOwn(agent, live);
       agent.tell({ passPercent: 0 });
       agent.waitingSince(live.set.name, live.since());
       const failure = waits(live);
@@ -103,9 +117,9 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
         : await fullPass(line, live, isReleased(live.set.name), (seen) =>
             agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
           );
-      remember(live, result);
+      const remembered = remember(live, result);
       agent.wantedBells.get(live.set.name)?.ring();
-      reports.push(reportOf(live.set.name, result, Math.round(performance.now() - began)));
+      reports.push(reportOf(live.set.name, remembered, Math.round(performance.now() - began)));
     }
     logPass(agent, reports, why);
     agent.tell({ passPercent: null, lastPass: new Date(host.system.clock()).toISOString() });
@@ -119,6 +133,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     if (request.kind === 'quiet') return null;
     if (request.kind === 'restored') {
       if (readPause(host.root)) refuseStopped(host.root);
+      await exportAll(true);
       const reports = await passOver(agent.sets.values(), () => true, ` after the restore ${request.tag}`);
       // What waits for a decision is sent after that.
       const details = reports.filter(({ ok, set }) => !ok && !undecided[set]).map(({ why }) => why);
@@ -144,6 +159,8 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
       ({ undecided } = await askStanding(session, pair.epoch));
       return passOver([live], () => false, ` after the decision for the versions of ${pair[request.keeps].fqdn}`);
     }
+    // What changed in a database since its last export is to be across as well.
+    if (request.kind === 'pass' || request.kind === 'drain') await exportAll(true);
     if (request.kind === 'pass') return passAll();
     if (request.kind === 'release') return passAll(request.set);
     if (request.kind === 'difference') {

@@ -94,10 +94,12 @@ function removedLately({ removed }: Tree): number {
 
 function isSameFolder(before: string | undefined, now: string | undefined): boolean {
   if (before === undefined || before === now) return true;
-  const [ino, boot] = before.split(' ');
-  const [inoNow, bootNow] = now?.split(' ') ?? [];
+  const [ino, boot, device, birth = UNKNOWN] = before.split(' ');
+  const [inoNow, bootNow, deviceNow, birthNow = UNKNOWN] = now?.split(' ') ?? [];
+  // The root of every file system of a kind has the same number; when it was made tells one from another.
+  if (ino !== inoNow || (birth !== birthNow && birth !== UNKNOWN && birthNow !== UNKNOWN)) return false;
   // Device numbers may change from boot to boot.
-  return ino === inoNow && boot !== bootNow;
+  return boot !== bootNow || device === deviceNow;
 }
 
 /** Remembers the folder as it is now as the right one. */
@@ -118,7 +120,13 @@ export function rememberHeld({ host, set }: Tree, why: string | undefined): void
 const heldFile = (set: DataSet): string => `${paths.sync}/${set.name}.held`;
 const fileOf = (set: DataSet): string => `${paths.sync}/${set.name}.folder`;
 
+/** Of a folder on a file system that does not note when it was made. */
+const UNKNOWN = '0';
+
 function identityOf({ root, system }: Host, set: DataSet): string | undefined {
-  const stat = fs.lstatSync(at(root, set.path), { throwIfNoEntry: false });
-  return stat && `${stat.ino} ${system.bootId()} ${stat.dev}`;
+  const stat = fs.lstatSync(at(root, set.path), { throwIfNoEntry: false, bigint: true });
+  if (!stat) return undefined;
+  // Where the kernel can't be asked for it, the runtime tells the last change instead.
+  const birth = stat.birthtimeNs === stat.ctimeNs ? UNKNOWN : stat.birthtimeNs;
+  return `${stat.ino} ${system.bootId()} ${stat.dev} ${birth}`;
 }

@@ -8,7 +8,7 @@ import { makeWatches } from './watch.ts';
 export type LiveSet = {
   readonly set: DataSet;
   readonly tree: Tree;
-  /** When the oldest event came that nobody has dealt with yet, in milliseconds of the wall clock. */
+  /** When the oldest event came that nobody has dealt with yet (performance.now): the wall clock may jump meanwhile. */
   since(): number | undefined;
   /** True if events came since the last look, or some may be lost. */
   isDirty(): boolean;
@@ -44,7 +44,7 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
   let since: number | undefined;
   const heard = (path: string): void => {
     dirty.add(path);
-    since ??= host.system.clock();
+    since ??= performance.now();
     ring();
   };
   const watches = makeWatches((folder, name) => {

@@ -24,12 +24,17 @@ const FOLDER = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY;
  * @throws CmsadmError path-refused, data-set-missing
  */
 export function holdPlace(host: Host, set: DataSet, path: string): Held {
+  if (!carriedBy(set)(path)) throw refused(set, path, 'this data set does not carry it');
+  return holdInside(host, set, path);
+}
+
+/** The same for what a data set does not carry: a file that this server has to itself. */
+export function holdInside(host: Host, set: DataSet, path: string): Held {
   const parts = path.split('/');
   if (parts.some((part) => ['', '.', '..'].includes(part))) throw refused(set, path, 'it is not a plain relative path');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: names are bytes 0x01 to 0xff
   if (!/^[\x01-\xff]+$/.test(path)) throw refused(set, path, 'it holds characters that no file name has');
   if (parts.some((part) => part.length > 255)) throw refused(set, path, 'a name in it is too long');
-  if (!carriedBy(set)(path)) throw refused(set, path, 'this data set does not carry it');
   let handle = fs.openSync(baseOf(host, set), FOLDER);
   for (const part of parts.slice(0, -1)) {
     const outer = handle;

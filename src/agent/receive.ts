@@ -11,8 +11,9 @@ import type { LiveSet } from './live-set.ts';
 import { ownVersion } from './own-version.ts';
 import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLeftovers } from './place.ts';
 import { checked, foreseen, mayWrite, refuseUndecided } from './refusals.ts';
+import { renderOwn } from './render.ts';
 import { standingOf } from './standing.ts';
-import { closeBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
+import { closeBulk, lockBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
 import { digestsOf, nameOf, namesIn, setHere, stampOf } from './tree.ts';
 import { clearUndecided } from './undecided.ts';
 
@@ -64,6 +65,8 @@ export function receiveVerbs(agent: Agent): {
     agent.event('sync-conflict', recordConflict(host, set, path, losing.owner, kept));
   });
   let incoming: Incoming | undefined;
+  /** True while this session lets rsync in. */
+  let isOpener = false;
 
   const liveSet = (name: string): LiveSet => {
     const live = agent.sets.get(name);
@@ -198,7 +201,11 @@ export function receiveVerbs(agent: Agent): {
     agentApply: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
-      await applySet(agent, taking(set));
+      const live = taking(set);
+      // First, for the programs may read it.
+      const unrendered = renderOwn(agent, live);
+      if (unrendered) throw unrendered;
+      await applySet(agent, live);
       return null;
     },
     /** Reads a name here for the primary, which takes this server's version of an undecided set. */
@@ -220,11 +227,13 @@ export function receiveVerbs(agent: Agent): {
     agentBulk: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
-      return openBulk(agent, taking(set));
+      isOpener = await openBulk(agent, taking(set));
+      return isOpener;
     },
     agentBulkEnd: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
+      isOpener = false;
       await closeBulk(agent, liveSet(set));
       return null;
     },
@@ -269,5 +278,9 @@ export function receiveVerbs(agent: Agent): {
       }
     },
   };
-  return { verbs, end: abandon };
+  const end = (): void => {
+    abandon();
+    if (isOpener) lockBulk(agent);
+  };
+  return { verbs, end };
 }

@@ -22,6 +22,8 @@ export const takenFile = v.strictObject({
 });
 type TakenFile = v.InferOutput<typeof takenFile>;
 
+const bulkExcludes = `${paths.bulkConfig}.exclude`;
+
 /** Where rsync runs as a server, this is what it may do: write new files into one data set. */
 const bulkConfig = (set: DataSet): string =>
   [
@@ -34,20 +36,31 @@ const bulkConfig = (set: DataSet): string =>
     'write only = yes',
     'list = no',
     'log file = /dev/null',
-    'refuse options = delete delete-* remove-source-files',
+    'refuse options = delete delete-* remove-source-files devices specials write-devices copy-devices',
+    `exclude from = ${bulkExcludes}`,
     `[${set.name}]`,
     `path = ${set.path}`,
     '',
   ].join('\n');
 
+/** What a data set does not carry, in rsync's patterns: its `*` and `?` are as ours, the rest is taken as it is. */
+function excludesOf({ exclude, rendered = [] }: DataSet): string {
+  const plain = (text: string): string => text.replaceAll(/[[\]\\]/g, '\\$&');
+  const globs = exclude.map((glob) => `${glob.includes('/') ? '/' : ''}${plain(glob)}`);
+  const own = rendered.map(({ to }) => `/${plain(to).replaceAll(/[*?]/g, '\\$&')}`);
+  return ['*.zdt_*', ...globs, ...own].map((pattern) => `- ${pattern}\n`).join('');
+}
+
 /** Lets rsync in for one data set. @returns false where there is no rsync */
 export async function openBulk({ host }: Agent, { set }: LiveSet): Promise<boolean> {
-  // rsyncd.conf(5) has no way to write a line break in a path.
-  if (!host.system.real || set.path.includes('\n')) return false;
+  // rsyncd.conf(5) has no way to write a line break in a path, nor have its patterns.
+  const told = [set.path, ...set.exclude, ...(set.rendered ?? []).map(({ to }) => to)];
+  if (!host.system.real || told.some((text) => text.includes('\n'))) return false;
   if ((await run(['rsync', '--version'])).exitCode !== 0) return false;
   const folder = placeIn(baseOf(host, set), BULK_FOLDER);
   fs.rmSync(folder, { recursive: true, force: true });
   fs.mkdirSync(folder, { mode: 0o700 });
+  writeState(host.root, bulkExcludes, excludesOf(set));
   writeState(host.root, paths.bulkConfig, bulkConfig(set));
   return true;
 }
@@ -55,7 +68,16 @@ export async function openBulk({ host }: Agent, { set }: LiveSet): Promise<boole
 /** Lets no rsync in, and removes what one that died has left half-written. */
 export function shutBulk({ host }: Agent, { set }: LiveSet): void {
   removeIfThere(host.root, paths.bulkConfig);
+  removeIfThere(host.root, bulkExcludes);
   fs.rmSync(placeIn(baseOf(host, set), BULK_FOLDER), { recursive: true, force: true });
+}
+
+/**
+ * The session that let rsync in is gone: nobody comes in any more. What came is no edit of somebody here, and waits for the
+ * next session to be compared.
+ */
+export function lockBulk({ host }: Agent): void {
+  if (isThere(host.root, paths.bulkConfig)) writeState(host.root, paths.bulkConfig, '# no data set\n');
 }
 
 /** Lets rsync out again; everything that it brought is on disk when this returns. (syncfs(2)) */
@@ -86,6 +108,8 @@ export function takeFiles(
     try {
       const stat = file === undefined ? undefined : fs.fstatSync(file);
       if (file === undefined || !stat?.isFile() || stat.size !== size || mtimeOf(stat) !== mtimeMs) return [];
+      // A second name of it may lie elsewhere: that one keeps its owner and mode.
+      if (stat.nlink !== 1) return [];
       if (host.root.ownersCount) fs.fchownSync(file, owners.uid(owner), owners.gid(group));
       fs.fchmodSync(file, mode);
       const stamp = stampOf(fs.fstatSync(file));

@@ -23,7 +23,7 @@ export type Teller = {
   end(): void;
   /** How a data set stands: what is in the way, and the names that wait. Trouble is an alarm until it is over. */
   tellSet(name: string, trouble: Trouble | undefined, waiting: number): void;
-  /** Since when a data set's changes wait (wall clock, ms), unless older ones wait already. */
+  /** Since when a data set's changes wait (performance.now), unless older ones wait already. */
   waitingSince(name: string, since: number | undefined): void;
   /** Nothing of a data set waits any more. */
   allAcross(name: string): void;
@@ -49,6 +49,9 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
   let later: NodeJS.Timeout | undefined;
   let ended = false;
 
+  // As it goes now: a clock that jumped meanwhile tells no lag of days.
+  const wallClockAt = (instant: number): number => host.system.clock() - (performance.now() - instant);
+
   const setStatus = (name: string, live: LiveSet): SetStatus => {
     const { trouble, waiting, since, sent, minute, compared, wanted } = perSet.get(name) ?? makeCount();
     const oldest = [since, live.since()].filter((one) => one !== undefined);
@@ -59,7 +62,7 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       state: trouble?.state ?? (isWaiting ? 'sending' : 'in step'),
       why: trouble?.why ?? '',
       queue: waiting,
-      oldest: oldest.length === 0 ? null : new Date(Math.min(...oldest)).toISOString(),
+      oldest: oldest.length === 0 ? null : new Date(wallClockAt(Math.min(...oldest))).toISOString(),
       names: live.tree.names.size,
       sent,
       lastMinute: minute.within(60_000),

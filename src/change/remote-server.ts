@@ -1,7 +1,7 @@
 import { CmsadmError } from '../errors.ts';
 import { readText } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
-import { connectPeer, peerCommands } from '../host/ssh-client.ts';
+import { connectPeer, peerCommands, type Target } from '../host/ssh-client.ts';
 import type { Host } from '../host/system.ts';
 import { type Link, paths } from '../pair/state.ts';
 import type { Server } from './server.ts';
@@ -10,15 +10,23 @@ import type { Server } from './server.ts';
 export const loginToPeer = (host: Host, link: Link): Promise<Session> => login(host, link, peerCommands.session);
 
 /** The same with the agent there. @throws CmsadmError as loginToPeer; no-greeting where no agent runs */
-export const loginToAgent = (host: Host, link: Link): Promise<Session> => login(host, link, peerCommands.agent);
+export const loginToAgent = (host: Host, link: Link, keepalive?: Target['keepalive']): Promise<Session> =>
+  login(host, link, peerCommands.agent, keepalive);
 
 function login(
   host: Host,
   { peer }: Link,
   command: (typeof peerCommands)[keyof typeof peerCommands],
+  keepalive?: Target['keepalive'],
 ): Promise<Session> {
   const key = readText(host.root, paths.pairKey) ?? '';
-  const target = { address: peer.address, port: peer.port, user: 'root', pins: peer.hostKeys };
+  const target = {
+    address: peer.address,
+    port: peer.port,
+    user: 'root',
+    pins: peer.hostKeys,
+    ...(keepalive ? { keepalive } : {}),
+  };
   return connectPeer(host.system, target, key, command);
 }
 

@@ -3,6 +3,7 @@ import { runChange, withLocks } from '../change/coordinator.ts';
 import { afterTheDecision, CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { planReverse } from '../ha/roles.ts';
+import type { Profile } from '../profile/schema.ts';
 import { during } from '../report.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, requireSomebody } from './context.ts';
 import { factsOfBoth, linksOf, ownStanding, peerOrAdvice, refuseIfNotInStep } from './pair-of-servers.ts';
@@ -97,8 +98,15 @@ export async function reverse(context: CommandContext): Promise<CommandOutcome> 
   }
 }
 
-/** How long the agent may take to bring everything over before the roles change, in seconds. */
-const DRAIN = 60;
+/**
+ * How long the agent may take to bring everything over before the roles change, in seconds: what lies in databases is
+ * exported and imported once more.
+ */
+export const drainSeconds = ({ dataSets }: Pick<Profile, 'dataSets'>): number =>
+  Math.min(
+    3600,
+    dataSets.reduce((sum, { exported }) => sum + 2 * (exported?.seconds ?? 0), 60),
+  );
 
 /**
  * Everything of this server is on the other one, as the agents' numbers show, or the roles stay.
@@ -107,7 +115,7 @@ const DRAIN = 60;
 export async function lastSync({ host, profile }: CommandContext, name: string): Promise<void> {
   if (profile.dataSets.length === 0) return;
   try {
-    await callAgent(host, 'syncDrain', { seconds: DRAIN });
+    await callAgent(host, 'syncDrain', { seconds: drainSeconds(profile) });
   } catch (error) {
     if (!(error instanceof CmsadmError)) throw error;
     throw new CmsadmError(error.code, error.message, {

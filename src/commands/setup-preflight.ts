@@ -4,6 +4,7 @@ import { CmsadmError, exitCodes } from '../errors.ts';
 import type { BothFacts, SetupAnswers } from '../ha/answers.ts';
 import type { Check } from '../ha/check.ts';
 import type { Finding } from '../ha/preflight.ts';
+import type { Session } from '../host/session.ts';
 import type { Facts } from '../pair/facts.ts';
 import type { Peer } from './contact.ts';
 import type { CommandContext, CommandOutcome } from './context.ts';
@@ -38,6 +39,20 @@ export async function bothFacts(
     facts: { local: localFacts, peer: peerFacts },
     clockOffset: Math.sign(difference) * Math.max(0, Math.abs(difference) - doubt),
   };
+}
+
+/** Messages by which the line is measured. */
+const MESSAGES = 5;
+
+/** Milliseconds that a message takes to the peer and back while it has nothing else to do: the median of several. */
+export async function latencyOf(session: Pick<Session, 'call'>): Promise<number> {
+  const took: number[] = [];
+  while (took.length < MESSAGES) {
+    const began = performance.now();
+    await session.call('ping');
+    took.push(performance.now() - began);
+  }
+  return took.sort((a, b) => a - b)[Math.floor(MESSAGES / 2)] ?? 0;
 }
 
 /** Neither server may be linked with a third one. @throws CmsadmError third-server */

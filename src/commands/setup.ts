@@ -26,7 +26,7 @@ import { overrideParameters } from './parameters.ts';
 import { localContextServer, lockPlace, resultOf, reviewFacts, runOf } from './run-plan.ts';
 import { settleFirst } from './settle-first.ts';
 import { type Asked, askAnswers, withTimeZones } from './setup-answers.ts';
-import { bothFacts, findings, refusedByPreflight, refuseOtherPairs } from './setup-preflight.ts';
+import { bothFacts, findings, latencyOf, refusedByPreflight, refuseOtherPairs } from './setup-preflight.ts';
 import type { Opened } from './setup-questions.ts';
 
 /** Everything that is known when the operator is asked for his `y`. */
@@ -86,9 +86,10 @@ async function withPeer(
 ): Promise<CommandOutcome> {
   const { report, profile } = context;
   if (!peer.linked) await offerSettings(context, peer);
-  const { facts, clockOffset } = await during(report, 'Reading the facts of both servers', () =>
-    bothFacts(context, local, peer, asked, early),
-  );
+  const { facts, clockOffset, latency } = await during(report, 'Reading the facts of both servers', async () => ({
+    ...(await bothFacts(context, local, peer, asked, early)),
+    latency: await latencyOf(peer.session),
+  }));
   const answers = await withTimeZones(context, given, facts, {
     ...asked,
     peerPort: peer.port,
@@ -109,12 +110,13 @@ async function withPeer(
     answers,
     profile,
     clockOffset,
+    latency,
     problems: plan.problems,
     findings: await findings(opened, local, peer, facts, answers),
   });
   report.show({ kind: 'preflight', checks, toConfirm });
   const review = reviewOf(context, facts, plan, answers);
-  const told = { preflight: checks, toConfirm, review: reviewFacts(review) };
+  const told = { preflight: checks, toConfirm, latencyMs: tenths(latency), review: reviewFacts(review) };
   if (failed(checks)) return refusedByPreflight(checks, told);
   if ([plan.link, plan.change].every((step) => isEmpty(step.local) && isEmpty(step.peer))) {
     report.line('The pair is set up as asked: nothing to do.');
@@ -135,6 +137,8 @@ async function withPeer(
     return declined(context, 'set up roles');
   return carryOut(context, { local, peer, facts, answers, inputs, plan }, told);
 }
+
+const tenths = (milliseconds: number): number => Math.round(milliseconds * 10) / 10;
 
 /** What a peer without settings gets, so that both run the same profile. */
 const settingsOf = ({ host, profile }: CommandContext): { settings: string; profile: string | undefined } => ({

@@ -24,6 +24,8 @@ export type PreflightInput = {
   readonly profile: Profile;
   /** Milliseconds that the peer's clock is ahead. */
   readonly clockOffset: number;
+  /** Milliseconds that a message takes to the peer and back. */
+  readonly latency: number;
   readonly problems: { readonly local: readonly FileProblem[]; readonly peer: readonly FileProblem[] };
   readonly findings: readonly Finding[];
 };
@@ -202,7 +204,7 @@ function plusChecks(facts: Facts, server: string): Check[] {
   ];
 }
 
-function pairChecks({ facts: { local, peer }, answers, clockOffset, profile }: PreflightInput): Check[] {
+function pairChecks({ facts: { local, peer }, answers, clockOffset, latency, profile }: PreflightInput): Check[] {
   const both = 'both';
   const zones = `${local.identity.timeZone} and ${peer.identity.timeZone}`;
   const differing = storageDifferences(local, peer, profile);
@@ -268,6 +270,15 @@ function pairChecks({ facts: { local, peer }, answers, clockOffset, profile }: P
       offset < CLOCK_FAIL_MS || answers.ntpServer !== null ? 'warn' : 'fail',
     ),
     check(
+      'latency',
+      both,
+      2 * latency <= profile.keepalive.seconds * 1000,
+      `A message to the peer and back takes ${shownMs(latency)}; admin-sync gives a sign of life every ${profile.keepalive.seconds} s.`,
+      `A message to the peer and back takes ${shownMs(latency)}, more than half of the ${profile.keepalive.seconds} s between two signs of life.`,
+      'Look for what slows the line between the servers, or give the profile a longer `keepalive`.',
+      'warn',
+    ),
+    check(
       'profile',
       both,
       local.profile === peer.profile,
@@ -277,6 +288,9 @@ function pairChecks({ facts: { local, peer }, answers, clockOffset, profile }: P
     ),
   ];
 }
+
+const shownMs = (milliseconds: number): string =>
+  milliseconds < 1 ? 'less than 1 ms' : `${Math.round(milliseconds)} ms`;
 
 // Where a server does not tell its release, its own check says so.
 function releaseCheck(local: Facts, peer: Facts): Check[] {

@@ -21,6 +21,8 @@ export type Target = {
   readonly port: number;
   readonly user: string;
   readonly pins: readonly PublicKey[];
+  /** Seconds between two signs of life, and of silence after which the connection is given up. */
+  readonly keepalive?: { readonly seconds: number; readonly reconnect: number };
 };
 
 /** How to prove who we are; tried in this order, each where given. */
@@ -68,20 +70,24 @@ function waysIn({ privateKey, password, agentSocket }: Credentials): AuthHandler
   };
 }
 
+const usualKeepalive = { seconds: 5, reconnect: 20 };
+
 type Dial = (address: string, port: number) => Promise<Duplex>;
 
 /** Wakes with the client once it is logged in; every failure is a CmsadmError that names the server. */
 async function logIn(socket: Duplex, target: Target, credentials: Credentials): Promise<Client> {
   const { Client } = (await import('ssh2')).default;
   const client = new Client();
+  const { keepalive = usualKeepalive } = target;
   const offered = target.pins.flatMap((pin) => algorithmsOf[pin.type] ?? []);
   let seen: PublicKey | undefined;
   const config: ConnectConfig = {
     sock: socket,
     username: target.user,
     readyTimeout: 20_000,
-    keepaliveInterval: 5_000,
-    keepaliveCountMax: 3,
+    keepaliveInterval: keepalive.seconds * 1000,
+    // Given up one interval after the last of so many stayed without an answer.
+    keepaliveCountMax: Math.max(1, Math.ceil(keepalive.reconnect / keepalive.seconds) - 1),
     algorithms: { serverHostKey: [...offered] },
     hostVerifier: (blob: Buffer) => {
       seen = keyOf(blob);

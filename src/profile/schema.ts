@@ -7,6 +7,11 @@ const protocol = v.picklist(['tcp', 'udp']);
 const octalMode = v.pipe(v.string(), v.regex(/^0[0-7]{3}$/));
 const absolutePath = v.pipe(v.string(), v.regex(/^\/[^\0]*$/));
 
+/** A path in a data set: no empty, `.` or `..` part. */
+const relativePath = v.pipe(v.string(), v.regex(/^(?!\.{1,2}(?:\/|$))[^/\0]+(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)*$/));
+const isApart = (rows: readonly { readonly from: string; readonly to: string }[]): boolean =>
+  rows.every(({ to }) => rows.every(({ from }) => from !== to && !from.startsWith(`${to}/`)));
+
 /** A program by its full path, and its arguments; never a shell's text. */
 const argv = v.pipe(
   v.array(v.string()),
@@ -15,6 +20,8 @@ const argv = v.pipe(
 );
 /** Longest time that a program may take. */
 const seconds = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(86_400));
+
+const keepaliveSeconds = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(600));
 
 const service = v.strictObject({
   label: v.string(),
@@ -127,6 +134,20 @@ export const profileSchema = v.strictObject({
           seconds: v.optional(seconds, 60),
         }),
       ),
+      /**
+       * Files that each server has to itself, made from a template that both have: `@{role}`, `@{address}`, `@{fqdn}`,
+       * `@{peer-address}`, `@{peer-fqdn}` in it are filled in on each. The results are never carried.
+       */
+      rendered: v.optional(
+        v.pipe(
+          v.array(v.strictObject({ from: relativePath, to: relativePath })),
+          v.minLength(1),
+          v.check(
+            (rows) => new Set(rows.map(({ to }) => to)).size === rows.length && isApart(rows),
+            'A result may be named once, and is no template.',
+          ),
+        ),
+      ),
       /** So much may vanish at once; more is held until a person releases it. */
       deletions: v.optional(
         v.strictObject({
@@ -137,6 +158,14 @@ export const profileSchema = v.strictObject({
       ),
     }),
   ),
+  /**
+   * Seconds between two signs of life between the agents, in both directions, and of silence after which they connect
+   * anew. A message's way to the other server and back must not take more than half of the first.
+   */
+  keepalive: v.optional(v.strictObject({ seconds: keepaliveSeconds, reconnect: keepaliveSeconds }), {
+    seconds: 5,
+    reconnect: 20,
+  }),
   /** Days for which copies of what admin-sync replaced or removed are kept. */
   keepDays: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3650)), 30),
   /** KEY=VALUE file that tells product release and base load. */

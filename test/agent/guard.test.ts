@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { DataSet } from '../../src/agent/entry.ts';
 import { rememberFolder, type Standing, standingOfSet, whyHeld } from '../../src/agent/guard.ts';
 import { openLiveSet } from '../../src/agent/live-set.ts';
+import { readText, writeState } from '../../src/host/root.ts';
+import { paths } from '../../src/pair/state.ts';
 import { placeOf, profile, twoServers, write } from './two-servers.ts';
 
 const set: DataSet = { name: 'admin', path: '/admin', exclude: [], deletions: { percent: 30, files: 1000 } };
@@ -65,6 +67,31 @@ describe('the guard', () => {
     fs.renameSync(placeOf(one, ''), join(one.root.prefix, 'elsewhere'));
     fs.mkdirSync(placeOf(one, ''));
     expect(isSame()).toBe(false);
+    live.close();
+  });
+
+  it('tells another file system after a boot, though its root has the same number', async () => {
+    const { one } = twoServers();
+    write(one, 'a', 'x');
+    const [admin] = profile.dataSets;
+    if (!admin) throw new Error('no data set');
+    const live = openLiveSet(one, admin, () => {});
+    const file = `${paths.sync}/admin.folder`;
+    // A folder is born when it is made, and only then.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    write(one, 'b', 'x');
+    rememberFolder(live.tree);
+    const [ino = '', , dev = '', birth = ''] = (readText(one.root, file) ?? '').trim().split(' ');
+    expect(birth).toMatch(/^[1-9]\d*$/);
+    const isSameAs = (...before: string[]): boolean => {
+      writeState(one.root, file, `${before.join(' ')}\n`);
+      return standingOfSet(live.tree).sameFolder;
+    };
+    expect(isSameAs(ino, 'another-boot', `${dev}1`, birth)).toBe(true);
+    expect(isSameAs(ino, 'another-boot', dev, `${birth}1`)).toBe(false);
+    // Noted by a version before, or on a file system that does not know.
+    expect(isSameAs(ino, 'another-boot', dev)).toBe(true);
+    expect(isSameAs(ino, 'another-boot', dev, '0')).toBe(true);
     live.close();
   });
 });

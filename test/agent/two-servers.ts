@@ -80,8 +80,8 @@ export function twoServers(): { one: Host; two: Host } {
 }
 
 /** The receiving verbs of a server, of an agent that does nothing by itself; gone after the test. */
-export function verbsOf(host: Host): ReturnType<typeof receiveVerbs> {
-  const { verbs, end } = lonelyAgent(host, profile);
+export function verbsOf(host: Host, more: Partial<Profile> = {}): ReturnType<typeof receiveVerbs> {
+  const { verbs, end } = lonelyAgent(host, { ...profile, ...more });
   cleanups.push(end);
   return verbs;
 }

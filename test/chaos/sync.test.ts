@@ -42,6 +42,24 @@ function play(seed: number, count: number): { acts: Act[]; trees: Tree[] } {
   return { acts, trees };
 }
 
+describe('the clocks of the admin-sync rounds', () => {
+  const shifts = Array.from({ length: 500 }, (_, i) => planSyncRound(7, i + 1))
+    .flatMap(({ blows }) => blows)
+    .flatMap(({ fault, shift }) => (fault === 'clock' ? [shift] : []));
+
+  it('jump forward and backward by up to two days, and to midnight', () => {
+    const numbers = shifts.filter((shift) => typeof shift === 'number');
+    expect(shifts.length - numbers.length).toBeGreaterThan(5);
+    expect(Math.max(...numbers)).toBeGreaterThan(86_400);
+    expect(Math.min(...numbers)).toBeLessThan(-86_400);
+    expect(Math.max(...numbers.map(Math.abs))).toBeLessThanOrEqual(2 * 86_400);
+  });
+
+  it('stay right where another fault strikes', () => {
+    for (const { fault, shift } of planSyncRound(7, 1).blows) if (fault !== 'clock') expect(shift).toBe(0);
+  });
+});
+
 describe('the writer of the admin-sync rounds', () => {
   const { acts, trees } = play(1, 3000);
 
@@ -51,7 +69,19 @@ describe('the writer of the admin-sync rounds', () => {
 
   it('does everything that can be done to a tree, and asks for nothing that is not possible there', () => {
     const done = new Set(acts.map(({ op }) => op));
-    const all = ['append', 'chmod', 'chown', 'create', 'mkdir', 'remove', 'rename', 'replace', 'rewrite', 'symlink'];
+    const all = [
+      'append',
+      'chmod',
+      'chown',
+      'create',
+      'mkdir',
+      'remove',
+      'rename',
+      'replace',
+      'rewrite',
+      'symlink',
+      'times',
+    ];
     expect([...done].sort()).toEqual(all);
     for (const [index, act] of acts.entries()) {
       const tree = trees[index] ?? new Map();

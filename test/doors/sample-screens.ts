@@ -127,6 +127,13 @@ export const sampleScreens: Readonly<Record<string, Screen>> = {
       },
       { id: 'root', server: 'cms2.example.com', level: 'pass', text: 'The program runs as root.' },
       {
+        id: 'latency',
+        server: 'both',
+        level: 'warn',
+        text: 'A message to the peer and back takes 2750 ms, more than half of the 5 s between two signs of life.',
+        remedy: 'Look for what slows the line between the servers, or give the profile a longer `keepalive`.',
+      },
+      {
         id: 'storage',
         server: 'both',
         level: 'fail',

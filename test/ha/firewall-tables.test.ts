@@ -66,6 +66,7 @@ test('they fail preflight by name, on the server that holds them', () => {
     answers: one.answers,
     profile: one.inputs.profile,
     clockOffset: 0,
+    latency: 0.4,
     problems: { local: [], peer: [] },
     findings: [],
   });

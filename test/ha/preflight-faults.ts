@@ -168,6 +168,21 @@ export const preflightFaults: readonly PreflightFault[] = [
     ...{ id: 'time-zone', level: 'fail', server: 'both', says: /Europe\/Zurich and Asia\/Tokyo[\s\S]*--ntp-server/ },
   },
   {
+    name: 'a slow line',
+    input: (i) => ({ ...i, latency: 2_501 }),
+    ...{
+      id: 'latency',
+      level: 'warn',
+      server: 'both',
+      says: /takes 2501 ms, more than half of the 5 s[\s\S]*keepalive/,
+    },
+  },
+  {
+    name: 'a line that is slow for the keepalive of the profile',
+    input: (i) => ({ ...i, latency: 600, profile: { ...i.profile, keepalive: { seconds: 1, reconnect: 20 } } }),
+    ...{ id: 'latency', level: 'warn', server: 'both', says: /takes 600 ms, more than half of the 1 s/ },
+  },
+  {
     name: 'clocks a little apart',
     input: (i) => ({ ...i, clockOffset: -5_000 }),
     ...{ id: 'clock', level: 'warn', server: 'both', says: /5\.0 s/ },

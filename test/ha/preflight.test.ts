@@ -15,6 +15,7 @@ beforeAll(async () => {
     answers: one.answers,
     profile: one.inputs.profile,
     clockOffset: 0,
+    latency: 0.4,
     problems: { local: [], peer: [] },
     findings: [{ id: 'licence', server: 'cms1.example.com', ok: 'The licence is right.' }],
   };

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { apart, type Listing, list } from '../../lab/chaos/sync/tree.ts';
-import { available, cut, exec, heal } from '../../lab/lab.ts';
+import { available, cut, exec, heal, powerOff, powerOn } from '../../lab/lab.ts';
 import {
   cms1,
   cms2,
@@ -113,6 +113,51 @@ describe.skipIf(!ok)(`admin-sync${ok ? '' : ` (skipped: ${why})`}`, () => {
     expect(await sh('cms2', 'ls -A /srv/elsewhere; cat /cms/admin/set-1/new')).toBe('new');
     await sh('cms2', 'rm -f /var/lib/cmsadm/alarms.jsonl');
     await sh('cms1', 'rm -f /var/lib/cmsadm/alarms.jsonl');
+  });
+
+  it('lets rsync do nothing but add files to one data set, and only while it is let in', async () => {
+    const ssh = 'ssh -i /root/.ssh/id_cmsadm -o IdentitiesOnly=yes -o BatchMode=yes';
+    const push = async (...options: string[]): Promise<string> => {
+      const { exitCode, stderr } = await exec('cms1', ['rsync', '--times', '-e', ssh, ...options], { reject: false });
+      return `${exitCode} ${stderr}`;
+    };
+    const [{ address }, set] = [cms2, 'administration'];
+    await sh('cms1', 'mkdir -p /srv/evil/deep; cd /srv/evil; echo bad >file; echo bad >deep/file; mknod device c 1 3');
+    await sh('cms1', 'cd /srv/evil; echo bad >x.zdt_1_1; ln -s /etc/passwd link; cp file passwd');
+    expect(await push('/srv/evil/file', `${address}::${set}/`)).toMatch(/^[1-9].*No bulk transfer is open/s);
+
+    // Held open as an agent's full pass holds it open, on a line of its own.
+    const asked = JSON.stringify({ id: 1, verb: 'agentBulk', args: { epoch: 1, set } });
+    await sh('cms1', `(echo '${asked}'; sleep 20) | ${ssh} ${address} cmsadm peer sync >/srv/answers 2>&1 & sleep 2`);
+    expect(await sh('cms1', 'cat /srv/answers')).toContain('"id":1,"result":true');
+    await sh('cms2', 'ln -s /etc /cms/admin/to-etc; ln -s ../../etc /cms/admin/up-to-etc');
+    const refusals: [options: string[], says: RegExp][] = [
+      [['/srv/evil/file', `${address}::etc/`], /Unknown module/],
+      [['/srv/evil/file', `${address}::/etc/`], /^[1-9]/],
+      [['-r', '--delete', '/srv/evil/', `${address}::${set}/`], /^[1-9].*refuse|reject|configured/is],
+      [['-r', '--devices', '/srv/evil/', `${address}::${set}/`], /^[1-9].*refuse|reject|configured/is],
+      [['--remove-source-files', '/srv/evil/file', `${address}::${set}/`], /^[1-9]/],
+      [[`${address}::${set}/`, '/srv/answers.d/'], /^[1-9].*write.only/is],
+    ];
+    for (const [options, says] of refusals) expect(await push(...options), options.join(' ')).toMatch(says);
+    // These may be taken for names in the data set, never for ways out of it.
+    for (const target of ['../', '../../etc/', 'to-etc/', 'up-to-etc/', '/../etc/']) {
+      await push('/srv/evil/passwd', `${address}::${set}/${target}`);
+      await push('--keep-dirlinks', '--relative', '/srv/evil/./deep/file', `${address}::${set}/${target}`);
+    }
+    await push('--temp-dir=/etc', '--backup', '--backup-dir=../../etc', '/srv/evil/passwd', `${address}::${set}/`);
+    await push('-M--log-file=/etc/passwd', '/srv/evil/file', `${address}::${set}/logged`);
+    await push('/srv/evil/x.zdt_1_1', `${address}::${set}/`);
+    expect(await sh('cms2', 'ls /cms/admin')).not.toContain('zdt');
+    expect(await etcOf('cms2')).toBe(etc);
+
+    await until('shut', 40, async () =>
+      (await push('/srv/evil/file', `${address}::${set}/`)).includes('Unknown module') ? '' : 'open',
+    );
+    await sh('cms1', 'rm -r /srv/evil; rm -f /srv/answers');
+    await cmsadm('cms1', 'sync', 'now');
+    await inStep();
+    for (const server of pair) await sh(server, 'rm -f /var/lib/cmsadm/alarms.jsonl');
   });
 
   /** What empties a data set without anybody meaning it. `mend` undoes it; without, it is meant and released. */
@@ -228,4 +273,65 @@ describe.skipIf(!ok)(`admin-sync${ok ? '' : ` (skipped: ${why})`}`, () => {
     },
     180_000,
   );
+  const isHeld = (): Promise<void> =>
+    until('held', 60, async () => ((await status('cms1')).includes('"state":"held"') ? '' : status('cms1')));
+
+  it('empties nobody when its disk is unmounted, under the running agent, while it is stopped, and over a reboot', async () => {
+    await sh('cms1', 'systemctl stop cmsadm-agent; mkdir /srv/disk; mount -t tmpfs none /srv/disk');
+    await sh('cms1', 'cp -a /cms/admin/. /srv/disk/; find /cms/admin -mindepth 1 -delete');
+    const unmounted = 'umount /cms/admin';
+    const mounted = 'mount --bind /srv/disk /cms/admin';
+    await sh('cms1', `${mounted}; systemctl start cmsadm-agent`);
+    await isHeld();
+    await cmsadm('cms1', 'sync', 'release', 'administration');
+    await inStep();
+    const before = await list('cms2');
+    expect(before.size).toBeGreaterThan(300);
+
+    await sh('cms1', unmounted);
+    await cmsadm('cms1', 'sync', 'now');
+    await isHeld();
+    expect(await alarms('cms1')).toContain('/cms/admin is another folder than before');
+    await sh('cms1', mounted);
+    await cmsadm('cms1', 'sync', 'now');
+    await inStep();
+
+    await sh('cms1', `systemctl stop cmsadm-agent; ${unmounted}; systemctl start cmsadm-agent`);
+    await isHeld();
+    await sh('cms1', 'systemctl restart cmsadm-agent');
+    await isHeld();
+    await powerOff('cms1');
+    await powerOn('cms1');
+    await isHeld();
+    await cmsadm('cms1', 'sync', 'now');
+    expect(apart(before, await list('cms2'))).toEqual([]);
+    const released = await cmsadm('cms1', 'sync', 'release', 'administration');
+    expect(released.exitCode, told(released)).toBe(0);
+    await inStep();
+  });
+
+  it('tells another disk after a reboot, though its root has the number of the one before and little is lost', async () => {
+    await sh('cms1', 'echo "none /cms/admin tmpfs mode=755 0 0" >>/etc/fstab; mount /cms/admin');
+    await sh('cms1', 'cd /cms/admin; for file in 1 2 3 4 5 6 7 8 9 10; do echo "precious $file" >"$file"; done');
+    await cmsadm('cms1', 'sync', 'now');
+    await inStep();
+    const before = await list('cms2');
+    expect(before.size).toBe(10);
+    // A fresh one at each boot, and no empty one.
+    await sh('cms1', 'echo "f /cms/admin/other 0644 root root - of another" >/etc/tmpfiles.d/other.conf');
+    const note = '/var/lib/cmsadm/sync/administration.folder';
+    const [number] = (await sh('cms1', `cat ${note}`)).split(' ');
+    // In the lab the agent sees this machine's boot, which does not change.
+    await sh(
+      'cms1',
+      `systemctl stop cmsadm-agent; sed -i 's/^\\([0-9]*\\) [^ ]* /\\1 the-boot-before /' ${note}; sync`,
+    );
+    expect(await sh('cms1', `cat ${note}`)).toMatch(/^\d+ the-boot-before \d+ [1-9]\d*\n$/);
+    await powerOff('cms1');
+    await powerOn('cms1');
+    await isHeld();
+    expect(await sh('cms1', 'stat -c "%i" /cms/admin; cat /cms/admin/other')).toBe(`${number}\nof another`);
+    expect(apart(before, await list('cms2'))).toEqual([]);
+    expect(await alarms('cms1')).toContain('/cms/admin is another folder than before');
+  });
 });

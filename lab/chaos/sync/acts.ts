@@ -10,6 +10,7 @@ export type Act = { readonly number: number; readonly path: string } & (
   | { readonly op: 'chmod'; readonly mode: number }
   | { readonly op: 'chown'; readonly owner: number; readonly group: number }
   | { readonly op: 'symlink'; readonly target: string }
+  | { readonly op: 'times'; readonly seconds: number }
 );
 /** `text`, repeated and cut to `size` bytes. */
 type Written = { readonly text: string; readonly size: number };
@@ -54,6 +55,9 @@ export function treeAfter(tree: Tree, act: Act): Tree {
     case 'chown':
       if (present === undefined) throw impossible(act);
       return next.set(act.path, { ...present, owner: act.owner });
+    case 'times':
+      if (present?.type !== 'file') throw impossible(act);
+      return next;
     case 'remove':
       for (const path of tree.keys()) if (path === act.path || isBelow(path, act.path)) next.delete(path);
       return next;
@@ -94,10 +98,23 @@ const ops = [
   'chown',
   'mkdir',
   'symlink',
+  'times',
+] as const;
+
+/** Times that a file may have: before 1970, long past, with fractions that round up, after 2038 and later still. */
+const times = [
+  -86_400 * 365,
+  0,
+  1,
+  1_000_000_000,
+  1_234_567_890.999_6,
+  2_200_000_000,
+  4_102_444_800,
+  7_258_118_400,
 ] as const;
 
 function weightsFor(size: number): Readonly<Record<Act['op'], number>> {
-  const usual = { rewrite: 12, append: 8, replace: 10, rename: 10, chmod: 6, chown: 3 };
+  const usual = { rewrite: 12, append: 8, replace: 10, rename: 10, chmod: 6, chown: 3, times: 3 };
   if (size < usualNames * 1.1) return { ...usual, create: 14, mkdir: 4, symlink: 2, remove: 10 };
   const making = size < usualNames * 1.25 ? 1 : 0;
   return { ...usual, create: 3 * making, mkdir: making, symlink: making, remove: 20 };
@@ -132,6 +149,8 @@ export function nextAct(random: Random, tree: Tree, number: number, left: number
       return edit;
     case 'chmod':
       return { op, number, path, mode: fileMode(random) };
+    case 'times':
+      return { op, number, path: file, seconds: random.pick(times) };
     case 'chown': {
       const owner = random.pick([0, 1000]);
       return { op, number, path, owner, group: groupOf(owner) };

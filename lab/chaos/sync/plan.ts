@@ -9,6 +9,7 @@ export const syncFaults = [
   'loss',
   'delay',
   'disk',
+  'clock',
   'reverse',
 ] as const;
 export type SyncFault = (typeof syncFaults)[number];
@@ -27,6 +28,8 @@ export type Blow = {
   readonly lasts: number;
   /** Of a full disk: kilobytes that are left free. */
   readonly freeKb: number;
+  /** Of an agent's clock: seconds by which it jumps, or that it jumps to right before midnight. */
+  readonly shift: number | 'to midnight';
 };
 
 /** The plan of one round: the writer, and what befalls the pair meanwhile. */
@@ -48,6 +51,7 @@ const weights: Readonly<Record<SyncFault, number>> = {
   loss: 2,
   delay: 2,
   disk: 3,
+  clock: 6,
   reverse: 6,
 };
 
@@ -70,6 +74,7 @@ function planBlow(writes: number, random: Random): Blow {
     at: random.whole(300, writes - 1000),
     lasts: lastsFor(fault, random),
     freeKb: fault === 'disk' ? random.pick([0, 0, 8, 64, 256]) : 0,
+    shift: fault === 'clock' ? shiftOf(random) : 0,
   };
 }
 
@@ -77,8 +82,16 @@ function targetOf(fault: SyncFault, random: Random): SyncTarget {
   if (fault === 'disk') return 'secondary';
   // Only the primary may give its role away.
   if (fault === 'reverse') return 'primary';
-  const mayBeBoth = fault === 'power' || fault === 'agent killed';
+  const mayBeBoth = fault === 'power' || fault === 'agent killed' || fault === 'clock';
   return mayBeBoth && random.share() < 0.25 ? 'both' : random.pick(['primary', 'secondary']);
+}
+
+const DAY = 86_400;
+
+/** Up to two days, forward and backward. */
+function shiftOf(random: Random): Blow['shift'] {
+  const most = random.pick([2, 100, 7_200, 2 * DAY, 2 * DAY]);
+  return random.share() < 0.3 ? 'to midnight' : random.pick([-1, 1]) * random.whole(1, most);
 }
 
 function lastsFor(fault: SyncFault, random: Random): number {
@@ -88,10 +101,11 @@ function lastsFor(fault: SyncFault, random: Random): number {
 
 /** The plan in one line, as it is printed and can be compared. */
 export function tellSyncPlan({ round, writes, pace, blows }: SyncRound): string {
-  const told = blows.map(({ fault, target, at, lasts, freeKb }) => {
+  const told = blows.map(({ fault, target, at, lasts, freeKb, shift }) => {
     const long = lasts === 0 ? '' : ` for ${lasts} ms`;
     const free = fault === 'disk' ? ` (${freeKb} kB left)` : '';
-    return `${fault}${free} of ${target} at ${at} ms${long}`;
+    const jump = fault === 'clock' ? ` (${typeof shift === 'number' ? `${shift} s` : shift})` : '';
+    return `${fault}${free}${jump} of ${target} at ${at} ms${long}`;
   });
   return `round ${round}: ${pace} acts a second for ${writes} ms; ${told.join('; ')}`;
 }

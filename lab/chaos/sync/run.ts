@@ -4,6 +4,7 @@ import { pair } from '../standing.ts';
 import { bringTo, freshDisks, freshLab } from '../world.ts';
 import { planSyncRound, type SyncFault, tellSyncPlan } from './plan.ts';
 import { fillTree, runSyncRound, type SyncResult, type SyncWorld } from './round.ts';
+import { installClock } from './strike.ts';
 import { installWriter } from './writer.ts';
 
 export type SyncOptions = {
@@ -57,6 +58,7 @@ async function syncEvidence(): Promise<readonly string[]> {
 async function freshPair(seed: number): Promise<SyncWorld> {
   await bringTo('cms1 primary');
   const world: SyncWorld = { primary: 'cms1', tree: new Map(), next: 1, left: 0, since: 0, unfinished: undefined };
+  await installClock();
   await installWriter('cms1');
   await fillTree(world, seed);
   return world;

@@ -24,7 +24,7 @@ const isOn = (server: PairServer): boolean => findGuest(server) !== undefined;
 const attempt = async (server: PairServer, ...argv: readonly string[]): Promise<unknown> =>
   isOn(server) ? exec(server, argv, { reject: false }) : undefined;
 
-async function strikeOne({ fault, freeKb }: Blow, server: PairServer): Promise<Mend> {
+async function strikeOne({ fault, freeKb, shift }: Blow, server: PairServer): Promise<Mend> {
   switch (fault) {
     case 'agent killed':
       await attempt(server, 'sh', '-c', killAgent);
@@ -45,8 +45,31 @@ async function strikeOne({ fault, freeKb }: Blow, server: PairServer): Promise<M
     case 'disk':
       await fill(server, freeKb);
       return () => drain(server);
+    case 'clock':
+      await attempt(server, 'sh', '-c', shiftClock(shift));
+      return () => attempt(server, 'sh', '-c', shiftClock(0));
     case 'reverse':
       throw new Error('reverse is no fault');
+  }
+}
+
+/** Where the agents read how wrong their clock goes; gone with a reboot. */
+const shiftFile = '/run/cmsadm/test-clock-shift';
+
+/** One second before the next midnight of its clock, which the agent then lives through. */
+const toMidnight = '$(($(date -d "tomorrow 00:00" +%s) - $(date +%s) - 1))';
+
+const shiftClock = (shift: Blow['shift']): string =>
+  `echo "${typeof shift === 'number' ? shift : toMidnight}" >${shiftFile}.new && mv ${shiftFile}.new ${shiftFile}`;
+
+/** Has the agents of both servers read it. */
+export async function installClock(): Promise<void> {
+  const folder = '/etc/systemd/system/cmsadm-agent.service.d';
+  const lines = `[Service]\nEnvironment=CMSADM_TEST_CLOCK_SHIFT=${shiftFile}\n`;
+  for (const server of pair) {
+    await exec(server, ['sh', '-c', `mkdir -p ${folder} && cat >${folder}/test-clock.conf`], { input: lines });
+    await exec(server, ['systemctl', 'daemon-reload']);
+    await exec(server, ['systemctl', 'restart', 'cmsadm-agent']);
   }
 }
 
@@ -60,6 +83,7 @@ export async function mendAllOfSync(): Promise<void> {
     await heal(server);
     if (!isOn(server)) await powerOn(server);
     await slow(server);
+    await exec(server, ['sh', '-c', shiftClock(0)]);
     await exec(server, ['systemctl', 'start', 'cmsadm-agent']);
   }
 }

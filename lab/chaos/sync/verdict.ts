@@ -79,6 +79,7 @@ const reasons: Readonly<Record<SyncFault, RegExp>> = {
   loss: /reach|stall/,
   delay: /reach|stall/,
   disk: /written|full|space/,
+  clock: /^$/,
   reverse: /^$/,
 };
 

@@ -1,9 +1,9 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { copyIn, exec } from '../lab/lab.ts';
-import { run } from '../lab/run.ts';
-import type { ServerName } from '../lab/servers.ts';
+import { copyIn, exec } from './lab.ts';
+import { run } from './run.ts';
+import type { ServerName } from './servers.ts';
 
 /** The argv that apt-get(8) begins with, here and on the servers. */
 export const aptGet = ['apt-get', '-q', '-y', '--no-install-recommends'] as const;
@@ -21,7 +21,9 @@ export async function installOn(servers: readonly [ServerName, ...ServerName[]],
     servers.map(async (server) => {
       await copyIn(server, cache, place);
       // apt knows their order; with the files at hand it needs no network.
-      await exec(server, [...aptGet, 'install', ...debs], { timeoutMs: 300_000 });
+      await exec(server, [...aptGet, '-o', 'Dpkg::Options::=--force-unsafe-io', 'install', ...debs], {
+        timeoutMs: 300_000,
+      });
       await exec(server, ['rm', '-r', place]);
     }),
   );

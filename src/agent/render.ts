@@ -1,0 +1,171 @@
+import * as fs from 'node:fs';
+import { CmsadmError } from '../errors.ts';
+import type { Host } from '../host/system.ts';
+import { type Link, readLink, readPair } from '../pair/state.ts';
+import type { Agent } from './agent.ts';
+import { noteUnapplied } from './apply.ts';
+import { orGone, READ_ONLY } from './data-set.ts';
+import { type DataSet, shownPath } from './entry.ts';
+import type { LiveSet } from './live-set.ts';
+import { type Held, holdInside, holdPlace, makeWriter, moveIn, type Writer } from './place.ts';
+import { foreseen } from './refusals.ts';
+import { hasAuthority } from './standing.ts';
+
+/** What a template may ask for: what one server has to itself. */
+type Words = Readonly<Record<'role' | 'address' | 'fqdn' | 'peer-address' | 'peer-fqdn', string>>;
+
+/** The longest template. */
+const MOST = 1_048_576;
+
+/**
+ * Fills in a template: each `@{word}` becomes what this server has for it. `@{` can't be had in the result.
+ * @param text one character for each byte
+ * @throws CmsadmError template-refused with every word that is not known
+ */
+export function fillIn(text: string, words: Words, name: string): string {
+  const known = new Map(Object.entries(words));
+  const unknown = new Set<string>();
+  const filled = text.replaceAll(/@\{([^}\n]*)\}?/g, (whole, word: string) => {
+    const value = whole.endsWith('}') ? known.get(word) : undefined;
+    if (value === undefined) unknown.add(whole);
+    return value ?? whole;
+  });
+  if (unknown.size === 0) return filled;
+  throw new CmsadmError(
+    'template-refused',
+    `The template ${shownPath(name)} asks for what is not known: ${[...unknown].map(shownPath).join(', ')}.`,
+    { remedy: `Known are ${[...known.keys()].map((word) => `@{${word}}`).join(', ')}.` },
+  );
+}
+
+const wordsOf = ({ self, peer }: Link, isPrimary: boolean): Words => ({
+  role: isPrimary ? 'primary' : 'secondary',
+  address: self.address,
+  fqdn: self.fqdn,
+  'peer-address': peer.address,
+  'peer-fqdn': peer.fqdn,
+});
+
+/**
+ * Renders what this server has of its own in a data set; what can't be is told with the set, and stays as it is.
+ * @returns why it could not be rendered
+ */
+export function renderOwn(agent: Agent, { set }: LiveSet): CmsadmError | undefined {
+  const { host, unrendered } = agent;
+  if (!set.rendered) return undefined;
+  const before = unrendered.get(set.name);
+  try {
+    if (renderSet(host, set)) {
+      agent.log(`${set.name}: this server's own files are rendered`);
+      // What reads them there is told by the data set's programs.
+      noteUnapplied(agent, set);
+    }
+    unrendered.delete(set.name);
+    if (before) agent.tellSet(set.name, undefined, 0);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    unrendered.set(set.name, error);
+    const why = `${set.name}: ${error.message}`;
+    agent.tellSet(set.name, { state: 'stopped', why }, 0);
+    agent.tell({ state: why });
+    return error;
+  }
+}
+
+/** @returns true if anything was written */
+function renderSet(host: Host, set: DataSet): boolean {
+  const link = readLink(host.root);
+  const pair = readPair(host.root);
+  if (!link || !pair) return false;
+  const isPrimary = hasAuthority(host, pair);
+  const words = wordsOf(link, isPrimary);
+  const writer = makeWriter(host, () => {});
+  return foreseen(set.name, set.path, () => {
+    let written = false;
+    for (const { from, to } of set.rendered ?? []) {
+      const template = readTemplate(host, set, bytesOf(from));
+      // On the secondary it may still be on its way.
+      if (!template && !isPrimary) continue;
+      if (!template)
+        throw new CmsadmError('template-missing', `The template ${from} of the data set ${set.name} is not there.`, {
+          file: set.path,
+          remedy: `Write it, or take its row out of the profile.`,
+        });
+      const text = fillIn(template.text, words, bytesOf(from));
+      if (renderOne(writer, set, bytesOf(to), Buffer.from(text, 'latin1'), template.stat)) written = true;
+    }
+    return written;
+  });
+}
+
+// The profile is UTF-8 text, the names of files are bytes.
+const bytesOf = (path: string): string => Buffer.from(path).toString('latin1');
+
+function readTemplate(host: Host, set: DataSet, path: string): { text: string; stat: fs.Stats } | undefined {
+  let held: Held;
+  try {
+    held = holdPlace(host, set, path);
+  } catch (error) {
+    if (error instanceof CmsadmError && error.code === 'path-refused') return undefined; // its folder is not there yet
+    throw error;
+  }
+  try {
+    const file = orGone(() => fs.openSync(held.place, READ_ONLY));
+    if (file === undefined) return undefined;
+    try {
+      const stat = fs.fstatSync(file);
+      if (!stat.isFile()) return undefined;
+      if (stat.size > MOST)
+        throw new CmsadmError('template-refused', `The template ${shownPath(path)} is larger than 1 MB.`, {
+          remedy: 'Take what is the same on both servers out of it.',
+        });
+      return { text: fs.readFileSync(file, 'latin1'), stat };
+    } finally {
+      fs.closeSync(file);
+    }
+  } finally {
+    fs.closeSync(held.handle);
+  }
+}
+
+/** Writes a result, durably, with its template's owner and mode; what stood there is kept. */
+function renderOne(writer: Writer, set: DataSet, path: string, content: Buffer, { mode, uid, gid }: fs.Stats): boolean {
+  const { ownersCount } = writer.host.root;
+  const held = holdInside(writer.host, set, path);
+  try {
+    if (
+      isAlready(held, content, (stat) => stat.mode === mode && (!ownersCount || (stat.uid === uid && stat.gid === gid)))
+    )
+      return false;
+    const growing = writer.temporary(held);
+    const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = fs.constants;
+    const file = fs.openSync(growing, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
+    try {
+      fs.writeFileSync(file, content);
+      if (ownersCount) fs.fchownSync(file, uid, gid);
+      fs.fchmodSync(file, mode & 0o7777);
+      fs.fsyncSync(file);
+      moveIn(writer, set, path, growing, held);
+    } catch (error) {
+      fs.rmSync(growing, { force: true });
+      throw error;
+    } finally {
+      fs.closeSync(file);
+    }
+    return true;
+  } finally {
+    fs.closeSync(held.handle);
+  }
+}
+
+function isAlready(held: Held, content: Buffer, isAsWanted: (stat: fs.Stats) => boolean): boolean {
+  const file = orGone(() => fs.openSync(held.place, READ_ONLY));
+  if (file === undefined) return false;
+  try {
+    const stat = fs.fstatSync(file);
+    return stat.isFile() && stat.size === content.length && isAsWanted(stat) && fs.readFileSync(file).equals(content);
+  } finally {
+    fs.closeSync(file);
+  }
+}
