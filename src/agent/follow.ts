@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { append, makeFolders } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
-import { type Link, type Pair, paths } from '../pair/state.ts';
+import type { Link, Pair } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent, Asked } from './agent.ts';
 import { makeBulk } from './bulk.ts';
@@ -11,10 +10,11 @@ import { isSystemError } from './data-set.ts';
 import { exportSet } from './export.ts';
 import { takeTheirs } from './keep-theirs.ts';
 import { pruneKept } from './kept.ts';
+import { makeLine, progressing } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference, ending, fullPass, lookOnly, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
+import { logPass } from './pass-log.ts';
 import { endHold, readPause, refuseStopped, whyStopped } from './paused.ts';
-import type { Line } from './send.ts';
 import { askStanding } from './standing.ts';
 import { nameOf } from './tree.ts';
 import { undecidedError } from './undecided.ts';
@@ -237,44 +237,6 @@ const nextExports = (agent: Agent, last: ReadonlyMap<string, number>): number[] 
 
 const dayOf = (clock: number): string => new Date(clock).toDateString();
 
-function makeLine(agent: Agent, session: Session, epoch: number): Line {
-  let seq = agent.status().seq;
-  return {
-    session: {
-      ...session,
-      call: async (verb, args) => {
-        const answer = await session.call(verb, args);
-        agent.progressed();
-        return answer;
-      },
-    },
-    epoch,
-    next: () => {
-      seq += 1;
-      agent.tell({ seq });
-      return seq;
-    },
-    acknowledged: (number, set) => {
-      agent.acknowledged(set);
-      agent.tell({ acked: number });
-    },
-  };
-}
-
-type Bulk = NonNullable<Line['bulk']>;
-
-/** While rsync carries nothing is acknowledged; it ends by itself if it hangs. */
-const progressing =
-  (agent: Agent, bulk: Bulk): Bulk =>
-  async (live, paths) => {
-    const signs = setInterval(agent.progressed, 1000);
-    try {
-      return await bulk(live, paths);
-    } finally {
-      clearInterval(signs);
-    }
-  };
-
 const editsSchema = v.record(v.string(), v.array(v.tuple([v.string(), v.nullable(v.string())])));
 
 /** What was edited on the other server is sent again: there it is kept, here it is the truth. */
@@ -299,17 +261,4 @@ async function answerAll(agent: Agent, answer: (request: Asked['request']) => Pr
       if (!(error instanceof CmsadmError) || ending.includes(error.code)) ended = { error };
     }
   if (ended) throw ended.error;
-}
-
-const counts = ({ set, sent, removed, bytes, why }: PassReport): string =>
-  `${set} ${sent} sent, ${removed} removed, ${bytes} bytes${why === '' ? '' : ` (${why})`}`;
-
-function logPass(agent: Agent, reports: readonly PassReport[], why: string): void {
-  const text = reports.map(counts).join('; ');
-  agent.log(`full pass${why}: ${text}`);
-  const seconds = reports.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / 1000;
-  const outcome = reports.every(({ ok }) => ok) ? 'ok' : 'failed';
-  const at = new Date(agent.host.system.clock()).toISOString();
-  makeFolders(agent.host.root, '/var/log/cmsadm', 0o750);
-  append(agent.host.root, paths.syncLog, `${at} full pass${why}: ${outcome}: ${text}; ${seconds.toFixed(1)} s\n`);
 }
