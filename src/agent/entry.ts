@@ -10,21 +10,22 @@ const own = { path, owner: v.string(), group: v.string() };
 const mode = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o7777));
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
+export const fileSchema = v.strictObject({
+  type: v.literal('file'),
+  ...own,
+  mode,
+  mtimeMs: v.pipe(v.number(), v.safeInteger()),
+  size: count,
+  sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+});
 export const entrySchema = v.variant('type', [
   v.strictObject({ type: v.literal('folder'), ...own, mode }),
   v.strictObject({ type: v.literal('link'), ...own, target: v.pipe(v.string(), v.minLength(1)) }),
-  v.strictObject({
-    type: v.literal('file'),
-    ...own,
-    mode,
-    mtimeMs: v.pipe(v.number(), v.safeInteger()),
-    size: count,
-    sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
-  }),
+  fileSchema,
 ]);
 /** One name in a data set, with all that is carried of it. */
 export type Entry = v.InferOutput<typeof entrySchema>;
-export type FileEntry = Extract<Entry, { type: 'file' }>;
+export type FileEntry = v.InferOutput<typeof fileSchema>;
 
 const letters = { folder: 'd', link: 'l', file: 'f' } as const;
 

@@ -1,44 +1,42 @@
-import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import { readAccounts } from './accounts.ts';
 import type { Agent } from './agent.ts';
 import { applySet, noteUnapplied } from './apply.ts';
-import { orGone } from './data-set.ts';
-import { entrySchema, type FileEntry, PART, shownPath, signOf } from './entry.ts';
-import { begin, drop, finish, grow, type Incoming } from './incoming.ts';
-import { recordConflict } from './kept.ts';
+import { type Answer, changesSchema, dataSchema, seqSchema } from './changes.ts';
+import { takeChanges, takeIncoming } from './commit.ts';
+import { fileSchema, shownPath } from './entry.ts';
+import { begin, drop, grow, type Incoming, writeBack } from './incoming.ts';
 import type { LiveSet } from './live-set.ts';
-import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLeftovers } from './place.ts';
-import { checked, foreseen, mayWrite } from './refusals.ts';
+import { holdPlace, makeWriter, removeLeftovers } from './place.ts';
+import { checked, foreseen, mayWrite, writeFailed } from './refusals.ts';
 import { standingOf } from './standing.ts';
 import { closeBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
-import { digestsOf, nameOf, namesIn, setHere, stampOf } from './tree.ts';
+import { digestsOf, namesIn } from './tree.ts';
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const setName = v.string();
 const openArgs = v.strictObject({ epoch });
 const setArgs = v.strictObject({ epoch, set: setName });
 const listArgs = v.strictObject({ epoch, set: setName, folders: v.array(v.string()) });
 const agreeArgs = v.strictObject({ epoch, set: setName, folders: v.array(v.string()), names: v.array(v.string()) });
+const changesArgs = v.strictObject({ epoch, set: setName, changes: changesSchema });
 const putArgs = v.strictObject({
   epoch,
-  seq,
+  seq: seqSchema,
   set: setName,
-  entry: entrySchema,
+  entry: fileSchema,
   offset: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  data: v.pipe(v.string(), v.maxLength(Math.ceil(PART / 3) * 4)),
+  data: dataSchema,
   /** True with the final part; its entry tells size and digest of what was really sent. */
   last: v.boolean(),
 });
 const takeArgs = v.strictObject({ epoch, set: setName, files: v.array(takenFile) });
-const removeArgs = v.strictObject({ epoch, seq, set: setName, path: v.string() });
 type Put = v.InferOutput<typeof putArgs>;
 
 /**
- * The receiving side of admin-sync, as verbs of one session. Each answer to an `agentPut` or `agentRemove` means: done and
- * on disk.
+ * The receiving side of admin-sync, as verbs of one session. The answer to `agentChanges`, and to the last `agentPut` of a
+ * file, means: done and on disk.
  *
  * Errors: arguments-refused, data-set-unknown, data-set-missing, path-refused, account-unknown, sync-write-failed;
  * epoch-older, not-secondary and not-paired where the caller may not write here.
@@ -49,12 +47,7 @@ export function receiveVerbs(agent: Agent): {
   end(): void;
 } {
   const { host, profile } = agent;
-  /** A local version that is about to be replaced although the other server never had it. */
-  let losing: { path: string; owner: string } | undefined;
-  const writer = makeWriter(host, (set, path, kept) => {
-    if (losing?.path !== path) return;
-    recordConflict(host, set, path, losing.owner, kept);
-  });
+  const writer = makeWriter(host);
   let incoming: Incoming | undefined;
 
   const liveSet = (name: string): LiveSet => {
@@ -64,76 +57,29 @@ export function receiveVerbs(agent: Agent): {
       remedy: 'Use the same profile on both servers.',
     });
   };
+  const taken = (seq: number | undefined): void => {
+    if (seq !== undefined) agent.tell({ seq, acked: seq });
+  };
   const abandon = (): void => {
-    if (!incoming) return;
-    const { held } = incoming;
-    drop(incoming);
-    fs.closeSync(held.handle);
+    if (incoming) drop(incoming);
     incoming = undefined;
   };
-  const putPart = (live: LiveSet, put: Put, entry: FileEntry): Held | undefined => {
-    const { set } = live;
-    if (put.offset === 0) {
+  /** Takes a part of a large file; the last one puts it in its place. */
+  const putPart = async (live: LiveSet, { epoch, entry, offset, data, last }: Put): Promise<Answer> => {
+    if (offset === 0) {
       abandon();
-      const held = holdPlace(host, set, entry.path);
-      try {
-        incoming = begin(writer, set, entry.path, held);
-      } catch (error) {
-        fs.closeSync(held.handle);
-        throw error;
-      }
+      incoming = begin(writer, live.set, entry.path, holdPlace(live.tree, entry.path));
     }
-    if (!incoming || incoming.set !== set || incoming.path !== entry.path || incoming.size !== put.offset)
+    if (!incoming || incoming.set !== live.set || incoming.path !== entry.path || incoming.size !== offset)
       throw new CmsadmError('arguments-refused', `A part of ${shownPath(entry.path)} came out of order.`);
-    grow(incoming, Buffer.from(put.data, 'base64'));
-    if (!put.last) return undefined;
-    const { held } = incoming;
-    finish(writer, incoming, entry);
+    grow(incoming, Buffer.from(data, 'base64'));
+    if (!last) {
+      await writeBack(incoming);
+      return true;
+    }
+    const whole = incoming;
     incoming = undefined;
-    return held;
-  };
-  /** Looks whether this server has a version of its own that the other one never had. */
-  const noticeLoser = async (live: LiveSet, path: string, wanted: string | undefined): Promise<void> => {
-    losing = undefined;
-    // Judges the path, before anything is looked at.
-    const held = holdPlace(host, live.set, path);
-    try {
-      await live.lookAt(path);
-      const here = live.tree.names.get(path)?.here;
-      if (here === undefined || here === wanted || here === live.tree.agreed.get(path)?.sign) return;
-      const stat = orGone(() => fs.lstatSync(held.place));
-      losing = { path, owner: stat ? readAccounts(host.root).owner(stat.uid) : '' };
-    } finally {
-      fs.closeSync(held.handle);
-    }
-  };
-  const put = async (args: Put): Promise<null> => {
-    const { entry } = args;
-    const live = liveSet(args.set);
-    const { set, tree } = live;
-    const sign = signOf(entry);
-    if (entry.type !== 'file' || args.last) {
-      await noticeLoser(live, entry.path, sign);
-      noteUnapplied(agent, set);
-    }
-    foreseen(set.name, set.path, () => {
-      let held: Held | undefined;
-      if (entry.type === 'file') held = putPart(live, args, entry);
-      else held = holdPlace(host, set, entry.path);
-      if (!held) return;
-      try {
-        if (entry.type === 'folder') putFolder(writer, set, entry, held);
-        else if (entry.type === 'link') putLink(writer, set, entry, held);
-        const stamp = stampOf(fs.lstatSync(held.place));
-        setHere(tree, entry.path, nameOf(tree, entry.path), sign, stamp);
-        tree.agreed.set(entry.path, { sign, stamp });
-      } finally {
-        fs.closeSync(held.handle);
-      }
-    });
-    tree.agreed.flush();
-    agent.tell({ seq: args.seq, acked: args.seq });
-    return null;
+    return takeIncoming({ agent, live, writer, epoch }, whole, entry);
   };
 
   const verbs = {
@@ -211,39 +157,28 @@ export function receiveVerbs(agent: Agent): {
       mayWrite(host, theirs);
       const live = liveSet(set);
       noteUnapplied(agent, live.set);
-      const taken = foreseen(set, live.set.path, () => takeFiles(agent, live, writer.accounts(), files));
+      const paths = foreseen(set, live.set.path, () => takeFiles(agent, live, readAccounts(host.root), files));
       live.tree.agreed.flush();
-      return taken;
+      return paths;
+    },
+    agentChanges: async (args: unknown) => {
+      const { epoch: theirs, set, changes } = checked(changesArgs, args);
+      mayWrite(host, theirs);
+      const answers = await takeChanges({ agent, live: liveSet(set), writer, epoch: theirs }, changes);
+      taken(changes.findLast((_change, index) => typeof answers[index] === 'boolean')?.seq);
+      return answers;
     },
     agentPut: async (args: unknown) => {
       const wanted = checked(putArgs, args);
       mayWrite(host, wanted.epoch);
+      const live = liveSet(wanted.set);
       try {
-        return await put(wanted);
+        const answer = await putPart(live, wanted);
+        if (wanted.last && typeof answer === 'boolean') taken(wanted.seq);
+        return answer;
       } catch (error) {
         abandon();
-        throw error;
-      }
-    },
-    agentRemove: async (args: unknown) => {
-      const { set: name, path, epoch: theirs, seq: number } = checked(removeArgs, args);
-      mayWrite(host, theirs);
-      const live = liveSet(name);
-      const held = holdPlace(host, live.set, path);
-      try {
-        await noticeLoser(live, path, undefined);
-        noteUnapplied(agent, live.set);
-        const gone = foreseen(name, live.set.path, () => remove(writer, live.set, path, held));
-        if (gone) {
-          setHere(live.tree, path, nameOf(live.tree, path), undefined, '');
-          live.tree.names.delete(path);
-          live.tree.agreed.remove(path);
-        }
-        agent.tell({ seq: number, acked: number });
-        return gone;
-      } finally {
-        fs.closeSync(held.handle);
-        live.tree.agreed.flush();
+        throw writeFailed(live.set.name, live.set.path, error);
       }
     },
   };

@@ -73,14 +73,9 @@ export const isBulkOpen = ({ host }: Agent): boolean => isThere(host.root, paths
  * Takes files that rsync brought as agreed on, with their owners by name, where size and time are those that were sent.
  * @returns the paths that were taken
  */
-export function takeFiles(
-  { host }: Agent,
-  { set, tree }: LiveSet,
-  owners: Owners,
-  files: readonly TakenFile[],
-): string[] {
+export function takeFiles({ host }: Agent, { tree }: LiveSet, owners: Owners, files: readonly TakenFile[]): string[] {
   return files.flatMap(({ path, owner, group, mode, mtimeMs, size, sign }) => {
-    const held = holdPlace(host, set, path);
+    const held = holdPlace(tree, path);
     // By handle: nothing that takes the file's place meanwhile gets its owner and mode.
     const file = orGone(() => fs.openSync(held.place, READ_ONLY));
     try {

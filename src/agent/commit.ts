@@ -1,0 +1,289 @@
+import * as fs from 'node:fs';
+import { promisify } from 'node:util';
+import { type Accounts, readAccounts } from './accounts.ts';
+import type { Agent } from './agent.ts';
+import { noteUnapplied } from './apply.ts';
+import type { Answer, Change, Refusal } from './changes.ts';
+import { orGone } from './data-set.ts';
+import { type Entry, type FileEntry, signOf } from './entry.ts';
+import { begin, drop, grow, type Incoming, seal } from './incoming.ts';
+import { keep, recordConflict } from './kept.ts';
+import type { LiveSet } from './live-set.ts';
+import { type Held, holdPlace, makeLink, moveIn, putFolder, remove, standsAt, type Writer } from './place.ts';
+import { foreseen, mayWrite, writeFailed } from './refusals.ts';
+import { nameOf, setHere, stampOf } from './tree.ts';
+
+/** Who takes the changes of one message, and into what. */
+export type Taker = {
+  readonly agent: Agent;
+  readonly live: LiveSet;
+  readonly writer: Writer;
+  /** Of the caller; judged again whenever something is about to be put in its place. */
+  readonly epoch: number;
+};
+
+/** A change that is ready: what comes lies beside its place, what it replaces is kept. */
+type Ready = {
+  readonly path: string;
+  /** What stands there when it is done; undefined for a removal. */
+  readonly sign: string | undefined;
+  readonly held: Held;
+  /** What is put in the place: under a temporary name, or a folder that is made there. */
+  temporary?: Buffer | undefined;
+  file?: number | undefined;
+  readonly folder?: Extract<Entry, { type: 'folder' }>;
+  /** The folder that was made, opened. */
+  made?: number;
+  /** What stood there when it was kept, and what must be synced before that may go. */
+  stood: string;
+  unsynced: readonly Buffer[];
+};
+
+/** Makes a change ready; nothing is left of it where that fails. @throws CmsadmError, or the system's error */
+type Prepare = (taker: Taker, accounts: Accounts) => Promise<Ready>;
+
+/**
+ * Takes changes in their order. Those that need not wait for one another go together: all of their files are synced at
+ * once, then each is put in its place, and at the end the folders are synced at once: a disk writes many as fast as one.
+ * An answer for each, when everything is on disk; the refusal of one does not stop the others.
+ * @throws CmsadmError epoch-older, not-secondary, not-paired, sync-write-failed: the caller must compare again
+ */
+export const takeChanges = (taker: Taker, changes: readonly Change[]): Promise<Answer[]> =>
+  commit(
+    taker,
+    groupsOf(changes).map((group) => group.map(prepareChange)),
+  );
+
+/** Takes a file that came in parts. Its temporary file is gone in any case. @throws as takeChanges does */
+export async function takeIncoming(taker: Taker, incoming: Incoming, entry: FileEntry): Promise<Answer> {
+  const [answer = false] = await commit(taker, [[(_taker, accounts) => sealed(taker, accounts, incoming, entry)]]);
+  return answer;
+}
+
+/** Neighbours of one kind and of different names: a file waits for its folder, and for what must go before it. */
+function groupsOf(changes: readonly Change[]): Change[][] {
+  const groups: Change[][] = [];
+  let names = new Set<string>();
+  let kind = '';
+  for (const change of changes) {
+    const path = change.kind === 'remove' ? change.path : change.entry.path;
+    // A folder at a time: the next one may lie in it.
+    if (kindOf(change) !== kind || kind === 'folder' || names.has(path)) {
+      groups.push([]);
+      names = new Set();
+      kind = kindOf(change);
+    }
+    names.add(path);
+    groups.at(-1)?.push(change);
+  }
+  return groups;
+}
+
+const kindOf = (change: Change): string => {
+  if (change.kind === 'remove') return 'removal';
+  return change.entry.type === 'folder' ? 'folder' : 'file or link';
+};
+
+async function commit(taker: Taker, groups: readonly (readonly Prepare[])[]): Promise<Answer[]> {
+  const { agent, live, epoch } = taker;
+  const { set } = live;
+  const accounts = readAccounts(agent.host.root);
+  const all: Ready[] = [];
+  const answers: Answer[] = [];
+  try {
+    for (const group of groups) {
+      const steps: (Ready | Refusal)[] = [];
+      for (const prepare of group) {
+        const step = await refusalOr(live, () => prepare(taker, accounts));
+        if (isReady(step)) all.push(step);
+        steps.push(step);
+      }
+      const synced = await syncGroup(live, steps);
+      // A role may have changed while the disk was busy.
+      mayWrite(agent.host, epoch);
+      if (synced.some(isReady)) foreseen(set.name, set.path, () => noteUnapplied(agent, set));
+      for (const step of synced)
+        answers.push(isReady(step) ? await refusalOr(live, () => putInPlace(taker, accounts, step)) : step);
+    }
+    await orWriteFailed(live, () => syncFolders(all));
+    return answers;
+  } finally {
+    for (const ready of all) letGo(ready);
+    live.tree.agreed.flush();
+  }
+}
+
+const isReady = (step: Ready | Refusal): step is Ready => 'held' in step;
+
+async function orWriteFailed<T>({ set }: LiveSet, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw writeFailed(set.name, set.path, cause);
+  }
+}
+
+/** What is foreseen to be in the way of one name becomes its answer. */
+async function refusalOr<T>({ set }: LiveSet, work: () => Promise<T>): Promise<T | Refusal> {
+  try {
+    return await work();
+  } catch (cause) {
+    const { code, message, remedy, file } = writeFailed(set.name, set.path, cause);
+    return { code, message, ...(remedy === undefined ? {} : { remedy }), ...(file === undefined ? {} : { file }) };
+  }
+}
+
+function prepareChange(change: Change): Prepare {
+  if (change.kind === 'remove')
+    return (taker) =>
+      replacing(taker, { path: change.path, sign: undefined, held: holdPlace(taker.live.tree, change.path) });
+  const { entry, data } = change;
+  const { path } = entry;
+  if (entry.type === 'file')
+    return (taker, accounts) => {
+      const incoming = begin(taker.writer, taker.live.set, path, holdPlace(taker.live.tree, path));
+      try {
+        grow(incoming, Buffer.from(data, 'base64'));
+      } catch (error) {
+        drop(incoming);
+        throw error;
+      }
+      return sealed(taker, accounts, incoming, entry);
+    };
+  const sign = signOf(entry);
+  if (entry.type === 'folder')
+    return async (taker) => ({
+      path,
+      sign,
+      held: holdPlace(taker.live.tree, path),
+      folder: entry,
+      stood: '',
+      unsynced: [],
+    });
+  return (taker, accounts) => {
+    const held = holdPlace(taker.live.tree, path);
+    try {
+      return replacing(taker, { path, sign, held, temporary: makeLink(taker.writer, accounts, entry, held) });
+    } catch (error) {
+      fs.closeSync(held.handle);
+      throw error;
+    }
+  };
+}
+
+function sealed(taker: Taker, accounts: Accounts, incoming: Incoming, entry: FileEntry): Promise<Ready> {
+  const { path, held, temporary, file } = incoming;
+  try {
+    seal(accounts, incoming, entry, taker.agent.host.root.ownersCount);
+  } catch (error) {
+    drop(incoming);
+    throw error;
+  }
+  return replacing(taker, { path, sign: signOf(entry), held, temporary, file });
+}
+
+async function replacing(taker: Taker, what: Omit<Ready, 'stood' | 'unsynced'>): Promise<Ready> {
+  const ready: Ready = { ...what, stood: '', unsynced: [] };
+  try {
+    await keepWhatStands(taker, ready);
+    return ready;
+  } catch (error) {
+    letGo(ready);
+    throw error;
+  }
+}
+
+/** Keeps what is about to be replaced; a version of this server's own that the other one never had is a conflict. */
+async function keepWhatStands({ agent: { host }, live }: Taker, ready: Ready): Promise<void> {
+  const { path, held, sign } = ready;
+  const { set, tree } = live;
+  if (!['', '/'].includes(standsAt(held))) {
+    await live.lookAt(path);
+    const here = tree.names.get(path)?.here;
+    const isOwn = here !== undefined && here !== sign && here !== tree.agreed.get(path)?.sign;
+    const owner = orGone(() => fs.lstatSync(held.place))?.uid;
+    const kept = keep(host, set, path, held.place);
+    ready.unsynced = kept?.unsynced ?? [];
+    if (kept && isOwn && owner !== undefined)
+      recordConflict(host, set, path, readAccounts(host.root).owner(owner), kept.path);
+  }
+  ready.stood = standsAt(held);
+}
+
+const fsync = promisify(fs.fsync);
+
+async function syncPlace(place: string): Promise<void> {
+  const handle = fs.openSync(Buffer.from(place, 'latin1'), fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+  try {
+    await fsync(handle);
+  } finally {
+    fs.closeSync(handle);
+  }
+}
+
+const syncKept = (steps: readonly Ready[]): Promise<unknown> =>
+  Promise.all(
+    [...new Set(steps.flatMap(({ unsynced }) => unsynced.map((place) => place.toString('latin1'))))].map(syncPlace),
+  );
+
+/** Syncs new files and kept copies, all at once. */
+async function syncGroup(live: LiveSet, steps: readonly (Ready | Refusal)[]): Promise<(Ready | Refusal)[]> {
+  const [synced] = await Promise.all([
+    Promise.all(
+      steps.map((step) =>
+        refusalOr(live, async () => {
+          if (isReady(step) && step.file !== undefined) await fsync(step.file);
+          return step;
+        }),
+      ),
+    ),
+    orWriteFailed(live, () => syncKept(steps.filter(isReady))),
+  ]);
+  return synced;
+}
+
+/** Syncs the folders in which something was done, each once. */
+async function syncFolders(all: readonly Ready[]): Promise<void> {
+  const handles = new Map<string, number>();
+  for (const handle of all.flatMap(({ held, made }) => (made === undefined ? [held.handle] : [held.handle, made]))) {
+    const { dev, ino } = fs.fstatSync(handle);
+    handles.set(`${dev}:${ino}`, handle);
+  }
+  await Promise.all([...handles.values()].map((handle) => fsync(handle)));
+}
+
+/** What is written here all the time is kept so often, and then replaced. */
+const TRIES = 3;
+
+async function putInPlace(taker: Taker, accounts: Accounts, ready: Ready): Promise<boolean> {
+  const { agent, live } = taker;
+  const { set, tree } = live;
+  const { path, sign, held, folder } = ready;
+  for (let again = 0; !folder && standsAt(held) !== ready.stood && again < TRIES; again += 1) {
+    await keepWhatStands(taker, ready);
+    await syncKept([ready]);
+  }
+  if (folder) ready.made = putFolder(agent.host, accounts, set, folder, held);
+  else if (ready.temporary) {
+    moveIn(set, path, ready.temporary, held);
+    ready.temporary = undefined;
+  } else if (!remove(held)) return false;
+  if (sign === undefined) {
+    setHere(tree, path, nameOf(tree, path), undefined, '');
+    tree.names.delete(path);
+    tree.agreed.remove(path);
+  } else {
+    const stamp = stampOf(fs.lstatSync(held.place));
+    setHere(tree, path, nameOf(tree, path), sign, stamp);
+    tree.agreed.set(path, { sign, stamp });
+  }
+  return true;
+}
+
+/** Closes what a change has opened, and removes what was not put in its place. */
+function letGo({ temporary, file, made, held }: Ready): void {
+  if (file !== undefined) fs.closeSync(file);
+  if (made !== undefined) fs.closeSync(made);
+  if (temporary) fs.rmSync(temporary, { force: true });
+  fs.closeSync(held.handle);
+}
