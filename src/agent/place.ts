@@ -23,13 +23,9 @@ const FOLDER = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY;
  * closes the handle.
  * @throws CmsadmError path-refused, data-set-missing
  */
-export function holdPlace({ host, set, carried }: Pick<Tree, 'host' | 'set' | 'carried'>, path: string): Held {
-  const parts = path.split('/');
-  if (parts.some((part) => ['', '.', '..'].includes(part))) throw refused(set, path, 'it is not a plain relative path');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: names are bytes 0x01 to 0xff
-  if (!/^[\x01-\xff]+$/.test(path)) throw refused(set, path, 'it holds characters that no file name has');
-  if (parts.some((part) => part.length > 255)) throw refused(set, path, 'a name in it is too long');
-  if (!carried(path)) throw refused(set, path, 'this data set does not carry it');
+export function holdPlace(tree: Pick<Tree, 'host' | 'set' | 'carried'>, path: string): Held {
+  const parts = judged(tree, path);
+  const { host, set } = tree;
   let handle = fs.openSync(baseOf(host, set), FOLDER);
   for (const part of parts.slice(0, -1)) {
     const outer = handle;
@@ -40,6 +36,21 @@ export function holdPlace({ host, set, carried }: Pick<Tree, 'host' | 'set' | 'c
   }
   const folder = Buffer.from(`/proc/self/fd/${handle}`);
   return { handle, folder, place: within(handle, parts.at(-1) ?? '') };
+}
+
+/** The place of another path of the same folder. @throws CmsadmError path-refused */
+export function placeBeside({ handle }: Held, tree: Pick<Tree, 'set' | 'carried'>, path: string): Buffer {
+  return within(handle, judged(tree, path).at(-1) ?? '');
+}
+
+function judged({ set, carried }: Pick<Tree, 'set' | 'carried'>, path: string): string[] {
+  const parts = path.split('/');
+  if (parts.some((part) => ['', '.', '..'].includes(part))) throw refused(set, path, 'it is not a plain relative path');
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: names are bytes 0x01 to 0xff
+  if (!/^[\x01-\xff]+$/.test(path)) throw refused(set, path, 'it holds characters that no file name has');
+  if (parts.some((part) => part.length > 255)) throw refused(set, path, 'a name in it is too long');
+  if (!carried(path)) throw refused(set, path, 'this data set does not carry it');
+  return parts;
 }
 
 const within = (handle: number, name: string): Buffer => Buffer.from(`/proc/self/fd/${handle}/${name}`, 'latin1');

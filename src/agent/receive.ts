@@ -11,7 +11,7 @@ import type { LiveSet } from './live-set.ts';
 import { holdPlace, makeWriter, removeLeftovers } from './place.ts';
 import { checked, foreseen, mayWrite, writeFailed } from './refusals.ts';
 import { standingOf } from './standing.ts';
-import { closeBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
+import { closeBulk, keepWriting, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
 import { digestsOf, namesIn } from './tree.ts';
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -49,6 +49,7 @@ export function receiveVerbs(agent: Agent): {
   const { host, profile } = agent;
   const writer = makeWriter(host);
   let incoming: Incoming | undefined;
+  let stopWriting: (() => Promise<void>) | undefined;
 
   const liveSet = (name: string): LiveSet => {
     const live = agent.sets.get(name);
@@ -144,12 +145,18 @@ export function receiveVerbs(agent: Agent): {
     agentBulk: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
-      return openBulk(agent, liveSet(set));
+      const live = liveSet(set);
+      const isOpen = await openBulk(agent, live);
+      if (isOpen) stopWriting = keepWriting(agent, live);
+      return isOpen;
     },
     agentBulkEnd: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
-      await closeBulk(agent, liveSet(set));
+      const live = liveSet(set);
+      await stopWriting?.();
+      await closeBulk(agent, live);
+      live.tree.agreed.flush();
       return null;
     },
     agentTake: async (args: unknown) => {
@@ -157,9 +164,8 @@ export function receiveVerbs(agent: Agent): {
       mayWrite(host, theirs);
       const live = liveSet(set);
       noteUnapplied(agent, live.set);
-      const paths = foreseen(set, live.set.path, () => takeFiles(agent, live, readAccounts(host.root), files));
-      live.tree.agreed.flush();
-      return paths;
+      // On the disk, and written down, with `agentBulkEnd`.
+      return foreseen(set, live.set.path, () => takeFiles(agent, live, readAccounts(host.root), files));
     },
     agentChanges: async (args: unknown) => {
       const { epoch: theirs, set, changes } = checked(changesArgs, args);
@@ -182,5 +188,11 @@ export function receiveVerbs(agent: Agent): {
       }
     },
   };
-  return { verbs, end: abandon };
+  return {
+    verbs,
+    end: () => {
+      abandon();
+      void stopWriting?.();
+    },
+  };
 }
