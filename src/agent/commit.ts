@@ -1,17 +1,19 @@
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
+import { CmsadmError } from '../errors.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
 import type { Agent } from './agent.ts';
 import { noteUnapplied } from './apply.ts';
 import type { Answer, Change, Refusal } from './changes.ts';
-import { orGone } from './data-set.ts';
-import { type Entry, type FileEntry, signOf } from './entry.ts';
+import { isSystemError, orGone } from './data-set.ts';
+import { type Entry, type FileEntry, shownPath, signOf } from './entry.ts';
+import { besides, noteLink } from './hard-links.ts';
 import { begin, drop, grow, type Incoming, seal } from './incoming.ts';
 import { keep, recordConflict } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Held, holdPlace, makeLink, moveIn, putFolder, remove, standsAt, type Writer } from './place.ts';
 import { foreseen, mayWrite, writeFailed } from './refusals.ts';
-import { nameOf, setHere, stampOf } from './tree.ts';
+import { nameOf, setHere, stampOf, type Tree } from './tree.ts';
 
 /** Who takes the changes of one message, and into what. */
 export type Taker = {
@@ -32,6 +34,8 @@ type Ready = {
   temporary?: Buffer | undefined;
   file?: number | undefined;
   readonly folder?: Extract<Entry, { type: 'folder' }>;
+  /** The file that it becomes a further name of. */
+  readonly first?: string;
   /** The folder that was made, opened. */
   made?: number;
   /** What stood there when it was kept, and what must be synced before that may go. */
@@ -81,7 +85,8 @@ function groupsOf(changes: readonly Change[]): Change[][] {
 
 const kindOf = (change: Change): string => {
   if (change.kind === 'remove') return 'removal';
-  return change.entry.type === 'folder' ? 'folder' : 'file or link';
+  if (change.entry.type === 'folder') return 'folder';
+  return change.entry.type === 'file' && change.entry.same !== undefined ? 'further name' : 'file or link';
 };
 
 async function commit(taker: Taker, groups: readonly (readonly Prepare[])[]): Promise<Answer[]> {
@@ -139,6 +144,7 @@ function prepareChange(change: Change): Prepare {
       replacing(taker, { path: change.path, sign: undefined, held: holdPlace(taker.live.tree, change.path) });
   const { entry, data } = change;
   const { path } = entry;
+  if (entry.type === 'file' && entry.same !== undefined) return (taker) => furtherName(taker, entry, entry.same ?? '');
   if (entry.type === 'file')
     return (taker, accounts) => {
       const incoming = begin(taker.writer, taker.live.set, path, holdPlace(taker.live.tree, path));
@@ -181,6 +187,37 @@ function sealed(taker: Taker, accounts: Accounts, incoming: Incoming, entry: Fil
   }
   return replacing(taker, { path, sign: signOf(entry), held, temporary, file });
 }
+
+/** A file that is here already gets one more name. @throws CmsadmError link-refused, if it is not the same file here */
+async function furtherName(taker: Taker, entry: FileEntry, first: string): Promise<Ready> {
+  const { live, writer } = taker;
+  const { tree } = live;
+  const held = holdPlace(tree, entry.path);
+  let temporary: Buffer | undefined;
+  try {
+    const other = holdPlace(tree, first);
+    try {
+      await live.lookAt(first);
+      const { same: _same, ...alone } = entry;
+      temporary = tree.names.get(first)?.here === signOf(alone) ? writer.temporary(held) : undefined;
+      if (!temporary) throw linkRefused(entry, first);
+      fs.linkSync(other.place, temporary);
+      // Nobody has put something else there meanwhile.
+      if (!fs.lstatSync(temporary).isFile()) throw linkRefused(entry, first);
+    } finally {
+      fs.closeSync(other.handle);
+    }
+  } catch (error) {
+    if (temporary) fs.rmSync(temporary, { force: true });
+    fs.closeSync(held.handle);
+    // EMLINK, EXDEV, EPERM: there it can be a file of its own only.
+    throw isSystemError(error) ? linkRefused(entry, first) : error;
+  }
+  return replacing(taker, { path: entry.path, sign: signOf(entry), held, temporary, first });
+}
+
+const linkRefused = ({ path }: FileEntry, first: string): CmsadmError =>
+  new CmsadmError('link-refused', `${shownPath(path)} cannot be made another name of ${shownPath(first)}.`);
 
 async function replacing(taker: Taker, what: Omit<Ready, 'stood' | 'unsynced'>): Promise<Ready> {
   const ready: Ready = { ...what, stood: '', unsynced: [] };
@@ -263,21 +300,41 @@ async function putInPlace(taker: Taker, accounts: Accounts, ready: Ready): Promi
     await keepWhatStands(taker, ready);
     await syncKept([ready]);
   }
+  const others = besides(tree, path);
   if (folder) ready.made = putFolder(agent.host, accounts, set, folder, held);
   else if (ready.temporary) {
     moveIn(set, path, ready.temporary, held);
-    ready.temporary = undefined;
+    // A name that stood for this very file already leaves the other one where it was. (rename(2))
+    if (ready.first === undefined) ready.temporary = undefined;
   } else if (!remove(held)) return false;
-  if (sign === undefined) {
+  const stat = sign === undefined ? undefined : fs.lstatSync(held.place);
+  noteLink(tree, path, stat);
+  if (sign === undefined || !stat) {
     setHere(tree, path, nameOf(tree, path), undefined, '');
     tree.names.delete(path);
     tree.agreed.remove(path);
   } else {
-    const stamp = stampOf(fs.lstatSync(held.place));
-    setHere(tree, path, nameOf(tree, path), sign, stamp);
-    tree.agreed.set(path, { sign, stamp });
+    // All names of a file get a new stamp with each.
+    const first = ready.first === undefined ? undefined : tree.names.get(ready.first)?.here;
+    if (ready.first !== undefined && first !== undefined) note(tree, ready.first, first, stat);
+    note(tree, path, sign, stat);
   }
+  for (const other of others) await agreeAgain(live, other);
   return true;
+}
+
+function note(tree: Tree, path: string, sign: string, stat: fs.Stats): void {
+  noteLink(tree, path, stat);
+  setHere(tree, path, nameOf(tree, path), sign, stampOf(stat));
+  tree.agreed.set(path, { sign, stamp: stampOf(stat) });
+}
+
+/** A name whose file lost another name through what was just done: that is no edit. */
+async function agreeAgain({ tree, lookAt }: LiveSet, path: string): Promise<void> {
+  const isAgreed = tree.names.get(path)?.here === tree.agreed.get(path)?.sign;
+  await lookAt(path);
+  const name = tree.names.get(path);
+  if (isAgreed && name?.here !== undefined) tree.agreed.set(path, { sign: name.here, stamp: name.stamp });
 }
 
 /** Closes what a change has opened, and removes what was not put in its place. */

@@ -1,6 +1,7 @@
 import type { Host } from '../host/system.ts';
 import { openAgreed } from './agreed.ts';
 import type { DataSet } from './entry.ts';
+import { lookAtLinks } from './linked-files.ts';
 import { changedFolders, lookAll, lookAt, makeTree, type Tree } from './tree.ts';
 import { makeWatches } from './watch.ts';
 
@@ -66,12 +67,17 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
     watches.begin();
     try {
       await lookAll(tree, watches.onFolder, step);
+      await lookAtLinks(tree, true);
     } catch (error) {
       all = true;
       throw error;
     } finally {
       watches.end();
     }
+  };
+  const lookAtNames = async (names: Iterable<string>): Promise<ReadonlySet<string>> => {
+    const seen = await lookAt(tree, names, watches.onFolder);
+    return new Set([...seen, ...(await lookAtLinks(tree, false))]);
   };
   return {
     set,
@@ -86,14 +92,14 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
       const names = dirty;
       forget();
       try {
-        return await lookAt(tree, names, watches.onFolder);
+        return await lookAtNames(names);
       } catch (error) {
         all = true;
         throw error;
       }
     },
     lookAll: everything,
-    lookAt: async (path) => void (await lookAt(tree, [path], watches.onFolder)),
+    lookAt: async (path) => void (await lookAtNames([path])),
     setLazy: (lazy) => {
       if (tree.lazy && !lazy) all = true;
       tree.lazy = lazy;

@@ -6,8 +6,9 @@ import type { Session } from '../host/session.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
 import { type Batch, makeBatch, orRefused } from './batch.ts';
 import { type Answer, answerSchema, FULL } from './changes.ts';
-import { baseOf, isSystemError, mtimeOf, orGone, placeIn, READ_ONLY, unreadable } from './data-set.ts';
+import { baseOf, entryAt, isSystemError, mtimeOf, orGone, placeIn, READ_ONLY, unreadable } from './data-set.ts';
 import { type Entry, type FileEntry, isFolderSign, PART, shownPath, signOf } from './entry.ts';
+import { firstOf } from './hard-links.ts';
 import type { LiveSet } from './live-set.ts';
 import { forgetIfGone, nameOf, provisionalSign, setHere, stampOf, steady, type Tree } from './tree.ts';
 import { makeWindow, type Window } from './window.ts';
@@ -90,11 +91,27 @@ export async function sendWork(line: Line, { tree }: LiveSet, work: Work): Promi
   const sent: Sent = { sent: 0, removed: 0, bytes: 0, problems: [] };
   const window = makeWindow();
   const batch = makeBatch(window, (changes) => session.call('agentChanges', { epoch, set: tree.set.name, changes }));
-  const on: Sending = { line, tree, window, batch, sent, accounts: readAccounts(tree.host.root) };
+  const on: Sending = {
+    line,
+    tree,
+    window,
+    batch,
+    sent,
+    accounts: readAccounts(tree.host.root),
+    further: [],
+    alone: [],
+  };
   const base = baseOf(tree.host, tree.set);
   try {
     for (const path of work.clear) await removeOne(on, path);
     for (const path of work.put) await putOne(on, path, placeIn(base, path));
+    // The files that they are names of are on the way.
+    for (const path of on.further) await putFurther(on, path, placeIn(base, path));
+    if (on.further.length > 0) {
+      await batch.send();
+      await window.empty();
+    }
+    for (const path of on.alone) await putAlone(on, path, placeIn(base, path));
     for (const path of work.remove) await removeOne(on, path);
     await batch.send();
     await window.empty();
@@ -115,6 +132,9 @@ type Sending = {
   readonly batch: Batch;
   readonly sent: Sent;
   readonly accounts: Accounts;
+  /** Further names of files (hard links), and those of them that the other server can only have as files of their own. */
+  readonly further: string[];
+  readonly alone: string[];
 };
 
 /** Both servers have this now. @param sent the file's facts when it was read, where it was */
@@ -162,27 +182,57 @@ async function putOne(on: Sending, path: string, place: Buffer): Promise<void> {
   const stat = orGone(() => fs.lstatSync(place));
   // What is gone since it was looked at, an event tells.
   if (!stat) return;
-  const own = { path, owner: on.accounts.owner(stat.uid), group: on.accounts.group(stat.gid) };
+  const own = ownOf(on, path, stat);
   if (stat.isDirectory()) return putWhole(on, { type: 'folder', ...own, mode: stat.mode & 0o7777 }, '');
   if (stat.isSymbolicLink()) {
     const target = orGone(() => fs.readlinkSync(place, 'buffer').toString('latin1'));
     if (target !== undefined) await putWhole(on, { type: 'link', ...own, target }, '');
-  } else if (stat.isFile()) await putFile(on, place, own);
+  } else if (stat.isFile() && firstOf(on.tree, path) !== undefined) on.further.push(path);
+  else if (stat.isFile()) await putFile(on, place, own);
+}
+
+const ownOf = ({ accounts }: Sending, path: string, { uid, gid }: fs.Stats): Own => ({
+  path,
+  owner: accounts.owner(uid),
+  group: accounts.group(gid),
+});
+
+/** Sends a further name of a file, without its content. */
+async function putFurther(on: Sending, path: string, place: Buffer): Promise<void> {
+  const stat = orGone(() => fs.lstatSync(place));
+  const entry = stat?.isFile() ? await entryAt({ path, place, stat }, on.accounts) : undefined;
+  const same = firstOf(on.tree, path);
+  if (!stat || entry?.type !== 'file' || same === undefined) return;
+  const seq = on.line.next();
+  const further = { ...entry, same };
+  await on.batch.add({ kind: 'put', seq, entry: further, data: '' }, 0, (answer) => {
+    if (typeof answer !== 'boolean' && answer.code === 'link-refused') on.alone.push(path);
+    else if (settled(on, path, answer) !== undefined) acknowledge(on, seq, further, stat, 0);
+  });
+}
+
+/** Sends as a file of its own what can't be a further name there; once is enough. */
+async function putAlone(on: Sending, path: string, place: Buffer): Promise<void> {
+  const stat = orGone(() => fs.lstatSync(place));
+  const entry = stat?.isFile() ? await entryAt({ path, place, stat }, on.accounts) : undefined;
+  if (stat && entry && on.tree.names.get(path)?.there !== signOf(entry))
+    await putFile(on, place, ownOf(on, path, stat));
 }
 
 function putWhole(on: Sending, entry: Entry, data: string, stat?: fs.Stats): Promise<void> {
   const seq = on.line.next();
   const bytes = entry.type === 'file' ? entry.size : 0;
   return on.batch.add({ kind: 'put', seq, entry, data }, bytes, (answer) => {
-    if (settled(on, entry.path, answer) !== undefined) acknowledge(on, seq, entry, stat);
+    if (settled(on, entry.path, answer) !== undefined) acknowledge(on, seq, entry, stat, bytes);
   });
 }
 
-function acknowledge({ line, tree, sent }: Sending, seq: number, entry: Entry, stat?: fs.Stats): void {
+function acknowledge(on: Sending, seq: number, entry: Entry, stat: fs.Stats | undefined, bytes: number): void {
+  const { line, tree, sent } = on;
   line.acknowledged(seq, tree.set.name);
   agreeOn(tree, entry.path, signOf(entry), stat);
   sent.sent += 1;
-  if (entry.type === 'file') sent.bytes += entry.size;
+  sent.bytes += bytes;
 }
 
 /**
@@ -235,7 +285,7 @@ async function putParts(
         const answer = v.parse(answerSchema, await line.session.call('agentPut', args));
         if (!last) return;
         orRefused(answer);
-        acknowledge(on, seq, entry, stat);
+        acknowledge(on, seq, entry, stat, size);
       } catch (error) {
         // After a refused part the others are out of order: the first error is the one to tell.
         failed ??= { error };

@@ -310,6 +310,31 @@ describe('the receiving server', () => {
       expect(tree(two)).toEqual({ a: '1', c: '->d', stands: '/', 'stands/local.log': 'not carried' });
     });
 
+    it('makes a name of a file that is here only if it is that very file', async () => {
+      const { two } = twoServers();
+      write(two, 'edited', 'of this server');
+      fs.writeFileSync(join(two.root.prefix, 'outside'), 'x');
+      const same = (path: string, content: string, of: string) => ({ ...whole(path, content, { same: of }), data: '' });
+      const list = [
+        whole('a', 'x'),
+        same('b', 'x', 'a'),
+        same('c', 'y', 'a'),
+        same('d', 'x', 'none'),
+        same('e', 'x', '../outside'),
+        same('f', 'of the primary', 'edited'),
+      ];
+      expect(await call(two)('agentChanges', changes(list))).toMatchObject([
+        true,
+        true,
+        { code: 'link-refused' },
+        { code: 'link-refused' },
+        { code: 'path-refused' },
+        { code: 'link-refused' },
+      ]);
+      expect(tree(two)).toEqual({ a: 'x', b: 'x', edited: 'of this server' });
+      expect(fs.lstatSync(placeOf(two, 'b')).ino).toBe(fs.lstatSync(placeOf(two, 'a')).ino);
+    });
+
     it('is ended by a role that changes while the disk is busy, and leaves nothing half done', async () => {
       const { two } = twoServers();
       write(two, 'old', 'x');
@@ -340,6 +365,7 @@ describe('the receiving server', () => {
         path.map((one) => whole(one, 'sent')),
         path.map((one) => folder(one)),
         fc.tuple(path, fc.constantFrom('../outside', '..', '/etc', 'f')).map(([one, target]) => link(one, target)),
+        fc.tuple(path, path).map(([one, same]) => ({ ...whole(one, 'inside', { same }), data: '' })),
         path.map(removal),
       );
       const { two } = twoServers();
@@ -360,6 +386,7 @@ describe('the receiving server', () => {
           expect(fs.readFileSync(join(outside, 'a'), 'latin1')).toBe('outside');
           const top = fs.readdirSync(two.root.prefix).filter((name) => !['run', 'var'].includes(name));
           expect(top.sort()).toEqual(['admin', 'outside']);
+          expect(fs.lstatSync(join(outside, 'a')).nlink).toBe(1);
           expect(Object.keys(tree(two)).filter((name) => name.includes('.cmsadm-sync.'))).toEqual([]);
         }),
         { numRuns: 200 },

@@ -162,6 +162,30 @@ describe('two agents', () => {
     );
   });
 
+  it('carry hard links as they are made, changed and separated, and call none of it an edit', async () => {
+    const { one, two } = await pairOfAgents();
+    const isOne = (): boolean => fs.lstatSync(placeOf(two, 'a')).ino === fs.lstatSync(placeOf(two, 'b')).ino;
+    const across = () =>
+      until(
+        () => tree(two),
+        (now) => JSON.stringify(now) === JSON.stringify(tree(one)),
+      );
+    fs.linkSync(placeOf(one, 'a'), placeOf(one, 'b'));
+    await across();
+    expect(isOne()).toBe(true);
+    // The event tells of one name, the other one changes with it.
+    fs.appendFileSync(placeOf(one, 'b'), ', changed');
+    await across();
+    await until(isOne, (now) => now);
+    fs.rmSync(placeOf(one, 'a'));
+    fs.writeFileSync(placeOf(one, 'a'), 'another one');
+    await across();
+    await drained(one);
+    expect(isOne()).toBe(false);
+    expect(readAlarms(two.root)).toEqual([]);
+    expect(await conflicts(two)).toEqual([]);
+  });
+
   it('tell the difference without making it smaller', async () => {
     const { one, two } = await pairOfAgents();
     await callAgent(one, 'syncPause', { by: 'ops' });
