@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { run } from '../host/processes.ts';
 import { at, makeFolders } from '../host/root.ts';
@@ -10,7 +11,7 @@ import { readAccounts } from './accounts.ts';
 import { baseOf, mtimeOf, orGone, placeIn } from './data-set.ts';
 import { BULK_FOLDER, type DataSet } from './entry.ts';
 import type { LiveSet } from './live-set.ts';
-import { agreeOn, type Line, type Sent } from './send.ts';
+import { agreeOn, type Line, type Sent, whileBusy } from './send.ts';
 import { provisionalSign, stampOf } from './tree.ts';
 import { makeWindow } from './window.ts';
 
@@ -43,11 +44,18 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
     if ((await line.session.call('agentBulk', { epoch: line.epoch, set: set.name })) !== true) return sent;
     let taken: Taken[] = [];
     try {
-      // Looking for holes costs rsync a good part of its time.
-      for (const withHoles of [false, true]) {
-        const some = files.filter(({ stat }) => hasHoles(stat) === withHoles);
-        if (some.length > 0) await runRsync(host, link, set, base, some, withHoles);
-      }
+      await whileBusy(
+        line,
+        live,
+        files.map(({ path }) => path),
+        async () => {
+          // Looking for holes costs rsync a good part of its time.
+          for (const withHoles of [false, true]) {
+            const some = files.filter(({ stat }) => hasHoles(stat) === withHoles);
+            if (some.length > 0) await othersMeanwhile(line, runRsync(host, link, set, base, some, withHoles));
+          }
+        },
+      );
       taken = await takeAll(line, live, files);
     } finally {
       await line.session.call('agentBulkEnd', { epoch: line.epoch, set: set.name });
@@ -56,6 +64,19 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
     tree.agreed.flush();
     return sent;
   };
+}
+
+/** Lets what else changes pass while something takes long. */
+async function othersMeanwhile(line: Line, work: Promise<void>): Promise<void> {
+  let isOver = false;
+  const over = work.finally(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    await Promise.race([over, sleep(20)]);
+    if (!isOver) await line.meanwhile?.();
+  }
+  await over;
 }
 
 const hasHoles = ({ blocks, size }: fs.Stats): boolean => blocks * 512 < size;

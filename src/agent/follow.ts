@@ -38,7 +38,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     lost = true;
     bell.ring();
   });
-  const own = makeLine(agent, session, pair.epoch);
+  const own: Line = { ...makeLine(agent, session, pair.epoch), meanwhile: () => sendMeanwhile(agent, own) };
   const line = host.system.real ? { ...own, bulk: makeBulk(host, link, own) } : own;
   for (const live of agent.sets.values()) live.setLazy(true);
   const results = new Map<string, SetResult>();
@@ -193,6 +193,7 @@ function makeLine(agent: Agent, session: Session, epoch: number): Line {
   return {
     session,
     epoch,
+    busy: new Map(),
     next: () => {
       seq += 1;
       agent.tell({ seq });
@@ -203,6 +204,15 @@ function makeLine(agent: Agent, session: Session, epoch: number): Line {
       agent.tell({ acked: number });
     },
   };
+}
+
+/** Sends what events told of while large files are on their way; what is in the way of it is told after them. */
+async function sendMeanwhile(agent: Agent, line: Line): Promise<void> {
+  if (agent.over() || readPause(agent.host.root)) return;
+  for (const live of agent.sets.values()) {
+    if (!live.hasOthers(line.busy?.get(live.set.name) ?? new Set())) continue;
+    if (troubleOf(live.set.name, await sendChanges(line, live, false)) !== '') live.again();
+  }
 }
 
 const editsSchema = v.record(v.string(), v.array(v.tuple([v.string(), v.nullable(v.string())])));

@@ -38,11 +38,12 @@ function beginIn(writer: Writer, set: DataSet, path: string, held: Held): Incomi
 
 /** Zeros are not written but left out: a file with holes arrives with holes. */
 const HOLE = 65_536;
+const ZEROS = Buffer.alloc(HOLE);
 
 export function grow(incoming: Incoming, data: Buffer): void {
   for (let start = 0; start < data.length; start += HOLE) {
     const block = data.subarray(start, start + HOLE);
-    if (block.length === HOLE && block.every((byte) => byte === 0)) continue;
+    if (block.equals(ZEROS)) continue;
     for (let done = 0; done < block.length; )
       done += fs.writeSync(incoming.file, block, done, block.length - done, incoming.size + start + done);
   }

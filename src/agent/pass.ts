@@ -91,7 +91,7 @@ export function fullPass(
 export function sendChanges(line: Line, live: LiveSet, whole: boolean): Promise<SetResult> {
   return caught(live, async () => {
     if (whole) await live.lookAll();
-    const looked = whole ? undefined : await live.look();
+    const looked = whole ? undefined : await live.look(line.busy?.get(live.set.name));
     return sendUnlessHeld(line, live, looked, false);
   });
 }
@@ -129,7 +129,9 @@ async function sendIfAllowed(
   if (released) forgetRemoved(live.tree);
   else noteRemoved(live.tree, Math.max(0, removes - came));
   if (!looked || removes > 0) rememberFolder(live.tree);
-  if (!line.bulk || work.put.length < MANY)
+  // One at a time.
+  const isBusy = (line.busy?.size ?? 0) > 0;
+  if (!line.bulk || isBusy || work.put.length < MANY)
     return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
   // Folders first: whatever brings the files needs them.
   const isFolder = (path: string): boolean => isFolderSign(live.tree.names.get(path)?.here);

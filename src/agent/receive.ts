@@ -23,13 +23,12 @@ const agreeArgs = v.strictObject({ epoch, set: setName, folders: v.array(v.strin
 const changesArgs = v.strictObject({ epoch, set: setName, changes: changesSchema });
 const putArgs = v.strictObject({
   epoch,
-  seq: seqSchema,
   set: setName,
   entry: fileSchema,
   offset: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   data: dataSchema,
-  /** True with the final part; its entry tells size and digest of what was really sent. */
-  last: v.boolean(),
+  /** With the final part; its entry tells size and digest of what was really sent. */
+  seq: v.optional(seqSchema),
 });
 const takeArgs = v.strictObject({ epoch, set: setName, files: v.array(takenFile) });
 type Put = v.InferOutput<typeof putArgs>;
@@ -48,7 +47,8 @@ export function receiveVerbs(agent: Agent): {
 } {
   const { host, profile } = agent;
   const writer = makeWriter(host);
-  let incoming: Incoming | undefined;
+  /** Files that grow, by set and path: others may pass a large one. */
+  const incoming = new Map<string, Incoming>();
   let stopWriting: (() => Promise<void>) | undefined;
 
   const liveSet = (name: string): LiveSet => {
@@ -61,26 +61,27 @@ export function receiveVerbs(agent: Agent): {
   const taken = (seq: number | undefined): void => {
     if (seq !== undefined) agent.tell({ seq, acked: seq });
   };
-  const abandon = (): void => {
-    if (incoming) drop(incoming);
-    incoming = undefined;
+  const abandon = (key: string): void => {
+    const half = incoming.get(key);
+    incoming.delete(key);
+    if (half) drop(half);
   };
   /** Takes a part of a large file; the last one puts it in its place. */
-  const putPart = async (live: LiveSet, { epoch, entry, offset, data, last }: Put): Promise<Answer> => {
+  const putPart = async (live: LiveSet, key: string, { epoch, entry, offset, data, seq }: Put): Promise<Answer> => {
     if (offset === 0) {
-      abandon();
-      incoming = begin(writer, live.set, entry.path, holdPlace(live.tree, entry.path));
+      abandon(key);
+      incoming.set(key, begin(writer, live.set, entry.path, holdPlace(live.tree, entry.path)));
     }
-    if (!incoming || incoming.set !== live.set || incoming.path !== entry.path || incoming.size !== offset)
+    const growing = incoming.get(key);
+    if (growing?.size !== offset)
       throw new CmsadmError('arguments-refused', `A part of ${shownPath(entry.path)} came out of order.`);
-    grow(incoming, Buffer.from(data, 'base64'));
-    if (!last) {
-      await writeBack(incoming);
+    grow(growing, Buffer.from(data, 'base64'));
+    if (seq === undefined) {
+      await writeBack(growing);
       return true;
     }
-    const whole = incoming;
-    incoming = undefined;
-    return takeIncoming({ agent, live, writer, epoch }, whole, entry);
+    incoming.delete(key);
+    return takeIncoming({ agent, live, writer, epoch }, growing, entry);
   };
 
   const verbs = {
@@ -178,12 +179,13 @@ export function receiveVerbs(agent: Agent): {
       const wanted = checked(putArgs, args);
       mayWrite(host, wanted.epoch);
       const live = liveSet(wanted.set);
+      const key = `${wanted.set}/${wanted.entry.path}`;
       try {
-        const answer = await putPart(live, wanted);
-        if (wanted.last && typeof answer === 'boolean') taken(wanted.seq);
+        const answer = await putPart(live, key, wanted);
+        if (typeof answer === 'boolean') taken(wanted.seq);
         return answer;
       } catch (error) {
-        abandon();
+        abandon(key);
         throw writeFailed(live.set.name, live.set.path, error);
       }
     },
@@ -191,7 +193,7 @@ export function receiveVerbs(agent: Agent): {
   return {
     verbs,
     end: () => {
-      abandon();
+      for (const key of [...incoming.keys()]) abandon(key);
       void stopWriting?.();
     },
   };

@@ -21,6 +21,10 @@ export type Line = {
   next(): number;
   /** Told the number of each change that the other server has on its disk. */
   acknowledged(seq: number, set: string): void;
+  /** By data set: names whose way across takes long. What else changes is sent meanwhile; of these, nothing is. */
+  readonly busy?: Map<string, Set<string>>;
+  /** Sends what else has changed; to be called now and then while something is busy. */
+  readonly meanwhile?: () => Promise<void>;
   /** Brings many new files at once, where both servers can; the names that it leaves are sent one by one. */
   readonly bulk?: (live: LiveSet, paths: readonly string[]) => Promise<Sent>;
 };
@@ -86,8 +90,9 @@ export function workOf({ names }: Tree, looked?: Iterable<string>): Work {
  * @throws CmsadmError session-lost, epoch-older, not-secondary, not-paired, sync-write-failed, data-set-missing,
  *   data-set-unreadable
  */
-export async function sendWork(line: Line, { tree }: LiveSet, work: Work): Promise<Sent> {
+export async function sendWork(line: Line, live: LiveSet, work: Work): Promise<Sent> {
   const { session, epoch } = line;
+  const { tree } = live;
   const sent: Sent = { sent: 0, removed: 0, bytes: 0, problems: [] };
   const window = makeWindow();
   const batch = makeBatch(window, (changes) => session.call('agentChanges', { epoch, set: tree.set.name, changes }));
@@ -98,6 +103,7 @@ export async function sendWork(line: Line, { tree }: LiveSet, work: Work): Promi
     batch,
     sent,
     accounts: readAccounts(tree.host.root),
+    large: [],
     further: [],
     alone: [],
   };
@@ -105,6 +111,9 @@ export async function sendWork(line: Line, { tree }: LiveSet, work: Work): Promi
   try {
     for (const path of work.clear) await removeOne(on, path);
     for (const path of work.put) await putOne(on, path, placeIn(base, path));
+    await whileBusy(line, live, on.large, async () => {
+      for (const path of on.large) await putLarge(on, path, placeIn(base, path));
+    });
     // The files that they are names of are on the way.
     for (const path of on.further) await putFurther(on, path, placeIn(base, path));
     if (on.further.length > 0) {
@@ -112,7 +121,7 @@ export async function sendWork(line: Line, { tree }: LiveSet, work: Work): Promi
       await window.empty();
     }
     for (const path of on.alone) await putAlone(on, path, placeIn(base, path));
-    for (const path of work.remove) await removeOne(on, path);
+    for (const path of work.remove) if (tree.names.get(path)?.here === undefined) await removeOne(on, path);
     await batch.send();
     await window.empty();
   } catch (error) {
@@ -132,10 +141,40 @@ type Sending = {
   readonly batch: Batch;
   readonly sent: Sent;
   readonly accounts: Accounts;
+  /** Files that go when the others are on their way. */
+  readonly large: string[];
   /** Further names of files (hard links), and those of them that the other server can only have as files of their own. */
   readonly further: string[];
   readonly alone: string[];
 };
+
+/** Does what takes long, and lets others see which names it is about. */
+export async function whileBusy(
+  line: Line,
+  live: LiveSet,
+  paths: readonly string[],
+  work: () => Promise<void>,
+): Promise<void> {
+  if (paths.length === 0) return;
+  const busy = new Set(paths);
+  line.busy?.set(live.set.name, busy);
+  try {
+    await work();
+  } finally {
+    line.busy?.delete(live.set.name);
+    // Those that came meanwhile and had to wait.
+    live.touch([...busy].slice(paths.length));
+  }
+}
+
+/** True for a name that has to wait for one that is busy: it is that one, it is below it, or it is large itself. */
+function mustWait({ line, tree }: Sending, path: string, isLarge: boolean): boolean {
+  const busy = line.busy?.get(tree.set.name);
+  if (!busy) return false;
+  const waits = isLarge || [...busy].some((other) => other === path || other.startsWith(`${path}/`));
+  if (waits) busy.add(path);
+  return waits;
+}
 
 /** Both servers have this now. @param sent the file's facts when it was read, where it was */
 export function agreeOn(tree: Tree, path: string, sign: string, sent?: fs.Stats): void {
@@ -163,6 +202,7 @@ function problem(sent: Sent, path: string, error: unknown): void {
 
 function removeOne(on: Sending, path: string): Promise<void> {
   const { line, tree, batch, sent } = on;
+  if (mustWait(on, path, false)) return Promise.resolve();
   const seq = line.next();
   return batch.add({ kind: 'remove', seq, path }, path.length, (answer) => {
     const gone = settled(on, path, answer);
@@ -181,14 +221,28 @@ type Own = { readonly path: string; readonly owner: string; readonly group: stri
 async function putOne(on: Sending, path: string, place: Buffer): Promise<void> {
   const stat = orGone(() => fs.lstatSync(place));
   // What is gone since it was looked at, an event tells.
-  if (!stat) return;
+  if (!stat || isAcross(on.tree, path)) return;
   const own = ownOf(on, path, stat);
   if (stat.isDirectory()) return putWhole(on, { type: 'folder', ...own, mode: stat.mode & 0o7777 }, '');
   if (stat.isSymbolicLink()) {
     const target = orGone(() => fs.readlinkSync(place, 'buffer').toString('latin1'));
     if (target !== undefined) await putWhole(on, { type: 'link', ...own, target }, '');
-  } else if (stat.isFile() && firstOf(on.tree, path) !== undefined) on.further.push(path);
-  else if (stat.isFile()) await putFile(on, place, own);
+  } else if (stat.isFile() && !mustWait(on, path, stat.size > LARGE)) {
+    if (firstOf(on.tree, path) !== undefined) on.further.push(path);
+    else if (stat.size > LARGE) on.large.push(path);
+    else await putFile(on, place, own);
+  }
+}
+
+/** It may have been sent while something else was busy. */
+const isAcross = ({ names }: Tree, path: string): boolean => {
+  const name = names.get(path);
+  return name?.here !== undefined && name.here === name.there;
+};
+
+async function putLarge(on: Sending, path: string, place: Buffer): Promise<void> {
+  const stat = orGone(() => fs.lstatSync(place));
+  if (stat?.isFile()) await putFile(on, place, ownOf(on, path, stat));
 }
 
 const ownOf = ({ accounts }: Sending, path: string, { uid, gid }: fs.Stats): Own => ({
@@ -258,6 +312,8 @@ async function putFile(on: Sending, place: Buffer, own: Own): Promise<void> {
 
 /** Larger files go in parts, one at a time. */
 const WHOLE = FULL.bytes / 2;
+/** Larger ones go last, and let others pass. */
+const LARGE = 4 * PART;
 
 async function putParts(
   on: Sending,
@@ -270,7 +326,6 @@ async function putParts(
   await on.batch.send();
   const hash = createHash('sha256');
   const part = Buffer.alloc(Math.min(PART, stat.size));
-  const seq = line.next();
   let failed: { readonly error: unknown } | undefined;
   for (let offset = 0; ; ) {
     const length = fs.readSync(file, part, 0, Math.min(part.length, stat.size - offset), offset);
@@ -279,11 +334,13 @@ async function putParts(
     const size = offset + length;
     const last = length === 0 || size === stat.size;
     const entry = { ...facts, size, sha256: hash.copy().digest('hex') };
-    const args = { epoch: line.epoch, seq, set: tree.set.name, entry, offset, data: data.toString('base64'), last };
+    // Numbers are acknowledged in their order: others may have passed.
+    const seq = last ? line.next() : undefined;
+    const args = { epoch: line.epoch, set: tree.set.name, entry, offset, data: data.toString('base64'), seq };
     await window.add(args.data.length + 300, async () => {
       try {
         const answer = v.parse(answerSchema, await line.session.call('agentPut', args));
-        if (!last) return;
+        if (seq === undefined) return;
         orRefused(answer);
         acknowledge(on, seq, entry, stat, size);
       } catch (error) {
@@ -294,5 +351,6 @@ async function putParts(
     });
     if (last) return;
     offset = size;
+    if (line.busy?.get(tree.set.name)?.has(facts.path)) await line.meanwhile?.();
   }
 }

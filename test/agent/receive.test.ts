@@ -26,7 +26,6 @@ const put = (entry: Record<string, unknown>, content: string, more = {}): Record
   entry,
   offset: 0,
   data: Buffer.from(content, 'latin1').toString('base64'),
-  last: true,
   ...more,
 });
 
@@ -188,22 +187,26 @@ describe('the receiving server', () => {
     const { two } = twoServers();
     write(two, 'a', 'old');
     const send = call(two);
-    await send('agentPut', put(fileEntry('a', 'onetwo'), 'one', { last: false }));
+    await send('agentPut', put(fileEntry('a', 'onetwo'), 'one', { seq: undefined }));
     expect(tree(two)['a']).toBe('old');
     await send('agentPut', put(fileEntry('a', 'onetwo'), 'two', { offset: 3 }));
     expect(tree(two)).toEqual({ a: 'onetwo' });
     expect(kept(two)).toEqual([['a', 'old']]);
   });
 
-  it('forgets half a file when another begins', async () => {
+  it('takes a whole file and other parts between the parts of one, and forgets half a file that begins anew', async () => {
     const { two } = twoServers();
     const send = call(two);
-    await send('agentPut', put(fileEntry('a', 'onetwo'), 'one', { last: false }));
-    await send('agentPut', put(fileEntry('b', 'x'), 'x'));
-    expect(tree(two)).toEqual({ b: 'x' });
-    await expect(send('agentPut', put(fileEntry('a', 'onetwo'), 'two', { offset: 3 }))).rejects.toMatchObject({
+    await send('agentPut', put(fileEntry('a', 'onetwo'), 'one', { seq: undefined }));
+    await send('agentPut', put(fileEntry('b', 'xy'), 'x', { seq: undefined }));
+    await send('agentChanges', changes([whole('c', 'c')]));
+    await send('agentPut', put(fileEntry('a', 'onetwo'), 'two', { offset: 3 }));
+    await send('agentPut', put(fileEntry('b', 'z'), 'z'));
+    expect(tree(two)).toEqual({ a: 'onetwo', b: 'z', c: 'c' });
+    await expect(send('agentPut', put(fileEntry('b', 'xy'), 'y', { offset: 1 }))).rejects.toMatchObject({
       code: 'arguments-refused',
     });
+    expect(tree(two)).toEqual({ a: 'onetwo', b: 'z', c: 'c' });
   });
 
   it('replaces a link instead of writing through it', async () => {
