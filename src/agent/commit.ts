@@ -201,9 +201,13 @@ async function furtherName(taker: Taker, entry: FileEntry, first: string): Promi
       const { same: _same, ...alone } = entry;
       temporary = tree.names.get(first)?.here === signOf(alone) ? writer.temporary(held) : undefined;
       if (!temporary) throw linkRefused(entry, first);
+      const before = fs.lstatSync(other.place);
       fs.linkSync(other.place, temporary);
+      const now = fs.lstatSync(temporary);
       // Nobody has put something else there meanwhile.
-      if (!fs.lstatSync(temporary).isFile()) throw linkRefused(entry, first);
+      if (!now.isFile() || now.ino !== before.ino) throw linkRefused(entry, first);
+      // Its stamp is new with each name; it need not be read again for the next.
+      if (now.size === before.size && now.mtimeMs === before.mtimeMs) note(tree, first, signOf(alone), now);
     } finally {
       fs.closeSync(other.handle);
     }

@@ -5,26 +5,26 @@ import { linkSign, signOf } from './entry.ts';
 import { forgetIfGone, isProvisional, nameOf, provisionalSign, setHere, stampOf, steady, type Tree } from './tree.ts';
 
 /**
- * Gives the names of files that are not as before their signs; each file is read at most once.
- * @param complete true after a look at everything; else names are searched that were seen before they had others
+ * Gives the names of files that are not as before their signs; each file is read at most once. Names that had no other
+ * when they were seen are searched.
  * @returns the names that were looked at
  * @throws CmsadmError data-set-missing, data-set-unreadable
  */
-export async function lookAtLinks(tree: Tree, complete: boolean): Promise<string[]> {
+export async function lookAtLinks(tree: Tree): Promise<string[]> {
   if (tree.links.stale.size === 0) return [];
   try {
-    return await lookAtStale(tree, complete);
+    return await lookAtStale(tree);
   } catch (cause) {
     throw isSystemError(cause) ? unreadable(tree.set, cause) : cause;
   }
 }
 
-async function lookAtStale(tree: Tree, complete: boolean): Promise<string[]> {
+async function lookAtStale(tree: Tree): Promise<string[]> {
   const { groups, inodes, stale } = tree.links;
   const accounts = readAccounts(tree.host.root);
   const base = baseOf(tree.host, tree.set);
   const statOf = (path: string): fs.Stats | undefined => orGone(() => fs.lstatSync(placeIn(base, path)));
-  if (!complete) findOthers(tree, statOf);
+  findOthers(tree, statOf);
   const looked: string[] = [];
   const inodesNow = [...stale];
   stale.clear();

@@ -73,7 +73,7 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
     watches.begin();
     try {
       await lookAll(tree, watches.onFolder, step);
-      await lookAtLinks(tree, true);
+      await lookAtLinks(tree);
     } catch (error) {
       all = true;
       throw error;
@@ -83,7 +83,7 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
   };
   const lookAtNames = async (names: Iterable<string>): Promise<ReadonlySet<string>> => {
     const seen = await lookAt(tree, names, watches.onFolder);
-    return new Set([...seen, ...(await lookAtLinks(tree, false))]);
+    return new Set([...seen, ...(await lookAtLinks(tree))]);
   };
   return {
     set,

@@ -106,6 +106,7 @@ export async function sendWork(line: Line, live: LiveSet, work: Work): Promise<S
     large: [],
     further: [],
     alone: [],
+    read: new Map(),
   };
   const base = baseOf(tree.host, tree.set);
   try {
@@ -146,6 +147,8 @@ type Sending = {
   /** Further names of files (hard links), and those of them that the other server can only have as files of their own. */
   readonly further: string[];
   readonly alone: string[];
+  /** What was read for one name, for the next ones of the same file; by stamp. */
+  readonly read: Map<string, Entry>;
 };
 
 /** Does what takes long, and lets others see which names it is about. */
@@ -254,11 +257,13 @@ const ownOf = ({ accounts }: Sending, path: string, { uid, gid }: fs.Stats): Own
 /** Sends a further name of a file, without its content. */
 async function putFurther(on: Sending, path: string, place: Buffer): Promise<void> {
   const stat = orGone(() => fs.lstatSync(place));
-  const entry = stat?.isFile() ? await entryAt({ path, place, stat }, on.accounts) : undefined;
   const same = firstOf(on.tree, path);
-  if (!stat || entry?.type !== 'file' || same === undefined) return;
+  if (!stat?.isFile() || same === undefined) return;
+  const entry = on.read.get(stampOf(stat)) ?? (await entryAt({ path, place, stat }, on.accounts));
+  if (entry?.type !== 'file') return;
+  on.read.set(stampOf(stat), entry);
   const seq = on.line.next();
-  const further = { ...entry, same };
+  const further = { ...entry, path, same };
   await on.batch.add({ kind: 'put', seq, entry: further, data: '' }, 0, (answer) => {
     if (typeof answer !== 'boolean' && answer.code === 'link-refused') on.alone.push(path);
     else if (settled(on, path, answer) !== undefined) acknowledge(on, seq, further, stat, 0);
