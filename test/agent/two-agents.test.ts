@@ -193,10 +193,10 @@ describe('two agents', () => {
       () => tree(two)['folder/old'],
       (text) => text === 'to go',
     );
-    // Sparse, so that it is quick to make; it goes across in 150 parts.
+    // Sparse, so that it is quick to make; it goes across in 60 parts.
     fs.mkdirSync(placeOf(one, 'new'));
     fs.closeSync(fs.openSync(placeOf(one, 'new/large'), 'w'));
-    fs.truncateSync(placeOf(one, 'new/large'), 150 * 1_048_576);
+    fs.truncateSync(placeOf(one, 'new/large'), 60 * 1_048_576);
     const growing = (): boolean =>
       fs.existsSync(placeOf(two, 'new')) &&
       fs.readdirSync(placeOf(two, 'new')).some((name) => name.startsWith('.cmsadm-sync.'));
