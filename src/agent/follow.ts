@@ -15,6 +15,7 @@ import type { LiveSet } from './live-set.ts';
 import { difference, ending, fullPass, lookOnly, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
 import { logPass } from './pass-log.ts';
 import { endHold, readPause, refuseStopped, whyStopped } from './paused.ts';
+import type { Line } from './send.ts';
 import { askStanding } from './standing.ts';
 import { nameOf } from './tree.ts';
 import { undecidedError } from './undecided.ts';
@@ -40,7 +41,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     lost = true;
     bell.ring();
   });
-  const own = makeLine(agent, session, pair.epoch);
+  const own: Line = { ...makeLine(agent, session, pair.epoch), meanwhile: () => sendMeanwhile(agent, own, waits) };
   const line = host.system.real ? { ...own, bulk: progressing(agent, makeBulk(host, link, own)) } : own;
   for (const live of agent.sets.values()) live.setLazy(true);
   const results = new Map<string, SetResult>();
@@ -236,6 +237,19 @@ const nextExports = (agent: Agent, last: ReadonlyMap<string, number>): number[] 
   );
 
 const dayOf = (clock: number): string => new Date(clock).toDateString();
+
+/** Sends what events told of while large files are on their way; what is in the way of it is told after them. */
+async function sendMeanwhile(
+  agent: Agent,
+  line: Line,
+  waits: (live: LiveSet) => CmsadmError | undefined,
+): Promise<void> {
+  if (agent.over() || whyStopped(agent.host.root) !== undefined) return;
+  for (const live of agent.sets.values()) {
+    if (waits(live) || !live.hasOthers(line.busy?.get(live.set.name) ?? new Set())) continue;
+    if (troubleOf(live.set.name, await sendChanges(line, live, false)) !== '') live.again();
+  }
+}
 
 const editsSchema = v.record(v.string(), v.array(v.tuple([v.string(), v.nullable(v.string())])));
 

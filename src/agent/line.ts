@@ -15,6 +15,7 @@ export function makeLine(agent: Agent, session: Session, epoch: number): Line {
       },
     },
     epoch,
+    busy: new Map(),
     next: () => {
       seq += 1;
       agent.tell({ seq });
