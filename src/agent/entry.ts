@@ -10,17 +10,19 @@ const own = { path, owner: v.string(), group: v.string() };
 const mode = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o7777));
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
+export const fileSchema = v.strictObject({
+  type: v.literal('file'),
+  ...own,
+  mode,
+  mtimeMs: v.pipe(v.number(), v.safeInteger()),
+  size: count,
+  sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+});
 export const entrySchema = v.variant('type', [
   v.strictObject({ type: v.literal('folder'), ...own, mode }),
   v.strictObject({ type: v.literal('link'), ...own, target: v.pipe(v.string(), v.minLength(1)) }),
-  v.strictObject({
-    type: v.literal('file'),
-    ...own,
-    mode,
-    mtimeMs: v.pipe(v.number(), v.safeInteger()),
-    size: count,
-    sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
-  }),
+  /** `same`: the path of the file that this is a further name of (a hard link). */
+  v.strictObject({ ...fileSchema.entries, same: v.optional(v.string()) }),
 ]);
 /** One name in a data set, with all that is carried of it. */
 export type Entry = v.InferOutput<typeof entrySchema>;
@@ -35,8 +37,15 @@ const letters = { folder: 'd', link: 'l', file: 'f' } as const;
 export function signOf(entry: Entry): string {
   const own = [entry.owner, entry.group, entry.type === 'link' ? entry.target : entry.mode];
   const all = entry.type === 'file' ? [...own, entry.mtimeMs, entry.sha256] : own;
-  return letters[entry.type] + createHash('sha256').update(JSON.stringify(all)).digest('base64').slice(0, 22);
+  const sign = letters[entry.type] + digestOf(all);
+  return entry.type === 'file' && entry.same !== undefined ? linkSign(sign, entry.same) : sign;
 }
+
+/** The sign of a further name of a file, from the file's own sign and its first name. */
+export const linkSign = (sign: string, first: string): string => letters.file + digestOf([sign, first]);
+
+const digestOf = (all: readonly unknown[]): string =>
+  createHash('sha256').update(JSON.stringify(all)).digest('base64').slice(0, 22);
 
 /** True for the sign of a folder. */
 export const isFolderSign = (sign: string | undefined): boolean => sign?.startsWith(letters.folder) ?? false;

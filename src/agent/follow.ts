@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { append, makeFolders } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
-import { type Link, type Pair, paths } from '../pair/state.ts';
+import type { Link, Pair } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent, Asked } from './agent.ts';
 import { makeBulk } from './bulk.ts';
@@ -11,8 +10,10 @@ import { isSystemError } from './data-set.ts';
 import { exportSet } from './export.ts';
 import { takeTheirs } from './keep-theirs.ts';
 import { pruneKept } from './kept.ts';
+import { makeLine, progressing } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference, ending, fullPass, lookOnly, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
+import { logPass } from './pass-log.ts';
 import { endHold, readPause, refuseStopped, whyStopped } from './paused.ts';
 import { renderOwn } from './render.ts';
 import type { Line } from './send.ts';
@@ -41,7 +42,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     lost = true;
     bell.ring();
   });
-  const own = makeLine(agent, session, pair.epoch);
+  const own: Line = { ...makeLine(agent, session, pair.epoch), meanwhile: () => sendMeanwhile(agent, own, waits) };
   const line = host.system.real ? { ...own, bulk: progressing(agent, makeBulk(host, link, own)) } : own;
   for (const live of agent.sets.values()) live.setLazy(true);
   const results = new Map<string, SetResult>();
@@ -254,43 +255,18 @@ const nextExports = (agent: Agent, last: ReadonlyMap<string, number>): number[] 
 
 const dayOf = (clock: number): string => new Date(clock).toDateString();
 
-function makeLine(agent: Agent, session: Session, epoch: number): Line {
-  let seq = agent.status().seq;
-  return {
-    session: {
-      ...session,
-      call: async (verb, args) => {
-        const answer = await session.call(verb, args);
-        agent.progressed();
-        return answer;
-      },
-    },
-    epoch,
-    next: () => {
-      seq += 1;
-      agent.tell({ seq });
-      return seq;
-    },
-    acknowledged: (number, set) => {
-      agent.acknowledged(set);
-      agent.tell({ acked: number });
-    },
-  };
+/** Sends what events told of while large files are on their way; what is in the way of it is told after them. */
+async function sendMeanwhile(
+  agent: Agent,
+  line: Line,
+  waits: (live: LiveSet) => CmsadmError | undefined,
+): Promise<void> {
+  if (agent.over() || whyStopped(agent.host.root) !== undefined) return;
+  for (const live of agent.sets.values()) {
+    if (waits(live) || !live.hasOthers(line.busy?.get(live.set.name) ?? new Set())) continue;
+    if (troubleOf(live.set.name, await sendChanges(line, live, false)) !== '') live.again();
+  }
 }
-
-type Bulk = NonNullable<Line['bulk']>;
-
-/** While rsync carries nothing is acknowledged; it ends by itself if it hangs. */
-const progressing =
-  (agent: Agent, bulk: Bulk): Bulk =>
-  async (live, paths) => {
-    const signs = setInterval(agent.progressed, 1000);
-    try {
-      return await bulk(live, paths);
-    } finally {
-      clearInterval(signs);
-    }
-  };
 
 const editsSchema = v.record(v.string(), v.array(v.tuple([v.string(), v.nullable(v.string())])));
 
@@ -316,17 +292,4 @@ async function answerAll(agent: Agent, answer: (request: Asked['request']) => Pr
       if (!(error instanceof CmsadmError) || ending.includes(error.code)) ended = { error };
     }
   if (ended) throw ended.error;
-}
-
-const counts = ({ set, sent, removed, bytes, why }: PassReport): string =>
-  `${set} ${sent} sent, ${removed} removed, ${bytes} bytes${why === '' ? '' : ` (${why})`}`;
-
-function logPass(agent: Agent, reports: readonly PassReport[], why: string): void {
-  const text = reports.map(counts).join('; ');
-  agent.log(`full pass${why}: ${text}`);
-  const seconds = reports.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / 1000;
-  const outcome = reports.every(({ ok }) => ok) ? 'ok' : 'failed';
-  const at = new Date(agent.host.system.clock()).toISOString();
-  makeFolders(agent.host.root, '/var/log/cmsadm', 0o750);
-  append(agent.host.root, paths.syncLog, `${at} full pass${why}: ${outcome}: ${text}; ${seconds.toFixed(1)} s\n`);
 }

@@ -49,17 +49,15 @@ export function whyHeld(
   return undefined;
 }
 
-export function standingOfSet(tree: Tree): Standing {
-  let [there, here, vanished, came] = [0, 0, 0, 0];
-  for (const name of tree.names.values()) {
-    if (name.here !== undefined) here += 1;
-    if (name.there === undefined) {
-      if (name.here !== undefined) came += 1;
-      continue;
-    }
-    there += 1;
-    if (name.here === undefined) vanished += 1;
-  }
+/** Names that are on one side only. */
+type OneSided = Pick<Standing, 'vanished' | 'came'>;
+
+/** @param known what is on one side only, where that is known; else all names are counted */
+export function standingOfSet(tree: Tree, known?: OneSided): Standing {
+  const { vanished, came } = known ?? oneSided(tree);
+  // A name that is on neither side is forgotten.
+  const there = tree.names.size - came;
+  const here = tree.names.size - vanished;
   const before = readText(tree.host.root, fileOf(tree.set))?.trim();
   const sameFolder = isSameFolder(before, identityOf(tree.host, tree.set));
   const lately = removedLately(tree);
@@ -72,6 +70,15 @@ export function standingOfSet(tree: Tree): Standing {
     sameFolder,
     heldBefore: readText(tree.host.root, heldFile(tree.set)),
   };
+}
+
+function oneSided({ names }: Tree): OneSided {
+  let [vanished, came] = [0, 0];
+  for (const { here, there } of names.values()) {
+    if (here === undefined && there !== undefined) vanished += 1;
+    if (here !== undefined && there === undefined) came += 1;
+  }
+  return { vanished, came };
 }
 
 /** Milliseconds for which removals count together. */

@@ -1,19 +1,19 @@
-import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
+import { readPair } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
-import { applySet, noteUnapplied } from './apply.ts';
-import { type Entry, shownPath, signOf } from './entry.ts';
-import { partSchema } from './fetch.ts';
-import { begin, drop, finish, grow, type Incoming } from './incoming.ts';
-import { recordConflict } from './kept.ts';
+import { applySet } from './apply.ts';
+import type { Answer } from './changes.ts';
+import { type Taker, takeChanges, takeIncoming } from './commit.ts';
+import { type FileEntry, shownPath } from './entry.ts';
+import { type Part, partSchema } from './fetch.ts';
+import { begin, drop, grow, type Incoming, writeBack } from './incoming.ts';
 import type { LiveSet } from './live-set.ts';
-import { ownVersion } from './own-version.ts';
 import { difference } from './pass.ts';
-import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, type Writer } from './place.ts';
-import { foreseen } from './refusals.ts';
+import { holdPlace, makeWriter } from './place.ts';
+import { writeFailed } from './refusals.ts';
 import { type Line, workOf } from './send.ts';
-import { nameOf, setHere, stampOf } from './tree.ts';
+import { hasAuthority } from './standing.ts';
 
 /**
  * Makes a data set here what it is on the other server, name by name, with the same code that writes there; what is
@@ -34,25 +34,23 @@ export async function takeTheirs(agent: Agent, line: Line, live: LiveSet): Promi
     [...tree.names].map(([path, name]) => [path, { ...name, here: name.there, there: name.here }]),
   );
   const work = workOf({ ...tree, names: turned });
-  noteUnapplied(agent, set);
+  const taker = takerHere(agent, line, live);
   const problems: string[] = [];
-  const each = async (paths: readonly string[], act: (path: string) => Promise<void>): Promise<void> => {
-    for (const path of paths)
-      try {
-        await act(path);
-      } catch (error) {
-        if (
-          !(error instanceof CmsadmError) ||
-          !['path-refused', 'account-unknown', 'changed-there'].includes(error.code)
-        )
-          throw error;
-        problems.push(`${shownPath(path)}: ${error.message}`);
-      }
+  const each = async (paths: readonly string[], act: (path: string) => Promise<Answer>): Promise<void> => {
+    for (const path of paths) {
+      const answer = await act(path);
+      if (typeof answer === 'boolean') continue;
+      if (answer.code === 'sync-write-failed') throw new CmsadmError(answer.code, answer.message, { file: set.path });
+      problems.push(`${shownPath(path)}: ${answer.message}`);
+    }
   };
-  const taking = { agent, line, live, ...makeTaking(agent, live) };
-  await each(work.clear, (path) => removeOne(taking, path));
-  await each(work.put, (path) => takeOne(taking, path));
-  await each(work.remove, (path) => removeOne(taking, path));
+  const removeOne = async (path: string): Promise<Answer> => {
+    const [answer = false] = await takeChanges(taker, [{ kind: 'remove', seq: 1, path }]);
+    return answer;
+  };
+  await each(work.clear, removeOne);
+  await each(work.put, (path) => takeOne(taker, line, path));
+  await each(work.remove, removeOne);
   if (problems.length > 0)
     throw new CmsadmError('keep-incomplete', `${problems.length} names of ${set.name} could not be taken.`, {
       details: problems.slice(0, 50),
@@ -61,97 +59,76 @@ export async function takeTheirs(agent: Agent, line: Line, live: LiveSet): Promi
   await applySet(agent, live);
 }
 
-type Taking = {
-  readonly agent: Agent;
-  readonly line: Line;
-  readonly live: LiveSet;
-  readonly writer: Writer;
-  /** Notes that a name is about to be replaced: what is kept of it then may be a conflict. */
-  replacing(path: string, wanted: string | undefined): Promise<void>;
-};
-
-function makeTaking({ host, event }: Agent, live: LiveSet): Pick<Taking, 'writer' | 'replacing'> {
-  let losing: Awaited<ReturnType<typeof ownVersion>>;
-  return {
-    writer: makeWriter(host, (set, path, kept) => {
-      if (losing?.path !== path) return;
-      event('sync-conflict', recordConflict(host, set, path, losing.owner, kept));
-    }),
-    replacing: async (path, wanted) => {
-      losing = await ownVersion(host, live, path, wanted);
-    },
+/** Writes here only while this server administers under the epoch of the decision. */
+function takerHere(agent: Agent, { epoch }: Line, live: LiveSet): Taker {
+  const { host } = agent;
+  const may = (): void => {
+    const pair = readPair(host.root);
+    if (pair?.epoch === epoch && hasAuthority(host, pair)) return;
+    throw new CmsadmError('epoch-older', `The decision was made under epoch ${epoch}, which is over.`, {
+      remedy: 'Compare the roles on both servers: cmsadm config_HA show.',
+    });
   };
+  return { agent, live, writer: makeWriter(host), may };
 }
 
-async function removeOne({ agent, live, writer, replacing }: Taking, path: string): Promise<void> {
-  const { set, tree } = live;
-  await replacing(path, undefined);
-  const held = holdPlace(agent.host, set, path);
+const changedThere: Answer = { code: 'changed-there', message: 'it changed on the other server meanwhile.' };
+
+/** Takes one name of the other server; what is in the way of it is the answer. */
+async function takeOne(taker: Taker, line: Line, path: string): Promise<Answer> {
+  const set = taker.live.set.name;
+  const part = async (offset: number): Promise<Part> =>
+    v.parse(partSchema, await line.session.call('agentFetch', { epoch: line.epoch, set, path, offset }));
   try {
-    if (foreseen(set.name, set.path, () => remove(writer, set, path, held)))
-      setHere(tree, path, nameOf(tree, path), undefined, '');
-  } finally {
-    fs.closeSync(held.handle);
+    const first = await part(0);
+    if (!first) return changedThere;
+    if (first.type === 'file') return await takeFile(taker, path, first, part);
+    const [answer = false] = await takeChanges(taker, [{ kind: 'put', seq: 1, entry: { ...first, path }, data: '' }]);
+    return answer;
+  } catch (error) {
+    const refused = writeFailed(set, taker.live.set.path, error);
+    if (refused.code !== 'path-refused') throw refused;
+    return { code: refused.code, message: refused.message };
   }
 }
-
-const changedThere = (): CmsadmError => new CmsadmError('changed-there', 'it changed on the other server meanwhile.');
-
-async function takeOne(taking: Taking, path: string): Promise<void> {
-  const { agent, line, live, writer, replacing } = taking;
-  const { set, tree } = live;
-  const part = async (offset: number) =>
-    v.parse(partSchema, await line.session.call('agentFetch', { epoch: line.epoch, set: set.name, path, offset }));
-  const first = await part(0);
-  if (!first) throw changedThere();
-  const held = holdPlace(agent.host, set, path);
-  const putHere = async (entry: Entry, put: () => void): Promise<void> => {
-    const sign = signOf(entry);
-    await replacing(path, sign);
-    foreseen(set.name, set.path, put);
-    setHere(tree, path, nameOf(tree, path), sign, stampOf(fs.lstatSync(held.place)));
-  };
-  try {
-    if (first.type === 'folder') {
-      const entry = { ...first, path };
-      await putHere(entry, () => putFolder(writer, set, entry, held));
-    } else if (first.type === 'link') {
-      const entry = { ...first, path };
-      await putHere(entry, () => putLink(writer, set, entry, held));
-    } else await takeFile(writer, live, path, held, first, part, putHere);
-  } finally {
-    fs.closeSync(held.handle);
-  }
-}
-
-type Part = v.InferOutput<typeof partSchema>;
 
 async function takeFile(
-  writer: Writer,
-  { set }: LiveSet,
+  taker: Taker,
   path: string,
-  held: Held,
   first: Extract<Part, { type: 'file' }>,
   part: (offset: number) => Promise<Part>,
-  putHere: (entry: Entry, put: () => void) => Promise<void>,
-): Promise<void> {
-  const incoming: Incoming = foreseen(set.name, set.path, () => begin(writer, set, path, held));
-  let isPlaced = false;
+): Promise<Answer> {
+  const { set, tree } = taker.live;
+  let incoming: Incoming | undefined = begin(taker.writer, set, path, holdPlace(tree, path));
   try {
     for (let now: Part = first; ; now = await part(incoming.size)) {
-      if (now?.type !== 'file' || now.stamp !== first.stamp) throw changedThere();
+      if (now?.type !== 'file' || now.stamp !== first.stamp) return changedThere;
       const data = Buffer.from(now.data, 'base64');
-      foreseen(set.name, set.path, () => grow(incoming, data));
+      grow(incoming, data);
+      await writeBack(incoming);
       if (incoming.size >= first.size) break;
-      if (data.length === 0) throw changedThere();
+      if (data.length === 0) return changedThere;
     }
-    const { type, owner, group, mode, mtimeMs, size } = first;
-    const entry = { type, path, owner, group, mode, mtimeMs, size, sha256: incoming.hash.copy().digest('hex') };
-    await putHere(entry, () => {
-      finish(writer, incoming, entry);
-      isPlaced = true;
-    });
+    const { type, owner, group, mode, mtimeMs, size, same } = first;
+    const entry: FileEntry = {
+      type,
+      path,
+      owner,
+      group,
+      mode,
+      mtimeMs,
+      size,
+      sha256: incoming.hash.copy().digest('hex'),
+    };
+    if (same !== undefined) {
+      const [linked = false] = await takeChanges(taker, [{ kind: 'put', seq: 1, entry: { ...entry, same }, data: '' }]);
+      // Not another name of the same file here: it becomes a file of its own.
+      if (typeof linked === 'boolean') return linked;
+    }
+    const whole = incoming;
+    incoming = undefined;
+    return await takeIncoming(taker, whole, entry);
   } finally {
-    if (!isPlaced) drop(incoming);
+    if (incoming) drop(incoming);
   }
 }

@@ -13,21 +13,14 @@ const stamp = (now: number): string => `${new Date(now).toISOString().slice(0, 1
 
 const parentOf = (place: Buffer): Buffer => place.subarray(0, place.lastIndexOf('/'));
 
-/** Makes the names in a folder durable. */
-function syncFolder(place: Buffer): void {
-  const folder = fs.openSync(place, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
-  try {
-    fs.fsyncSync(folder);
-  } finally {
-    fs.closeSync(folder);
-  }
-}
+/** A copy that was kept: its path below the root, and what must be synced before the original may go. */
+export type Kept = { readonly path: string; readonly unsynced: readonly Buffer[] };
 
 /**
  * Gives what stands at a place a second name below `/var/lib/cmsadm/kept/<set>/<time>`.
- * @returns its path there; undefined for a folder, and where nothing stands
+ * @returns undefined for a folder, and where nothing stands
  */
-export function keep(host: Host, set: DataSet, path: string, place: Buffer): string | undefined {
+export function keep(host: Host, set: DataSet, path: string, place: Buffer): Kept | undefined {
   const stat = lstatIf(place);
   if (!stat || stat.isDirectory()) return undefined;
   const time = stamp(host.system.clock());
@@ -35,14 +28,15 @@ export function keep(host: Host, set: DataSet, path: string, place: Buffer): str
     const folder = `${paths.kept}/${set.name}/${again === 0 ? time : `${time}-${again}`}`;
     const kept = placeIn(Buffer.from(at(host.root, folder)), path);
     if (!freePlace(kept)) continue;
+    const unsynced = [parentOf(kept)];
     try {
       fs.linkSync(place, kept);
     } catch (error) {
       if (!isSystemError(error)) throw error;
       copy(place, kept, stat); // another file system, or one without hard links
+      if (stat.isFile()) unsynced.push(kept);
     }
-    syncFolder(parentOf(kept));
-    return `${folder}/${path}`;
+    return { path: `${folder}/${path}`, unsynced };
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Host } from '../host/system.ts';
 import { openAgreed } from './agreed.ts';
 import type { DataSet } from './entry.ts';
+import { lookAtLinks } from './linked-files.ts';
 import { changedFolders, lookAll, lookAt, makeTree, type Tree } from './tree.ts';
 import { makeWatches } from './watch.ts';
 
@@ -12,8 +13,14 @@ export type LiveSet = {
   since(): number | undefined;
   /** True if events came since the last look, or some may be lost. */
   isDirty(): boolean;
-  /** Looks at what events told of. @returns the names that were looked at; undefined: all of them */
-  look(): Promise<ReadonlySet<string> | undefined>;
+  /** True if events told of names other than these, and none is known to be lost. */
+  hasOthers(than: ReadonlySet<string>): boolean;
+  /**
+   * Looks at what events told of.
+   * @param except names that are left for the next look
+   * @returns the names that were looked at; undefined: all of them
+   */
+  look(except?: ReadonlySet<string>): Promise<ReadonlySet<string> | undefined>;
   /** Looks at everything. @param step told the number of names seen */
   lookAll(step?: (seen: number) => void): Promise<void>;
   /** Looks at one name. */
@@ -66,6 +73,7 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
     watches.begin();
     try {
       await lookAll(tree, watches.onFolder, step);
+      await lookAtLinks(tree);
     } catch (error) {
       all = true;
       throw error;
@@ -73,27 +81,34 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
       watches.end();
     }
   };
+  const lookAtNames = async (names: Iterable<string>): Promise<ReadonlySet<string>> => {
+    const seen = await lookAt(tree, names, watches.onFolder);
+    return new Set([...seen, ...(await lookAtLinks(tree))]);
+  };
   return {
     set,
     tree,
     since: () => since,
     isDirty: () => all || dirty.size > 0,
-    look: async () => {
+    hasOthers: (than) => !all && [...dirty].some((path) => !than.has(path)),
+    look: async (except = new Set()) => {
       if (all) {
         await everything();
         return undefined;
       }
-      const names = dirty;
+      const names = [...dirty].filter((path) => !except.has(path));
+      const left = [...dirty].filter((path) => except.has(path));
       forget();
+      for (const path of left) dirty.add(path);
       try {
-        return await lookAt(tree, names, watches.onFolder);
+        return await lookAtNames(names);
       } catch (error) {
         all = true;
         throw error;
       }
     },
     lookAll: everything,
-    lookAt: async (path) => void (await lookAt(tree, [path], watches.onFolder)),
+    lookAt: async (path) => void (await lookAtNames([path])),
     setLazy: (lazy) => {
       if (tree.lazy && !lazy) all = true;
       tree.lazy = lazy;

@@ -91,7 +91,7 @@ export function fullPass(
 export function sendChanges(line: Line, live: LiveSet, whole: boolean): Promise<SetResult> {
   return caught(live, async () => {
     if (whole) await live.lookAll();
-    const looked = whole ? undefined : await live.look();
+    const looked = whole ? undefined : await live.look(line.busy?.get(live.set.name));
     return sendUnlessHeld(line, live, looked, false);
   });
 }
@@ -124,18 +124,21 @@ async function sendIfAllowed(
   released: boolean,
 ): Promise<SetResult> {
   const work = workOf(live.tree, looked);
+  const { names } = live.tree;
   const removes = work.remove.length + work.clear.length;
-  // Counting all names is for what removes; a few new ones are on their way at once.
-  const held = released || (looked && removes === 0) ? undefined : whyHeld(live.set, standingOfSet(live.tree));
+  const came = work.put.filter((path) => names.get(path)?.there === undefined).length;
+  // After events only what was looked at differs; all names are counted when everything was looked at.
+  const vanished = [...work.remove, ...work.clear].filter((path) => names.get(path)?.here === undefined).length;
+  const standing = () => standingOfSet(live.tree, looked && { vanished, came });
+  const held = released || (looked && removes === 0) ? undefined : whyHeld(live.set, standing());
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
   if (released) forgetRemoved(live.tree);
-  else {
-    const came = work.put.filter((path) => live.tree.names.get(path)?.there === undefined);
-    noteRemoved(live.tree, Math.max(0, removes - came.length));
-  }
+  else noteRemoved(live.tree, Math.max(0, removes - came));
   if (!looked || removes > 0) rememberFolder(live.tree);
-  if (!line.bulk || work.put.length < MANY)
+  // One at a time.
+  const isBusy = (line.busy?.size ?? 0) > 0;
+  if (!line.bulk || isBusy || work.put.length < MANY)
     return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
   // Folders first: whatever brings the files needs them.
   const isFolder = (path: string): boolean => isFolderSign(live.tree.names.get(path)?.here);

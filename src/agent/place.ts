@@ -1,10 +1,10 @@
 import * as fs from 'node:fs';
 import { CmsadmError } from '../errors.ts';
 import type { Host } from '../host/system.ts';
-import { type Accounts, readAccounts } from './accounts.ts';
+import type { Accounts } from './accounts.ts';
 import { baseOf, isSystemError, orGone, walk } from './data-set.ts';
 import { carriedBy, type DataSet, type Entry, shownPath, TEMPORARY } from './entry.ts';
-import { keep } from './kept.ts';
+import { stampOf, type Tree } from './tree.ts';
 
 const refused = (set: DataSet, path: string, why: string): CmsadmError =>
   new CmsadmError('path-refused', `"${shownPath(path)}" in the data set ${set.name} was refused: ${why}.`, {
@@ -23,18 +23,14 @@ const FOLDER = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY;
  * closes the handle.
  * @throws CmsadmError path-refused, data-set-missing
  */
-export function holdPlace(host: Host, set: DataSet, path: string): Held {
-  if (!carriedBy(set)(path)) throw refused(set, path, 'this data set does not carry it');
-  return holdInside(host, set, path);
-}
+export const holdPlace = (tree: Pick<Tree, 'host' | 'set' | 'carried'>, path: string): Held =>
+  hold(tree.host, tree.set, path, judged(tree, path));
 
 /** The same for what a data set does not carry: a file that this server has to itself. */
-export function holdInside(host: Host, set: DataSet, path: string): Held {
-  const parts = path.split('/');
-  if (parts.some((part) => ['', '.', '..'].includes(part))) throw refused(set, path, 'it is not a plain relative path');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: names are bytes 0x01 to 0xff
-  if (!/^[\x01-\xff]+$/.test(path)) throw refused(set, path, 'it holds characters that no file name has');
-  if (parts.some((part) => part.length > 255)) throw refused(set, path, 'a name in it is too long');
+export const holdInside = (host: Host, set: DataSet, path: string): Held =>
+  hold(host, set, path, plainParts(set, path));
+
+function hold(host: Host, set: DataSet, path: string, parts: readonly string[]): Held {
   let handle = fs.openSync(baseOf(host, set), FOLDER);
   for (const part of parts.slice(0, -1)) {
     const outer = handle;
@@ -47,99 +43,114 @@ export function holdInside(host: Host, set: DataSet, path: string): Held {
   return { handle, folder, place: within(handle, parts.at(-1) ?? '') };
 }
 
+/** The place of another path of the same folder. @throws CmsadmError path-refused */
+export function placeBeside({ handle }: Held, tree: Pick<Tree, 'set' | 'carried'>, path: string): Buffer {
+  return within(handle, judged(tree, path).at(-1) ?? '');
+}
+
+function judged({ set, carried }: Pick<Tree, 'set' | 'carried'>, path: string): string[] {
+  const parts = plainParts(set, path);
+  if (!carried(path)) throw refused(set, path, 'this data set does not carry it');
+  return parts;
+}
+
+function plainParts(set: DataSet, path: string): string[] {
+  const parts = path.split('/');
+  if (parts.some((part) => ['', '.', '..'].includes(part))) throw refused(set, path, 'it is not a plain relative path');
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: names are bytes 0x01 to 0xff
+  if (!/^[\x01-\xff]+$/.test(path)) throw refused(set, path, 'it holds characters that no file name has');
+  if (parts.some((part) => part.length > 255)) throw refused(set, path, 'a name in it is too long');
+  return parts;
+}
+
 const within = (handle: number, name: string): Buffer => Buffer.from(`/proc/self/fd/${handle}/${name}`, 'latin1');
 
 const lstatIf = (place: Buffer): fs.Stats | undefined => orGone(() => fs.lstatSync(place));
-const isFolder = (place: Buffer): boolean => lstatIf(place)?.isDirectory() ?? false;
+
+/** What stands at a place, as a text that changes with it; empty where nothing stands, one text for every folder. */
+export function standsAt({ place }: Held): string {
+  const stat = lstatIf(place);
+  if (!stat) return '';
+  return stat.isDirectory() ? '/' : stampOf(stat);
+}
 
 /** What a receiver writes with. */
 export type Writer = {
   readonly host: Host;
-  /** Read again each time: a session outlives the making of an account. */
-  accounts(): Accounts;
   /** A fresh name in a held folder, for what grows there. */
   temporary(held: Held): Buffer;
-  /** Called with where the copy of something that is replaced or removed was kept. */
-  readonly onKept: (set: DataSet, path: string, kept: string) => void;
 };
 
-export function makeWriter(host: Host, onKept: Writer['onKept']): Writer {
+export function makeWriter(host: Host): Writer {
   const running = host.system.processStart(process.pid) ?? '0';
   let made = 0;
   return {
     host,
-    accounts: () => readAccounts(host.root),
     temporary: ({ handle }) => {
       made += 1;
       return within(handle, `${TEMPORARY}${process.pid}.${running}.${made}`);
     },
-    onKept,
   };
 }
 
-function keepWhatStands(writer: Writer, set: DataSet, path: string, { place }: Held): void {
-  const kept = keep(writer.host, set, path, place);
-  if (kept !== undefined) writer.onKept(set, path, kept);
-}
-
-/** Puts what has grown under a temporary name in its place, durably; what stood there is kept. */
-export function moveIn(writer: Writer, set: DataSet, path: string, from: Buffer, held: Held): void {
-  if (isFolder(held.place)) throw refused(set, path, 'a folder stands there');
-  keepWhatStands(writer, set, path, held);
+/** Puts what has grown under a temporary name in its place. */
+export function moveIn(set: DataSet, path: string, from: Buffer, held: Held): void {
+  if (standsAt(held) === '/') throw refused(set, path, 'a folder stands there');
   fs.renameSync(from, held.place);
-  fs.fsyncSync(held.handle);
 }
 
-/** Makes a folder, or gives it mode and owner. @throws CmsadmError path-refused where something else stands */
-export function putFolder(writer: Writer, set: DataSet, entry: Entry & { type: 'folder' }, held: Held): void {
-  const present = lstatIf(held.place);
-  if (present && !present.isDirectory()) throw refused(set, entry.path, 'something that is no folder stands there');
-  if (!present) fs.mkdirSync(held.place, { mode: 0o700 });
+/**
+ * Makes a folder, or gives it mode and owner.
+ * @returns the folder, opened; the caller closes it
+ * @throws CmsadmError path-refused where something else stands
+ */
+export function putFolder(host: Host, accounts: Accounts, set: DataSet, entry: FolderEntry, held: Held): number {
+  const present = standsAt(held);
+  if (present !== '' && present !== '/') throw refused(set, entry.path, 'something that is no folder stands there');
+  if (present === '') fs.mkdirSync(held.place, { mode: 0o700 });
   // By handle: the owner first, which may clear mode bits.
-  const accounts = writer.accounts();
   const folder = fs.openSync(held.place, FOLDER | fs.constants.O_NOFOLLOW);
   try {
-    if (writer.host.root.ownersCount) fs.fchownSync(folder, accounts.uid(entry.owner), accounts.gid(entry.group));
+    if (host.root.ownersCount) fs.fchownSync(folder, accounts.uid(entry.owner), accounts.gid(entry.group));
     fs.fchmodSync(folder, entry.mode);
-    fs.fsyncSync(folder);
-  } finally {
+    return folder;
+  } catch (error) {
     fs.closeSync(folder);
+    throw error;
   }
-  fs.fsyncSync(held.handle);
 }
+type FolderEntry = Extract<Entry, { type: 'folder' }>;
 
-/** Makes or replaces a symbolic link; what it points to is not looked at. */
-export function putLink(writer: Writer, set: DataSet, entry: Entry & { type: 'link' }, held: Held): void {
+/** Makes a symbolic link under a temporary name; what it points to is not looked at. */
+export function makeLink(writer: Writer, accounts: Accounts, entry: LinkEntry, held: Held): Buffer {
   const temporary = writer.temporary(held);
-  const accounts = writer.accounts();
   fs.symlinkSync(Buffer.from(entry.target, 'latin1'), temporary);
   try {
     if (writer.host.root.ownersCount) fs.lchownSync(temporary, accounts.uid(entry.owner), accounts.gid(entry.group));
-    moveIn(writer, set, entry.path, temporary, held);
+    return temporary;
   } catch (error) {
     fs.rmSync(temporary, { force: true });
     throw error;
   }
 }
+type LinkEntry = Extract<Entry, { type: 'link' }>;
 
-/** Removes one name; a folder only if it is empty. What is removed is kept. Says whether it is gone. */
-export function remove(writer: Writer, set: DataSet, path: string, held: Held): boolean {
-  const present = lstatIf(held.place);
-  if (!present) return true;
-  if (present.isDirectory()) {
-    try {
-      fs.rmdirSync(held.place);
-    } catch (error) {
-      // It still holds what this data set does not carry, such as tagged backups.
-      if (isSystemError(error) && ['ENOTEMPTY', 'EEXIST'].includes(error.code)) return false;
-      throw error;
-    }
-  } else {
-    keepWhatStands(writer, set, path, held);
+/** Removes one name; a folder only if it is empty. Says whether it is gone. */
+export function remove(held: Held): boolean {
+  const present = standsAt(held);
+  if (present === '') return true;
+  if (present !== '/') {
     fs.unlinkSync(held.place);
+    return true;
   }
-  fs.fsyncSync(held.handle);
-  return true;
+  try {
+    fs.rmdirSync(held.place);
+    return true;
+  } catch (error) {
+    // It still holds what this data set does not carry, such as tagged backups.
+    if (isSystemError(error) && ['ENOTEMPTY', 'EEXIST'].includes(error.code)) return false;
+    throw error;
+  }
 }
 
 /** Removes what an agent that died has left half-written. */

@@ -1,41 +1,41 @@
-import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
+import { readAccounts } from './accounts.ts';
 import type { Agent } from './agent.ts';
 import { applySet, noteUnapplied } from './apply.ts';
-import { entrySchema, type FileEntry, PART, shownPath, signOf } from './entry.ts';
+import { type Answer, changesSchema, dataSchema, seqSchema } from './changes.ts';
+import { type Taker, takeChanges, takeIncoming } from './commit.ts';
+import { fileSchema, shownPath } from './entry.ts';
 import { readPart } from './fetch.ts';
-import { begin, drop, finish, grow, type Incoming } from './incoming.ts';
-import { recordConflict } from './kept.ts';
+import { begin, drop, grow, type Incoming, writeBack } from './incoming.ts';
 import type { LiveSet } from './live-set.ts';
-import { ownVersion } from './own-version.ts';
-import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLeftovers } from './place.ts';
-import { checked, foreseen, mayWrite, refuseUndecided } from './refusals.ts';
+
+import { holdPlace, makeWriter, removeLeftovers } from './place.ts';
+import { checked, foreseen, mayWrite, refuseUndecided, writeFailed } from './refusals.ts';
 import { renderOwn } from './render.ts';
 import { standingOf } from './standing.ts';
-import { closeBulk, lockBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
-import { digestsOf, nameOf, namesIn, setHere, stampOf } from './tree.ts';
+import { closeBulk, keepWriting, lockBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
+import { digestsOf, namesIn } from './tree.ts';
+
 import { clearUndecided } from './undecided.ts';
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const setName = v.string();
 const openArgs = v.strictObject({ epoch });
 const setArgs = v.strictObject({ epoch, set: setName });
 const listArgs = v.strictObject({ epoch, set: setName, folders: v.array(v.string()) });
 const agreeArgs = v.strictObject({ epoch, set: setName, folders: v.array(v.string()), names: v.array(v.string()) });
+const changesArgs = v.strictObject({ epoch, set: setName, changes: changesSchema });
 const putArgs = v.strictObject({
   epoch,
-  seq,
   set: setName,
-  entry: entrySchema,
+  entry: fileSchema,
   offset: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  data: v.pipe(v.string(), v.maxLength(Math.ceil(PART / 3) * 4)),
-  /** True with the final part; its entry tells size and digest of what was really sent. */
-  last: v.boolean(),
+  data: dataSchema,
+  /** With the final part; its entry tells size and digest of what was really sent. */
+  seq: v.optional(seqSchema),
 });
 const takeArgs = v.strictObject({ epoch, set: setName, files: v.array(takenFile) });
-const removeArgs = v.strictObject({ epoch, seq, set: setName, path: v.string() });
 const fetchArgs = v.strictObject({
   epoch,
   set: setName,
@@ -45,8 +45,8 @@ const fetchArgs = v.strictObject({
 type Put = v.InferOutput<typeof putArgs>;
 
 /**
- * The receiving side of admin-sync, as verbs of one session. Each answer to an `agentPut` or `agentRemove` means: done and
- * on disk.
+ * The receiving side of admin-sync, as verbs of one session. The answer to `agentChanges`, and to the last `agentPut` of a
+ * file, means: done and on disk.
  *
  * Errors: arguments-refused, data-set-unknown, data-set-missing, path-refused, account-unknown, sync-write-failed;
  * epoch-older, not-secondary and not-paired where the caller may not write here; set-undecided while a person has to
@@ -58,15 +58,11 @@ export function receiveVerbs(agent: Agent): {
   end(): void;
 } {
   const { host, profile } = agent;
-  /** A local version that is about to be replaced although the other server never had it. */
-  let losing: Awaited<ReturnType<typeof ownVersion>>;
-  const writer = makeWriter(host, (set, path, kept) => {
-    if (losing?.path !== path) return;
-    agent.event('sync-conflict', recordConflict(host, set, path, losing.owner, kept));
-  });
-  let incoming: Incoming | undefined;
-  /** True while this session lets rsync in. */
-  let isOpener = false;
+  const writer = makeWriter(host);
+  /** Files that grow, by set and path: others may pass a large one. */
+  const incoming = new Map<string, Incoming>();
+  /** While this session lets rsync in. */
+  let stopWriting: (() => Promise<void>) | undefined;
 
   const liveSet = (name: string): LiveSet => {
     const live = agent.sets.get(name);
@@ -81,66 +77,37 @@ export function receiveVerbs(agent: Agent): {
     refuseUndecided(host, name);
     return live;
   };
-  const abandon = (): void => {
-    if (!incoming) return;
-    const { held } = incoming;
-    drop(incoming);
-    fs.closeSync(held.handle);
-    incoming = undefined;
+  const takerOf = (live: LiveSet, theirs: number): Taker => {
+    const may = (): void => {
+      mayWrite(host, theirs);
+      refuseUndecided(host, live.set.name);
+    };
+    return { agent, live, writer, may };
   };
-  const putPart = (live: LiveSet, put: Put, entry: FileEntry): Held | undefined => {
-    const { set } = live;
-    if (put.offset === 0) {
-      abandon();
-      const held = holdPlace(host, set, entry.path);
-      try {
-        incoming = begin(writer, set, entry.path, held);
-      } catch (error) {
-        fs.closeSync(held.handle);
-        throw error;
-      }
+  const taken = (seq: number | undefined): void => {
+    if (seq !== undefined) agent.tell({ seq, acked: seq });
+  };
+  const abandon = (key: string): void => {
+    const half = incoming.get(key);
+    incoming.delete(key);
+    if (half) drop(half);
+  };
+  /** Takes a part of a large file; the last one puts it in its place. */
+  const putPart = async (live: LiveSet, key: string, { epoch, entry, offset, data, seq }: Put): Promise<Answer> => {
+    if (offset === 0) {
+      abandon(key);
+      incoming.set(key, begin(writer, live.set, entry.path, holdPlace(live.tree, entry.path)));
     }
-    if (!incoming || incoming.set !== set || incoming.path !== entry.path || incoming.size !== put.offset)
+    const growing = incoming.get(key);
+    if (growing?.size !== offset)
       throw new CmsadmError('arguments-refused', `A part of ${shownPath(entry.path)} came out of order.`);
-    grow(incoming, Buffer.from(put.data, 'base64'));
-    if (!put.last) return undefined;
-    const { held } = incoming;
-    finish(writer, incoming, entry);
-    incoming = undefined;
-    return held;
-  };
-  /** Looks whether this server has a version of its own that the other one never had. */
-  const noticeLoser = async (live: LiveSet, path: string, wanted: string | undefined): Promise<void> => {
-    losing = undefined;
-    losing = await ownVersion(host, live, path, wanted);
-  };
-  const put = async (args: Put): Promise<null> => {
-    const { entry } = args;
-    const live = taking(args.set);
-    const { set, tree } = live;
-    const sign = signOf(entry);
-    if (entry.type !== 'file' || args.last) {
-      await noticeLoser(live, entry.path, sign);
-      noteUnapplied(agent, set);
+    grow(growing, Buffer.from(data, 'base64'));
+    if (seq === undefined) {
+      await writeBack(growing);
+      return true;
     }
-    foreseen(set.name, set.path, () => {
-      let held: Held | undefined;
-      if (entry.type === 'file') held = putPart(live, args, entry);
-      else held = holdPlace(host, set, entry.path);
-      if (!held) return;
-      try {
-        if (entry.type === 'folder') putFolder(writer, set, entry, held);
-        else if (entry.type === 'link') putLink(writer, set, entry, held);
-        const stamp = stampOf(fs.lstatSync(held.place));
-        setHere(tree, entry.path, nameOf(tree, entry.path), sign, stamp);
-        tree.agreed.set(entry.path, { sign, stamp });
-      } finally {
-        fs.closeSync(held.handle);
-      }
-    });
-    tree.agreed.flush();
-    agent.tell({ seq: args.seq, acked: args.seq });
-    return null;
+    incoming.delete(key);
+    return takeIncoming(takerOf(live, epoch), growing, entry);
   };
 
   const verbs = {
@@ -213,7 +180,7 @@ export function receiveVerbs(agent: Agent): {
       const { epoch: theirs, set, path, offset } = checked(fetchArgs, args);
       mayWrite(host, theirs);
       const live = liveSet(set);
-      return foreseen(set, live.set.path, () => readPart(host, live.set, path, offset));
+      return foreseen(set, live.set.path, () => readPart(live.tree, path, offset));
     },
     /** A person decided on the primary whose versions of a set stay. */
     agentDecided: async (args: unknown) => {
@@ -227,14 +194,19 @@ export function receiveVerbs(agent: Agent): {
     agentBulk: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
-      isOpener = await openBulk(agent, taking(set));
-      return isOpener;
+      const live = taking(set);
+      const isOpen = await openBulk(agent, live);
+      if (isOpen) stopWriting = keepWriting(agent, live);
+      return isOpen;
     },
     agentBulkEnd: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       mayWrite(host, theirs);
-      isOpener = false;
-      await closeBulk(agent, liveSet(set));
+      const live = taking(set);
+      await stopWriting?.();
+      stopWriting = undefined;
+      await closeBulk(agent, live);
+      live.tree.agreed.flush();
       return null;
     },
     agentTake: async (args: unknown) => {
@@ -242,45 +214,38 @@ export function receiveVerbs(agent: Agent): {
       mayWrite(host, theirs);
       const live = taking(set);
       noteUnapplied(agent, live.set);
-      const taken = foreseen(set, live.set.path, () => takeFiles(agent, live, writer.accounts(), files));
-      live.tree.agreed.flush();
-      return taken;
+      // On the disk, and written down, with `agentBulkEnd`.
+      return foreseen(set, live.set.path, () => takeFiles(agent, live, readAccounts(host.root), files));
+    },
+    agentChanges: async (args: unknown) => {
+      const { epoch: theirs, set, changes } = checked(changesArgs, args);
+      mayWrite(host, theirs);
+      const answers = await takeChanges(takerOf(taking(set), theirs), changes);
+      taken(changes.findLast((_change, index) => typeof answers[index] === 'boolean')?.seq);
+      return answers;
     },
     agentPut: async (args: unknown) => {
       const wanted = checked(putArgs, args);
       mayWrite(host, wanted.epoch);
+      const live = taking(wanted.set);
+      const key = `${wanted.set}/${wanted.entry.path}`;
       try {
-        return await put(wanted);
+        const answer = await putPart(live, key, wanted);
+        if (typeof answer === 'boolean') taken(wanted.seq);
+        return answer;
       } catch (error) {
-        abandon();
-        throw error;
-      }
-    },
-    agentRemove: async (args: unknown) => {
-      const { set: name, path, epoch: theirs, seq: number } = checked(removeArgs, args);
-      mayWrite(host, theirs);
-      const live = taking(name);
-      const held = holdPlace(host, live.set, path);
-      try {
-        await noticeLoser(live, path, undefined);
-        noteUnapplied(agent, live.set);
-        const gone = foreseen(name, live.set.path, () => remove(writer, live.set, path, held));
-        if (gone) {
-          setHere(live.tree, path, nameOf(live.tree, path), undefined, '');
-          live.tree.names.delete(path);
-          live.tree.agreed.remove(path);
-        }
-        agent.tell({ seq: number, acked: number });
-        return gone;
-      } finally {
-        fs.closeSync(held.handle);
-        live.tree.agreed.flush();
+        abandon(key);
+        throw writeFailed(live.set.name, live.set.path, error);
       }
     },
   };
-  const end = (): void => {
-    abandon();
-    if (isOpener) lockBulk(agent);
+  return {
+    verbs,
+    end: () => {
+      for (const key of [...incoming.keys()]) abandon(key);
+      if (!stopWriting) return;
+      void stopWriting();
+      lockBulk(agent);
+    },
   };
-  return { verbs, end };
 }

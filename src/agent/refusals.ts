@@ -54,11 +54,17 @@ export function foreseen<T>(name: string, path: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
-    if (!isSystemError(cause)) throw cause;
-    throw new CmsadmError('sync-write-failed', `The data set ${name} cannot be written: ${cause.code}.`, {
-      file: path,
-      cause,
-      remedy: 'Check free space and permissions below that folder and below /var/lib/cmsadm.',
-    });
+    throw writeFailed(name, path, cause);
   }
+}
+
+/** What was thrown where a data set is written, as an error that can be told. @throws what is none: a bug */
+export function writeFailed(name: string, path: string, cause: unknown): CmsadmError {
+  if (cause instanceof CmsadmError) return cause;
+  if (!isSystemError(cause)) throw cause;
+  return new CmsadmError('sync-write-failed', `The data set ${name} cannot be written: ${cause.code}.`, {
+    file: path,
+    cause,
+    remedy: 'Check free space and permissions below that folder and below /var/lib/cmsadm.',
+  });
 }

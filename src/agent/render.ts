@@ -1,15 +1,16 @@
 import * as fs from 'node:fs';
 import { CmsadmError } from '../errors.ts';
-import type { Host } from '../host/system.ts';
 import { type Link, readLink, readPair } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
 import { noteUnapplied } from './apply.ts';
 import { orGone, READ_ONLY } from './data-set.ts';
 import { type DataSet, shownPath } from './entry.ts';
+import { keep } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Held, holdInside, holdPlace, makeWriter, moveIn, type Writer } from './place.ts';
 import { foreseen } from './refusals.ts';
 import { hasAuthority } from './standing.ts';
+import type { Tree } from './tree.ts';
 
 /** What a template may ask for: what one server has to itself. */
 type Words = Readonly<Record<'role' | 'address' | 'fqdn' | 'peer-address' | 'peer-fqdn', string>>;
@@ -50,12 +51,12 @@ const wordsOf = ({ self, peer }: Link, isPrimary: boolean): Words => ({
  * Renders what this server has of its own in a data set; what can't be is told with the set, and stays as it is.
  * @returns why it could not be rendered
  */
-export function renderOwn(agent: Agent, { set }: LiveSet): CmsadmError | undefined {
-  const { host, unrendered } = agent;
+export function renderOwn(agent: Agent, { set, tree }: LiveSet): CmsadmError | undefined {
+  const { unrendered } = agent;
   if (!set.rendered) return undefined;
   const before = unrendered.get(set.name);
   try {
-    if (renderSet(host, set)) {
+    if (renderSet(tree)) {
       agent.log(`${set.name}: this server's own files are rendered`);
       // What reads them there is told by the data set's programs.
       noteUnapplied(agent, set);
@@ -74,17 +75,18 @@ export function renderOwn(agent: Agent, { set }: LiveSet): CmsadmError | undefin
 }
 
 /** @returns true if anything was written */
-function renderSet(host: Host, set: DataSet): boolean {
+function renderSet(tree: Tree): boolean {
+  const { host, set } = tree;
   const link = readLink(host.root);
   const pair = readPair(host.root);
   if (!link || !pair) return false;
   const isPrimary = hasAuthority(host, pair);
   const words = wordsOf(link, isPrimary);
-  const writer = makeWriter(host, () => {});
+  const writer = makeWriter(host);
   return foreseen(set.name, set.path, () => {
     let written = false;
     for (const { from, to } of set.rendered ?? []) {
-      const template = readTemplate(host, set, bytesOf(from));
+      const template = readTemplate(tree, bytesOf(from));
       // On the secondary it may still be on its way.
       if (!template && !isPrimary) continue;
       if (!template)
@@ -102,10 +104,10 @@ function renderSet(host: Host, set: DataSet): boolean {
 // The profile is UTF-8 text, the names of files are bytes.
 const bytesOf = (path: string): string => Buffer.from(path).toString('latin1');
 
-function readTemplate(host: Host, set: DataSet, path: string): { text: string; stat: fs.Stats } | undefined {
+function readTemplate(tree: Tree, path: string): { text: string; stat: fs.Stats } | undefined {
   let held: Held;
   try {
-    held = holdPlace(host, set, path);
+    held = holdPlace(tree, path);
   } catch (error) {
     if (error instanceof CmsadmError && error.code === 'path-refused') return undefined; // its folder is not there yet
     throw error;
@@ -146,7 +148,10 @@ function renderOne(writer: Writer, set: DataSet, path: string, content: Buffer, 
       if (ownersCount) fs.fchownSync(file, uid, gid);
       fs.fchmodSync(file, mode & 0o7777);
       fs.fsyncSync(file);
-      moveIn(writer, set, path, growing, held);
+      const kept = keep(writer.host, set, path, held.place);
+      for (const place of kept?.unsynced ?? []) syncNow(place);
+      moveIn(set, path, growing, held);
+      fs.fsyncSync(held.handle);
     } catch (error) {
       fs.rmSync(growing, { force: true });
       throw error;
@@ -156,6 +161,15 @@ function renderOne(writer: Writer, set: DataSet, path: string, content: Buffer, 
     return true;
   } finally {
     fs.closeSync(held.handle);
+  }
+}
+
+function syncNow(place: Buffer): void {
+  const handle = fs.openSync(place, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+  try {
+    fs.fsyncSync(handle);
+  } finally {
+    fs.closeSync(handle);
   }
 }
 

@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
+import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import type { Session } from '../host/session.ts';
-import { readAccounts } from './accounts.ts';
-import { baseOf, isSystemError, mtimeOf, orGone, placeIn, READ_ONLY, unreadable } from './data-set.ts';
+import { type Accounts, readAccounts } from './accounts.ts';
+import { type Batch, makeBatch, orRefused } from './batch.ts';
+import { type Answer, answerSchema, FULL } from './changes.ts';
+import { baseOf, entryAt, isSystemError, mtimeOf, orGone, placeIn, READ_ONLY, unreadable } from './data-set.ts';
 import { type Entry, type FileEntry, isFolderSign, PART, shownPath, signOf } from './entry.ts';
+import { firstOf } from './hard-links.ts';
 import type { LiveSet } from './live-set.ts';
 import { forgetIfGone, nameOf, provisionalSign, setHere, stampOf, steady, type Tree } from './tree.ts';
 import { makeWindow, type Window } from './window.ts';
@@ -17,6 +21,10 @@ export type Line = {
   next(): number;
   /** Told the number of each change that the other server has on its disk. */
   acknowledged(seq: number, set: string): void;
+  /** By data set: names whose way across takes long. What else changes is sent meanwhile; of these, nothing is. */
+  readonly busy?: Map<string, Set<string>>;
+  /** Sends what else has changed; to be called now and then while something is busy. */
+  readonly meanwhile?: () => Promise<void>;
   /** Brings many new files at once, where both servers can; the names that it leaves are sent one by one. */
   readonly bulk?: (live: LiveSet, paths: readonly string[]) => Promise<Sent>;
 };
@@ -61,6 +69,7 @@ export function workOf({ names }: Tree, looked?: Iterable<string>): Work {
   }
   for (const path of changing) {
     clear.push(path);
+    if (isFolderSign(names.get(path)?.here)) continue;
     for (const [below, { there }] of names) if (there !== undefined && below.startsWith(`${path}/`)) clear.push(below);
   }
   const cleared = new Set(clear);
@@ -77,31 +86,44 @@ export function workOf({ names }: Tree, looked?: Iterable<string>): Work {
 }
 
 /**
- * Sends work, several calls at a time; names become agreed on as they are answered.
+ * Sends work, many changes in a message and several messages at a time; names become agreed on as they are answered.
  * @throws CmsadmError session-lost, epoch-older, not-secondary, not-paired, sync-write-failed, data-set-missing,
  *   data-set-unreadable
  */
-export async function sendWork(line: Line, { tree }: LiveSet, work: Work): Promise<Sent> {
+export async function sendWork(line: Line, live: LiveSet, work: Work): Promise<Sent> {
+  const { session, epoch } = line;
+  const { tree } = live;
   const sent: Sent = { sent: 0, removed: 0, bytes: 0, problems: [] };
   const window = makeWindow();
+  const batch = makeBatch(window, (changes) => session.call('agentChanges', { epoch, set: tree.set.name, changes }));
+  const on: Sending = {
+    line,
+    tree,
+    window,
+    batch,
+    sent,
+    accounts: readAccounts(tree.host.root),
+    large: [],
+    further: [],
+    alone: [],
+    read: new Map(),
+  };
   const base = baseOf(tree.host, tree.set);
-  const accounts = readAccounts(tree.host.root);
   try {
-    for (const path of work.clear) await removeOne(line, tree, window, path, sent);
-    for (const path of work.put) {
-      const place = placeIn(base, path);
-      const stat = orGone(() => fs.lstatSync(place));
-      // What is gone since it was looked at, an event tells.
-      if (!stat) continue;
-      const own = { path, owner: accounts.owner(stat.uid), group: accounts.group(stat.gid) };
-      const mode = stat.mode & 0o7777;
-      if (stat.isDirectory()) await putOne(line, tree, window, { type: 'folder', ...own, mode }, sent);
-      else if (stat.isSymbolicLink()) {
-        const target = orGone(() => fs.readlinkSync(place, 'buffer').toString('latin1'));
-        if (target !== undefined) await putOne(line, tree, window, { type: 'link', ...own, target }, sent);
-      } else if (stat.isFile()) await putFile(line, tree, window, place, own, sent);
+    for (const path of work.clear) await removeOne(on, path);
+    for (const path of work.put) await putOne(on, path, placeIn(base, path));
+    await whileBusy(line, live, on.large, async () => {
+      for (const path of on.large) await putLarge(on, path, placeIn(base, path));
+    });
+    // The files that they are names of are on the way.
+    for (const path of on.further) await putFurther(on, path, placeIn(base, path));
+    if (on.further.length > 0) {
+      await batch.send();
+      await window.empty();
     }
-    for (const path of work.remove) await removeOne(line, tree, window, path, sent);
+    for (const path of on.alone) await putAlone(on, path, placeIn(base, path));
+    for (const path of work.remove) if (tree.names.get(path)?.here === undefined) await removeOne(on, path);
+    await batch.send();
     await window.empty();
   } catch (error) {
     // What was answered stays agreed on; the rest is compared again.
@@ -113,6 +135,50 @@ export async function sendWork(line: Line, { tree }: LiveSet, work: Work): Promi
   return sent;
 }
 
+type Sending = {
+  readonly line: Line;
+  readonly tree: Tree;
+  readonly window: Window;
+  readonly batch: Batch;
+  readonly sent: Sent;
+  readonly accounts: Accounts;
+  /** Files that go when the others are on their way. */
+  readonly large: string[];
+  /** Further names of files (hard links), and those of them that the other server can only have as files of their own. */
+  readonly further: string[];
+  readonly alone: string[];
+  /** What was read for one name, for the next ones of the same file; by stamp. */
+  readonly read: Map<string, Entry>;
+};
+
+/** Does what takes long, and lets others see which names it is about. */
+export async function whileBusy(
+  line: Line,
+  live: LiveSet,
+  paths: readonly string[],
+  work: () => Promise<void>,
+): Promise<void> {
+  if (paths.length === 0) return;
+  const busy = new Set(paths);
+  line.busy?.set(live.set.name, busy);
+  try {
+    await work();
+  } finally {
+    line.busy?.delete(live.set.name);
+    // Those that came meanwhile and had to wait.
+    live.touch([...busy].slice(paths.length));
+  }
+}
+
+/** True for a name that has to wait for one that is busy: it is that one, it is below it, or it is large itself. */
+function mustWait({ line, tree }: Sending, path: string, isLarge: boolean): boolean {
+  const busy = line.busy?.get(tree.set.name);
+  if (!busy) return false;
+  const waits = isLarge || [...busy].some((other) => other === path || other.startsWith(`${path}/`));
+  if (waits) busy.add(path);
+  return waits;
+}
+
 /** Both servers have this now. @param sent the file's facts when it was read, where it was */
 export function agreeOn(tree: Tree, path: string, sign: string, sent?: fs.Stats): void {
   const name = nameOf(tree, path);
@@ -122,95 +188,174 @@ export function agreeOn(tree: Tree, path: string, sign: string, sent?: fs.Stats)
   tree.agreed.set(path, { sign, stamp: name.here === sign ? name.stamp : '' });
 }
 
-const problem = (sent: Sent, path: string, error: unknown): void => {
+/** Done, or the problem of one name. @throws what stops the set */
+function settled({ sent }: Sending, path: string, answer: Answer): boolean | undefined {
+  try {
+    return orRefused(answer);
+  } catch (error) {
+    problem(sent, path, error);
+    return undefined;
+  }
+}
+
+function problem(sent: Sent, path: string, error: unknown): void {
   if (!(error instanceof CmsadmError) || !single.includes(error.code)) throw error;
   sent.problems.push(`${shownPath(path)}: ${error.message}`);
+}
+
+function removeOne(on: Sending, path: string): Promise<void> {
+  const { line, tree, batch, sent } = on;
+  if (mustWait(on, path, false)) return Promise.resolve();
+  const seq = line.next();
+  return batch.add({ kind: 'remove', seq, path }, path.length, (answer) => {
+    const gone = settled(on, path, answer);
+    if (gone === undefined) return;
+    // A folder that stays because of what the set does not carry is right as it is, too.
+    if (gone) sent.removed += 1;
+    line.acknowledged(seq, tree.set.name);
+    nameOf(tree, path).there = undefined;
+    tree.agreed.remove(path);
+    forgetIfGone(tree, path);
+  });
+}
+
+type Own = { readonly path: string; readonly owner: string; readonly group: string };
+
+async function putOne(on: Sending, path: string, place: Buffer): Promise<void> {
+  const stat = orGone(() => fs.lstatSync(place));
+  // What is gone since it was looked at, an event tells.
+  if (!stat || isAcross(on.tree, path)) return;
+  const own = ownOf(on, path, stat);
+  if (stat.isDirectory()) return putWhole(on, { type: 'folder', ...own, mode: stat.mode & 0o7777 }, '');
+  if (stat.isSymbolicLink()) {
+    const target = orGone(() => fs.readlinkSync(place, 'buffer').toString('latin1'));
+    if (target !== undefined) await putWhole(on, { type: 'link', ...own, target }, '');
+  } else if (stat.isFile() && !mustWait(on, path, stat.size > LARGE)) {
+    if (firstOf(on.tree, path) !== undefined) on.further.push(path);
+    else if (stat.size > LARGE) on.large.push(path);
+    else await putFile(on, place, own);
+  }
+}
+
+/** It may have been sent while something else was busy. */
+const isAcross = ({ names }: Tree, path: string): boolean => {
+  const name = names.get(path);
+  return name?.here !== undefined && name.here === name.there;
 };
 
-async function removeOne(line: Line, tree: Tree, window: Window, path: string, sent: Sent): Promise<void> {
-  const seq = line.next();
-  await window.add(path.length, async () => {
-    try {
-      // A folder that stays because of what the set does not carry is right as it is, too.
-      const args = { epoch: line.epoch, seq, set: tree.set.name, path };
-      if ((await line.session.call('agentRemove', args)) === true) sent.removed += 1;
-      line.acknowledged(seq, tree.set.name);
-      nameOf(tree, path).there = undefined;
-      tree.agreed.remove(path);
-      forgetIfGone(tree, path);
-    } catch (error) {
-      problem(sent, path, error);
-    }
+async function putLarge(on: Sending, path: string, place: Buffer): Promise<void> {
+  const stat = orGone(() => fs.lstatSync(place));
+  if (stat?.isFile()) await putFile(on, place, ownOf(on, path, stat));
+}
+
+const ownOf = ({ accounts }: Sending, path: string, { uid, gid }: fs.Stats): Own => ({
+  path,
+  owner: accounts.owner(uid),
+  group: accounts.group(gid),
+});
+
+/** Sends a further name of a file, without its content. */
+async function putFurther(on: Sending, path: string, place: Buffer): Promise<void> {
+  const stat = orGone(() => fs.lstatSync(place));
+  const same = firstOf(on.tree, path);
+  if (!stat?.isFile() || same === undefined) return;
+  const entry = on.read.get(stampOf(stat)) ?? (await entryAt({ path, place, stat }, on.accounts));
+  if (entry?.type !== 'file') return;
+  on.read.set(stampOf(stat), entry);
+  const seq = on.line.next();
+  const further = { ...entry, path, same };
+  await on.batch.add({ kind: 'put', seq, entry: further, data: '' }, 0, (answer) => {
+    if (typeof answer !== 'boolean' && answer.code === 'link-refused') on.alone.push(path);
+    else if (settled(on, path, answer) !== undefined) acknowledge(on, seq, further, stat, 0);
   });
 }
 
-async function putOne(line: Line, tree: Tree, window: Window, entry: Entry, sent: Sent): Promise<void> {
-  const seq = line.next();
-  await window.add(300, async () => {
-    try {
-      await put(line, tree, seq, entry, 0, '', true);
-      acknowledge(line, tree, seq, entry, sent);
-    } catch (error) {
-      problem(sent, entry.path, error);
-    }
+/** Sends as a file of its own what can't be a further name there; once is enough. */
+async function putAlone(on: Sending, path: string, place: Buffer): Promise<void> {
+  const stat = orGone(() => fs.lstatSync(place));
+  const entry = stat?.isFile() ? await entryAt({ path, place, stat }, on.accounts) : undefined;
+  if (stat && entry && on.tree.names.get(path)?.there !== signOf(entry))
+    await putFile(on, place, ownOf(on, path, stat));
+}
+
+function putWhole(on: Sending, entry: Entry, data: string, stat?: fs.Stats): Promise<void> {
+  const seq = on.line.next();
+  const bytes = entry.type === 'file' ? entry.size : 0;
+  return on.batch.add({ kind: 'put', seq, entry, data }, bytes, (answer) => {
+    if (settled(on, entry.path, answer) !== undefined) acknowledge(on, seq, entry, stat, bytes);
   });
 }
 
-const put = (line: Line, tree: Tree, seq: number, entry: Entry, offset: number, data: string, last: boolean) =>
-  line.session.call('agentPut', { epoch: line.epoch, seq, set: tree.set.name, entry, offset, data, last });
-
-function acknowledge(line: Line, tree: Tree, seq: number, entry: Entry, sent: Sent, stat?: fs.Stats): void {
+function acknowledge(on: Sending, seq: number, entry: Entry, stat: fs.Stats | undefined, bytes: number): void {
+  const { line, tree, sent } = on;
   line.acknowledged(seq, tree.set.name);
   agreeOn(tree, entry.path, signOf(entry), stat);
   sent.sent += 1;
+  sent.bytes += bytes;
 }
 
 /**
  * Sends a file as it is while it is read, up to the size it has at the start: one that is being written meanwhile goes
  * across as far as it was seen, and again after the next look.
  */
-async function putFile(
-  line: Line,
-  tree: Tree,
-  window: Window,
-  place: Buffer,
-  own: { path: string; owner: string; group: string },
-  sent: Sent,
-): Promise<void> {
+async function putFile(on: Sending, place: Buffer, own: Own): Promise<void> {
   const file = orGone(() => fs.openSync(place, READ_ONLY));
   if (file === undefined) return;
   try {
     const stat = fs.fstatSync(file);
     if (!stat.isFile()) return;
-    const hash = createHash('sha256');
-    const part = Buffer.alloc(Math.min(PART, stat.size));
-    const seq = line.next();
-    let failed: { readonly error: unknown } | undefined;
-    for (let offset = 0; ; ) {
-      const length = fs.readSync(file, part, 0, Math.min(part.length, stat.size - offset), offset);
-      const data = part.subarray(0, length);
-      hash.update(data);
-      const size = offset + length;
-      const last = length === 0 || size === stat.size;
-      const sha256 = hash.copy().digest('hex');
-      const entry: FileEntry = { type: 'file', ...own, mode: stat.mode & 0o7777, mtimeMs: mtimeOf(stat), size, sha256 };
-      const [from, text] = [offset, data.toString('base64')];
-      await window.add(text.length + 300, async () => {
-        try {
-          await put(line, tree, seq, entry, from, text, last);
-          if (!last) return;
-          acknowledge(line, tree, seq, entry, sent, stat);
-          sent.bytes += size;
-        } catch (error) {
-          // After a refused part the others are out of order: the first error is the one to tell.
-          failed ??= { error };
-          if (last) problem(sent, own.path, failed.error);
-        }
-      });
-      if (last) return;
-      offset = size;
-    }
+    const facts = { type: 'file' as const, ...own, mode: stat.mode & 0o7777, mtimeMs: mtimeOf(stat) };
+    if (stat.size > WHOLE) return await putParts(on, file, stat, facts);
+    const content = Buffer.alloc(stat.size);
+    const data = content.subarray(0, fs.readSync(file, content, 0, stat.size, 0));
+    const sha256 = createHash('sha256').update(data).digest('hex');
+    await putWhole(on, { ...facts, size: data.length, sha256 }, data.toString('base64'), stat);
   } finally {
     fs.closeSync(file);
+  }
+}
+
+/** Larger files go in parts, one at a time. */
+const WHOLE = FULL.bytes / 2;
+/** Larger ones go last, and let others pass. */
+const LARGE = 4 * PART;
+
+async function putParts(
+  on: Sending,
+  file: number,
+  stat: fs.Stats,
+  facts: Omit<FileEntry, 'size' | 'sha256'>,
+): Promise<void> {
+  const { line, tree, window } = on;
+  // Its folder must be there.
+  await on.batch.send();
+  const hash = createHash('sha256');
+  const part = Buffer.alloc(Math.min(PART, stat.size));
+  let failed: { readonly error: unknown } | undefined;
+  for (let offset = 0; ; ) {
+    const length = fs.readSync(file, part, 0, Math.min(part.length, stat.size - offset), offset);
+    const data = part.subarray(0, length);
+    hash.update(data);
+    const size = offset + length;
+    const last = length === 0 || size === stat.size;
+    const entry = { ...facts, size, sha256: hash.copy().digest('hex') };
+    // Numbers are acknowledged in their order: others may have passed.
+    const seq = last ? line.next() : undefined;
+    const args = { epoch: line.epoch, set: tree.set.name, entry, offset, data: data.toString('base64'), seq };
+    await window.add(args.data.length + 300, async () => {
+      try {
+        const answer = v.parse(answerSchema, await line.session.call('agentPut', args));
+        if (seq === undefined) return;
+        orRefused(answer);
+        acknowledge(on, seq, entry, stat, size);
+      } catch (error) {
+        // After a refused part the others are out of order: the first error is the one to tell.
+        failed ??= { error };
+        if (last) problem(on.sent, facts.path, failed.error);
+      }
+    });
+    if (last) return;
+    offset = size;
+    if (line.busy?.get(tree.set.name)?.has(facts.path)) await line.meanwhile?.();
   }
 }

@@ -1,14 +1,17 @@
 import * as fs from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { run, runOrFail } from '../host/processes.ts';
 import { at, isThere, removeIfThere, writeState } from '../host/root.ts';
+import type { Host } from '../host/system.ts';
 import { paths } from '../pair/state.ts';
+import type { Accounts } from './accounts.ts';
 import type { Agent } from './agent.ts';
 import { baseOf, mtimeOf, orGone, placeIn, READ_ONLY } from './data-set.ts';
 import { BULK_FOLDER, type DataSet } from './entry.ts';
 import type { LiveSet } from './live-set.ts';
-import { holdPlace } from './place.ts';
-import { nameOf, setHere, stampOf } from './tree.ts';
+import { type Held, holdPlace, placeBeside } from './place.ts';
+import { folderOf, nameOf, setHere, stampOf } from './tree.ts';
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 export const takenFile = v.strictObject({
@@ -80,13 +83,33 @@ export function lockBulk({ host }: Agent): void {
   if (isThere(host.root, paths.bulkConfig)) writeState(host.root, paths.bulkConfig, '# no data set\n');
 }
 
-/** Lets rsync out again; everything that it brought is on disk when this returns. (syncfs(2)) */
-export async function closeBulk(agent: Agent, live: LiveSet): Promise<void> {
-  const { host } = agent;
-  const { set } = live;
-  shutBulk(agent, live);
-  if (host.system.real) await runOrFail(['sync', '--file-system', at(host.root, set.path)], { timeout: 600_000 });
+/** Has the disk keep up while rsync brings files; at the end little is left to write. @returns ends it */
+export function keepWriting({ host }: Agent, live: LiveSet): () => Promise<void> {
+  if (!host.system.real) return async () => {};
+  const stop = new AbortController();
+  const write = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      await sleep(500, undefined, { signal: stop.signal }).catch(() => {});
+      // What it could not write, the last one tells.
+      if (!stop.signal.aborted) await syncAll(host, live).catch(() => {});
+    }
+  };
+  const done = write();
+  return () => {
+    stop.abort();
+    return done;
+  };
 }
+
+/** Lets rsync out again; everything that it brought is on disk when this returns. */
+export async function closeBulk(agent: Agent, live: LiveSet): Promise<void> {
+  shutBulk(agent, live);
+  if (agent.host.system.real) await syncAll(agent.host, live);
+}
+
+/** Writes all of the file system to the disk. (syncfs(2)) */
+const syncAll = (host: Host, { set }: LiveSet): Promise<unknown> =>
+  runOrFail(['sync', '--file-system', at(host.root, set.path)], { timeout: 600_000 });
 
 /** True while rsync may come in. */
 export const isBulkOpen = ({ host }: Agent): boolean => isThere(host.root, paths.bulkConfig);
@@ -96,31 +119,56 @@ export const isBulkOpen = ({ host }: Agent): boolean => isThere(host.root, paths
  * @returns the paths that were taken
  */
 export function takeFiles(
-  { host }: Agent,
-  { set, tree }: LiveSet,
-  owners: Owners,
+  agent: Agent,
+  { tree }: LiveSet,
+  owners: Pick<Accounts, 'uid' | 'gid'>,
   files: readonly TakenFile[],
 ): string[] {
-  return files.flatMap(({ path, owner, group, mode, mtimeMs, size, sign }) => {
-    const held = holdPlace(host, set, path);
-    // By handle: nothing that takes the file's place meanwhile gets its owner and mode.
-    const file = orGone(() => fs.openSync(held.place, READ_ONLY));
-    try {
-      const stat = file === undefined ? undefined : fs.fstatSync(file);
-      if (file === undefined || !stat?.isFile() || stat.size !== size || mtimeOf(stat) !== mtimeMs) return [];
-      // A second name of it may lie elsewhere: that one keeps its owner and mode.
-      if (stat.nlink !== 1) return [];
-      if (host.root.ownersCount) fs.fchownSync(file, owners.uid(owner), owners.gid(group));
-      fs.fchmodSync(file, mode);
-      const stamp = stampOf(fs.fstatSync(file));
-      setHere(tree, path, nameOf(tree, path), sign, stamp);
-      tree.agreed.set(path, { sign, stamp });
+  let folder: string | undefined;
+  let held: Held | undefined;
+  try {
+    return files.flatMap((file) => {
+      const { path } = file;
+      if (!held || folderOf(path) !== folder) {
+        if (held) fs.closeSync(held.handle);
+        held = undefined;
+        held = holdPlace(tree, path);
+        folder = folderOf(path);
+      }
+      const stamp = takeFile(agent, owners, placeBeside(held, tree, path), file);
+      if (stamp === undefined) return [];
+      setHere(tree, path, nameOf(tree, path), file.sign, stamp);
+      tree.agreed.set(path, { sign: file.sign, stamp });
       return [path];
-    } finally {
-      if (file !== undefined) fs.closeSync(file);
-      fs.closeSync(held.handle);
-    }
-  });
+    });
+  } finally {
+    if (held) fs.closeSync(held.handle);
+  }
 }
 
-type Owners = { uid(owner: string): number; gid(group: string): number };
+/** @returns the stamp of the file that was taken; undefined where it is not the one that was sent */
+function takeFile(
+  { host }: Agent,
+  owners: Pick<Accounts, 'uid' | 'gid'>,
+  place: Buffer,
+  { owner, group, mode, mtimeMs, size }: TakenFile,
+): string | undefined {
+  // A second name of it may lie elsewhere: that one keeps its owner and mode.
+  const isSent = (stat: fs.Stats): boolean =>
+    stat.isFile() && stat.nlink === 1 && stat.size === size && mtimeOf(stat) === mtimeMs;
+  const found = orGone(() => fs.lstatSync(place));
+  if (!found || !isSent(found)) return undefined;
+  const [uid, gid] = host.root.ownersCount ? [owners.uid(owner), owners.gid(group)] : [found.uid, found.gid];
+  if (found.uid === uid && found.gid === gid && (found.mode & 0o7777) === mode) return stampOf(found);
+  // By handle: nothing that takes the file's place meanwhile gets its owner and mode.
+  const file = orGone(() => fs.openSync(place, READ_ONLY));
+  if (file === undefined) return undefined;
+  try {
+    if (!isSent(fs.fstatSync(file))) return undefined;
+    fs.fchownSync(file, uid, gid);
+    fs.fchmodSync(file, mode);
+    return stampOf(fs.fstatSync(file));
+  } finally {
+    fs.closeSync(file);
+  }
+}

@@ -6,6 +6,7 @@ import { type Accounts, readAccounts } from './accounts.ts';
 import type { AgreedIndex } from './agreed.ts';
 import { baseOf, entryAt, isSystemError, orGone, placeIn, unreadable, walk } from './data-set.ts';
 import { carriedBy, type DataSet, isFolderSign, signOf } from './entry.ts';
+import { type HardLinks, makeHardLinks, noteLink } from './hard-links.ts';
 
 /** A name of a data set: what it is here, what it is known to be on the other server, what both last had in common. */
 export type Name = {
@@ -27,6 +28,7 @@ export type Tree = {
   lazy: boolean;
   /** When how many names were removed on the other server; for the guard. */
   readonly removed: { readonly at: number; readonly count: number }[];
+  readonly links: HardLinks;
   /** Looks at everything so far. */
   round: number;
   /** Digests of folders, and the folders whose digest is out of date. */
@@ -47,6 +49,7 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   agreed,
   lazy: false,
   removed: [],
+  links: makeHardLinks(),
   round: 0,
   digests: new Map(),
   stale: new Set(),
@@ -148,7 +151,7 @@ async function lookBelow(
     for (const { path, place, stat } of walk(base, tree.carried, onFolder, folder)) {
       seen += 1;
       if (seen % 500 === 0) await breathe();
-      if (!isAsBefore(tree, path, stat)) await lookAtOne(tree, path, place, stat, accounts);
+      await lookAtOne(tree, path, place, stat, accounts);
       told(path, seen);
     }
   } catch (cause) {
@@ -176,6 +179,7 @@ function isAsBefore(tree: Tree, path: string, stat: fs.Stats): boolean {
 
 /** Brings one name up to date; a file is read only if its stamp is new. */
 async function lookAtOne(tree: Tree, path: string, place: Buffer, stat: fs.Stats, accounts: Accounts): Promise<void> {
+  noteLink(tree, path, stat);
   if (isAsBefore(tree, path, stat)) return;
   const name = nameOf(tree, path);
   const stamp = stampOf(stat);
@@ -183,6 +187,11 @@ async function lookAtOne(tree: Tree, path: string, place: Buffer, stat: fs.Stats
   if (agreed?.stamp === stamp) return setHere(tree, path, name, agreed.sign, stamp);
   if (tree.lazy && name.there === undefined && stat.isFile())
     return setHere(tree, path, name, provisionalSign(stamp), stamp);
+  if (stat.isFile() && stat.nlink > 1) {
+    name.round = tree.round;
+    // With its other names, when all of them are known (linked-files.ts).
+    return void tree.links.stale.add(stat.ino);
+  }
   const entry = await entryAt({ path, place, stat }, accounts);
   // It may have been replaced while it was read; who did so, or an event, tells what it is now.
   const now = orGone(() => fs.lstatSync(place));
@@ -207,6 +216,7 @@ export function changedFolders({ host, set, names }: Tree): string[] {
 function vanish(tree: Tree, path: string): void {
   const name = tree.names.get(path);
   if (!name) return;
+  noteLink(tree, path, undefined);
   setHere(tree, path, name, undefined, '');
   forgetIfGone(tree, path);
 }

@@ -1,3 +1,4 @@
+import { allUndecided } from '../agent/undecided.ts';
 import { runAlone, withLocks } from '../change/coordinator.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
@@ -49,6 +50,9 @@ export async function activate(context: CommandContext, given: Given): Promise<C
     notes: [
       `Nobody can tell from here whether ${own.other.fqdn} is dead or cut off. Make sure that nobody administers there.`,
       `When it comes back it becomes the secondary, and what both have changed waits for your decision: cmsadm sync keep.`,
+      ...Object.keys(allUndecided(context.host.root)).map(
+        (set) => `The data set ${set} waits for a decision; from now on this server's versions of it are administered.`,
+      ),
     ],
   };
   context.report.show({ kind: 'review', review });

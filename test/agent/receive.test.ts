@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Host } from '../../src/host/system.ts';
 import { cms1, cms2, kept, pairAt, placeOf, savePair, tree, twoServers, verbsOf, write } from './two-servers.ts';
@@ -25,9 +26,40 @@ const put = (entry: Record<string, unknown>, content: string, more = {}): Record
   entry,
   offset: 0,
   data: Buffer.from(content, 'latin1').toString('base64'),
-  last: true,
   ...more,
 });
+
+type Changes = readonly Record<string, unknown>[];
+const changes = (list: Changes, more = {}): Record<string, unknown> => ({
+  epoch: 1,
+  set: 'admin',
+  changes: list,
+  ...more,
+});
+let number = 0;
+const next = (): number => {
+  number += 1;
+  return number;
+};
+const whole = (path: string, content: string, more = {}): Record<string, unknown> => ({
+  kind: 'put',
+  seq: next(),
+  entry: { ...fileEntry(path, content), ...more },
+  data: Buffer.from(content, 'latin1').toString('base64'),
+});
+const folder = (path: string, mode = 0o755): Record<string, unknown> => ({
+  kind: 'put',
+  seq: next(),
+  entry: { type: 'folder', path, ...own, mode },
+  data: '',
+});
+const link = (path: string, target: string): Record<string, unknown> => ({
+  kind: 'put',
+  seq: next(),
+  entry: { type: 'link', path, ...own, target },
+  data: '',
+});
+const removal = (path: string): Record<string, unknown> => ({ kind: 'remove', seq: next(), path });
 
 function call(host: Host): (verb: string, args: unknown) => Promise<unknown> {
   const { verbs } = verbsOf(host);
@@ -35,7 +67,7 @@ function call(host: Host): (verb: string, args: unknown) => Promise<unknown> {
 }
 
 /** Everything on a server, so that nothing outside the data set can change unseen. */
-const whole = (host: Host): string =>
+const everything = (host: Host): string =>
   JSON.stringify(
     fs
       .readdirSync(host.root.prefix, { recursive: true, withFileTypes: true })
@@ -84,23 +116,24 @@ describe('the receiving server', () => {
       fs.symlinkSync('f', placeOf(two, 'in'));
       return two;
     }
-    const entries: Record<string, Record<string, unknown>> = {
-      file: fileEntry(path, 'bad'),
-      folder: { type: 'folder', path, ...own, mode: 0o755 },
-      link: { type: 'link', path, ...own, target: '/etc/passwd' },
-    };
-    it.each(Object.entries(entries))('as a %s changes nothing', async (_type, entry) => {
+    it.each([
+      ['file', whole(path, 'bad')],
+      ['folder', folder(path)],
+      ['link', link(path, '/etc/passwd')],
+      ['removal', removal(path)],
+    ])('as a %s changes nothing', async (_type, change) => {
       const two = prepared();
-      const before = whole(two);
-      await expect(call(two)('agentPut', put(entry, 'bad'))).rejects.toMatchObject({ code: 'path-refused' });
-      expect(whole(two)).toBe(before);
+      const before = everything(two);
+      expect(await call(two)('agentChanges', changes([change]))).toMatchObject([{ code: 'path-refused' }]);
+      expect(everything(two)).toBe(before);
     });
-    it('to be removed changes nothing', async () => {
+    it('in parts changes nothing', async () => {
       const two = prepared();
-      const before = whole(two);
-      const args = { epoch: 1, seq: 1, set: 'admin', path };
-      await expect(call(two)('agentRemove', args)).rejects.toMatchObject({ code: 'path-refused' });
-      expect(whole(two)).toBe(before);
+      const before = everything(two);
+      await expect(call(two)('agentPut', put(fileEntry(path, 'bad'), 'bad'))).rejects.toMatchObject({
+        code: 'path-refused',
+      });
+      expect(everything(two)).toBe(before);
     });
   });
 
@@ -115,38 +148,65 @@ describe('the receiving server', () => {
     ],
     'a key that nobody knows': ['agentPut', { ...put(fileEntry('a', ''), ''), root: '/' }, 'arguments-refused'],
     'an epoch that is text': ['agentOpen', { epoch: '9' }, 'arguments-refused'],
+    'a change of a kind that nobody knows': [
+      'agentChanges',
+      changes([{ ...removal('a'), kind: 'x' }]),
+      'arguments-refused',
+    ],
+    'a change with a key that nobody knows': [
+      'agentChanges',
+      changes([{ ...removal('a'), to: '/' }]),
+      'arguments-refused',
+    ],
+    'a good change with one that is not': ['agentChanges', changes([whole('a', 'x'), {}]), 'arguments-refused'],
+    'too many changes': ['agentChanges', changes(Array.from({ length: 101 }, () => removal('a'))), 'arguments-refused'],
+    'a link in parts': ['agentPut', put({ type: 'link', path: 'a', ...own, target: 'b' }, ''), 'arguments-refused'],
     'a part that is too large': ['agentPut', put(fileEntry('a', ''), 'x'.repeat(2_000_000)), 'arguments-refused'],
     'a part without a beginning': ['agentPut', put(fileEntry('a', 'x'), 'x', { offset: 10 }), 'arguments-refused'],
-    'a digest that is not the content': ['agentPut', put(fileEntry('a', 'x'), 'y'), 'arguments-refused'],
-    'a size that is not the content': ['agentPut', put({ ...fileEntry('a', 'x'), size: 7 }, 'x'), 'arguments-refused'],
   };
   it.each(Object.entries(malformed))('refuses %s', async (_name, [verb, args, code]) => {
     const { two } = twoServers();
-    const before = whole(two);
+    const before = everything(two);
     await expect(call(two)(verb, args)).rejects.toMatchObject({ code });
-    expect(whole(two)).toBe(before);
+    expect(everything(two)).toBe(before);
+  });
+
+  it.each([
+    ['a digest that is not the content', { sha256: sha256('other') }],
+    ['a size that is not the content', { size: 7 }],
+  ])('takes no file with %s', async (_name, more) => {
+    const { two } = twoServers();
+    const before = everything(two);
+    const refused = { code: 'arguments-refused' };
+    expect(await call(two)('agentChanges', changes([whole('a', 'x', more)]))).toMatchObject([refused]);
+    expect(await call(two)('agentPut', put({ ...fileEntry('a', 'x'), ...more }, 'x'))).toMatchObject(refused);
+    expect(everything(two)).toBe(before);
   });
 
   it('shows nothing of a file before its last part', async () => {
     const { two } = twoServers();
     write(two, 'a', 'old');
     const send = call(two);
-    await send('agentPut', put(fileEntry('a', 'onetwo'), 'one', { last: false }));
+    await send('agentPut', put(fileEntry('a', 'onetwo'), 'one', { seq: undefined }));
     expect(tree(two)['a']).toBe('old');
     await send('agentPut', put(fileEntry('a', 'onetwo'), 'two', { offset: 3 }));
     expect(tree(two)).toEqual({ a: 'onetwo' });
     expect(kept(two)).toEqual([['a', 'old']]);
   });
 
-  it('forgets half a file when another begins', async () => {
+  it('takes a whole file and other parts between the parts of one, and forgets half a file that begins anew', async () => {
     const { two } = twoServers();
     const send = call(two);
-    await send('agentPut', put(fileEntry('a', 'onetwo'), 'one', { last: false }));
-    await send('agentPut', put(fileEntry('b', 'x'), 'x'));
-    expect(tree(two)).toEqual({ b: 'x' });
-    await expect(send('agentPut', put(fileEntry('a', 'onetwo'), 'two', { offset: 3 }))).rejects.toMatchObject({
+    await send('agentPut', put(fileEntry('a', 'onetwo'), 'one', { seq: undefined }));
+    await send('agentPut', put(fileEntry('b', 'xy'), 'x', { seq: undefined }));
+    await send('agentChanges', changes([whole('c', 'c')]));
+    await send('agentPut', put(fileEntry('a', 'onetwo'), 'two', { offset: 3 }));
+    await send('agentPut', put(fileEntry('b', 'z'), 'z'));
+    expect(tree(two)).toEqual({ a: 'onetwo', b: 'z', c: 'c' });
+    await expect(send('agentPut', put(fileEntry('b', 'xy'), 'y', { offset: 1 }))).rejects.toMatchObject({
       code: 'arguments-refused',
     });
+    expect(tree(two)).toEqual({ a: 'onetwo', b: 'z', c: 'c' });
   });
 
   it('replaces a link instead of writing through it', async () => {
@@ -161,7 +221,7 @@ describe('the receiving server', () => {
   const writes: [verb: string, args: (epoch: number) => unknown][] = [
     ['agentOpen', (epoch) => ({ epoch })],
     ['agentPut', (epoch) => put(fileEntry('a', 'x'), 'x', { epoch })],
-    ['agentRemove', (epoch) => ({ epoch, seq: 1, set: 'admin', path: 'old' })],
+    ['agentChanges', (epoch) => changes([whole('b', 'x'), removal('old')], { epoch })],
   ];
   it.each(writes)('lets %s in by its epoch and role only', async (verb, args) => {
     const { two } = twoServers();
@@ -194,6 +254,161 @@ describe('the receiving server', () => {
 
   it('removes nothing that is not there, and says that it is gone', async () => {
     const { two } = twoServers();
-    expect(await call(two)('agentRemove', { epoch: 1, seq: 1, set: 'admin', path: 'none' })).toBe(true);
+    expect(await call(two)('agentChanges', changes([removal('none')]))).toEqual([true]);
+  });
+
+  describe('taking many changes in one message', () => {
+    it('does them in their order', async () => {
+      const { two } = twoServers();
+      write(two, 'was-file', 'x');
+      write(two, 'was-folder/inside', 'x');
+      const list = [
+        removal('was-folder/inside'),
+        removal('was-folder'),
+        removal('was-file'),
+        folder('was-file'),
+        folder('f'),
+        folder('f/g', 0o500),
+        whole('was-folder', 'a file now'),
+        whole('was-file/a', '1'),
+        whole('f/g/a', '2'),
+        link('f/l', 'g/a'),
+        whole('again', 'first'),
+        whole('again', 'second'),
+        removal('again'),
+        whole('again', 'third'),
+      ];
+      expect(await call(two)('agentChanges', changes(list))).toEqual(list.map(() => true));
+      expect(tree(two)).toEqual({
+        'was-file': '/',
+        'was-file/a': '1',
+        'was-folder': 'a file now',
+        f: '/',
+        'f/g': '/',
+        'f/g/a': '2',
+        'f/l': '->g/a',
+        again: 'third',
+      });
+      const texts = kept(two).filter(([path]) => path === 'again');
+      expect(texts.map(([, text]) => text).sort()).toEqual(['first', 'second']);
+    });
+
+    it('goes on after a name that it refuses, and answers for each', async () => {
+      const { two } = twoServers();
+      write(two, 'stands/local.log', 'not carried');
+      const list = [
+        whole('a', '1'),
+        whole('stands', 'a folder stands there'),
+        whole('../escaped', 'bad'),
+        whole('b', 'bad', { sha256: sha256('other') }),
+        link('c', 'd'),
+        removal('stands'),
+        removal('a/b'),
+      ];
+      expect(await call(two)('agentChanges', changes(list))).toMatchObject([
+        true,
+        { code: 'path-refused' },
+        { code: 'path-refused' },
+        { code: 'arguments-refused' },
+        true,
+        // Stays: it holds what is not carried.
+        false,
+        { code: 'path-refused' },
+      ]);
+      expect(tree(two)).toEqual({ a: '1', c: '->d', stands: '/', 'stands/local.log': 'not carried' });
+    });
+
+    it('makes a name of a file that is here only if it is that very file', async () => {
+      const { two } = twoServers();
+      write(two, 'edited', 'of this server');
+      fs.writeFileSync(join(two.root.prefix, 'outside'), 'x');
+      const same = (path: string, content: string, of: string) => ({ ...whole(path, content, { same: of }), data: '' });
+      const list = [
+        whole('a', 'x'),
+        same('b', 'x', 'a'),
+        same('c', 'y', 'a'),
+        same('d', 'x', 'none'),
+        same('e', 'x', '../outside'),
+        same('f', 'of the primary', 'edited'),
+      ];
+      expect(await call(two)('agentChanges', changes(list))).toMatchObject([
+        true,
+        true,
+        { code: 'link-refused' },
+        { code: 'link-refused' },
+        { code: 'path-refused' },
+        { code: 'link-refused' },
+      ]);
+      expect(tree(two)).toEqual({ a: 'x', b: 'x', edited: 'of this server' });
+      expect(fs.lstatSync(placeOf(two, 'b')).ino).toBe(fs.lstatSync(placeOf(two, 'a')).ino);
+    });
+
+    it('is ended by a role that changes while the disk is busy, and leaves nothing half done', async () => {
+      const { two } = twoServers();
+      write(two, 'old', 'x');
+      const list = [whole('a', '1'), whole('old', '2'), link('l', 'a')];
+      const answer = call(two)('agentChanges', changes(list));
+      // The message was let in; its files are on their way to the disk.
+      savePair(two, pairAt(2));
+      await expect(answer).rejects.toMatchObject({ code: 'epoch-older' });
+      expect(tree(two)).toEqual({ old: 'x' });
+    });
+
+    it('keeps what is edited here while the disk is busy', async () => {
+      const { two } = twoServers();
+      write(two, 'a', 'as it was');
+      const answer = call(two)('agentChanges', changes([whole('a', 'of the primary')]));
+      await new Promise((resolve) => setImmediate(resolve));
+      fs.writeFileSync(placeOf(two, 'new'), 'of an editor here');
+      fs.renameSync(placeOf(two, 'new'), placeOf(two, 'a'));
+      expect(await answer).toEqual([true]);
+      expect(tree(two)).toEqual({ a: 'of the primary' });
+      expect(kept(two).map(([, text]) => text)).toContain('of an editor here');
+    });
+
+    it('writes nothing outside of its data set, whatever it is sent', async () => {
+      const parts = ['a', 'f', 'out', 'in', '..', '.', '', 'x.log', '\0', 'a.zdt_1_1700000000', '.cmsadm-sync.1.1.1'];
+      const path = fc.array(fc.constantFrom(...parts), { minLength: 1, maxLength: 4 }).map((names) => names.join('/'));
+      const change = fc.oneof(
+        path.map((one) => whole(one, 'sent')),
+        path.map((one) => folder(one)),
+        fc.tuple(path, fc.constantFrom('../outside', '..', '/etc', 'f')).map(([one, target]) => link(one, target)),
+        fc.tuple(path, path).map(([one, same]) => ({ ...whole(one, 'inside', { same }), data: '' })),
+        path.map(removal),
+      );
+      const { two } = twoServers();
+      const send = call(two);
+      const outside = join(two.root.prefix, 'outside');
+      await fc.assert(
+        fc.asyncProperty(fc.array(change, { maxLength: 12 }), async (list) => {
+          fs.rmSync(join(two.root.prefix, 'admin'), { recursive: true });
+          fs.rmSync(outside, { recursive: true, force: true });
+          fs.mkdirSync(outside);
+          fs.writeFileSync(join(outside, 'a'), 'outside');
+          write(two, 'f/a', 'inside');
+          fs.symlinkSync('../outside', placeOf(two, 'out'));
+          fs.symlinkSync('f', placeOf(two, 'in'));
+          const answers = await send('agentChanges', changes(list));
+          expect(answers).toHaveLength(list.length);
+          expect(fs.readdirSync(outside)).toEqual(['a']);
+          expect(fs.readFileSync(join(outside, 'a'), 'latin1')).toBe('outside');
+          const top = fs.readdirSync(two.root.prefix).filter((name) => !['run', 'var'].includes(name));
+          expect(top.sort()).toEqual(['admin', 'outside']);
+          expect(fs.lstatSync(join(outside, 'a')).nlink).toBe(1);
+          expect(Object.keys(tree(two)).filter((name) => name.includes('.cmsadm-sync.'))).toEqual([]);
+        }),
+        { numRuns: 200 },
+      );
+    });
+  });
+
+  it('sweeps what a crash left between writing and renaming', async () => {
+    const { two } = twoServers();
+    write(two, 'a', 'old');
+    // The writing process is gone; what it had ready is still there, whole.
+    write(two, '.cmsadm-sync.999999999.1.1', 'new');
+    fs.symlinkSync('a', placeOf(two, '.cmsadm-sync.999999999.1.2'));
+    await call(two)('agentOpen', { epoch: 1 });
+    expect(tree(two)).toEqual({ a: 'old' });
   });
 });

@@ -162,6 +162,61 @@ describe('two agents', () => {
     );
   });
 
+  it('carry hard links as they are made, changed and separated, and call none of it an edit', async () => {
+    const { one, two } = await pairOfAgents();
+    const isOne = (): boolean => fs.lstatSync(placeOf(two, 'a')).ino === fs.lstatSync(placeOf(two, 'b')).ino;
+    const across = () =>
+      until(
+        () => tree(two),
+        (now) => JSON.stringify(now) === JSON.stringify(tree(one)),
+      );
+    fs.linkSync(placeOf(one, 'a'), placeOf(one, 'b'));
+    await across();
+    expect(isOne()).toBe(true);
+    // The event tells of one name, the other one changes with it.
+    fs.appendFileSync(placeOf(one, 'b'), ', changed');
+    await across();
+    await until(isOne, (now) => now);
+    fs.rmSync(placeOf(one, 'a'));
+    fs.writeFileSync(placeOf(one, 'a'), 'another one');
+    await across();
+    await drained(one);
+    expect(isOne()).toBe(false);
+    expect(readAlarms(two.root)).toEqual([]);
+    expect(await conflicts(two)).toEqual([]);
+  });
+
+  it('let other changes pass a large file, in the order of their numbers', async () => {
+    const { one, two } = await pairOfAgents();
+    write(one, 'folder/old', 'to go');
+    await until(
+      () => tree(two)['folder/old'],
+      (text) => text === 'to go',
+    );
+    // Sparse, so that it is quick to make; it goes across in 60 parts.
+    fs.mkdirSync(placeOf(one, 'new'));
+    fs.closeSync(fs.openSync(placeOf(one, 'new/large'), 'w'));
+    fs.truncateSync(placeOf(one, 'new/large'), 60 * 1_048_576);
+    const growing = (): boolean =>
+      fs.existsSync(placeOf(two, 'new')) &&
+      fs.readdirSync(placeOf(two, 'new')).some((name) => name.startsWith('.cmsadm-sync.'));
+    await until(growing, (now) => now);
+    write(one, 'small', 'passes');
+    fs.rmSync(placeOf(one, 'folder'), { recursive: true });
+    await until(
+      () => [fs.existsSync(placeOf(two, 'small')), fs.existsSync(placeOf(two, 'folder'))].join(),
+      (now) => now === 'true,false',
+    );
+    expect(fs.existsSync(placeOf(two, 'new/large'))).toBe(false);
+    // What goes away while it is on its way.
+    fs.rmSync(placeOf(one, 'new'), { recursive: true });
+    await until(
+      () => Object.keys(tree(two)).sort().join(),
+      (names) => names === 'a,small',
+    );
+    expect(await callAgent(one, 'syncDrain', { seconds: 5 })).toMatchObject({ epoch: 1 });
+  }, 20_000);
+
   it('tell the difference without making it smaller', async () => {
     const { one, two } = await pairOfAgents();
     await callAgent(one, 'syncPause', { by: 'ops' });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -227,6 +228,18 @@ describe('a primary that comes back with changes of its own', () => {
     expect(kept(two)).toContainEqual(['swap/below', 'a folder on cms2']);
   });
 
+  it('gives its hard links as hard links where its versions are kept', async () => {
+    const { one, two } = await split();
+    write(one, 'linked/a', 'one file');
+    fs.linkSync(placeOf(one, 'linked/a'), placeOf(one, 'linked/b'));
+    fs.linkSync(placeOf(one, 'untouched'), placeOf(one, 'untouched-too'));
+    expect(await keep(two, 'cms1')).toMatchObject([{ ok: true, sent: 0, removed: 0 }]);
+    expect(tree(two)).toEqual(tree(one));
+    const inode = (path: string): number => fs.statSync(placeOf(two, path)).ino;
+    expect(inode('linked/b')).toBe(inode('linked/a'));
+    expect(inode('untouched-too')).toBe(inode('untouched'));
+  });
+
   it('is refused as the winner where its data set is empty', async () => {
     const { one, two } = await split();
     for (const name of fs.readdirSync(placeOf(one, ''))) fs.rmSync(placeOf(one, name), { recursive: true });
@@ -304,12 +317,19 @@ describe('a primary that comes back with changes of its own', () => {
 
 describe('the receiver of an undecided data set', () => {
   const own = { owner: 'root', group: 'root' };
+  const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
   const writing: [verb: string, args: object][] = [
     [
       'agentPut',
-      { seq: 1, entry: { type: 'folder', path: 'd', ...own, mode: 0o755 }, offset: 0, data: '', last: true },
+      {
+        seq: 1,
+        entry: { type: 'file', path: 'b', ...own, mode: 0o644, mtimeMs: 1, size: 1, sha256: sha256('x') },
+        offset: 0,
+        data: Buffer.from('x').toString('base64'),
+      },
     ],
-    ['agentRemove', { seq: 1, path: 'a' }],
+    ['agentChanges', { changes: [{ kind: 'remove', seq: 1, path: 'a' }] }],
+    ['agentBulkEnd', {}],
     ['agentAgree', { folders: [''], names: ['a'] }],
     ['agentApply', {}],
     ['agentBulk', {}],

@@ -1,4 +1,14 @@
-import { cpSync, existsSync, linkSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { activate } from '../../src/commands/activate.ts';
@@ -204,6 +214,17 @@ describe('while the other server is away', () => {
       remedy: expect.stringContaining('reverse'),
     });
     expect(primaryOf(pair.cms2)).toBe('cms1');
+  });
+
+  test('who activates a server that waits for a decision is told whose versions are administered then', async () => {
+    const pair = paired('away-undecided');
+    const sync = join(pair.cms2, 'var/lib/cmsadm/sync');
+    mkdirSync(sync, { recursive: true });
+    writeFileSync(join(sync, 'administration.undecided'), '{}');
+    const seen = await activate({ ...alone(pair.two), dryRun: true }, { peer: 'cms1.example.com', reason: 'x' });
+    expect(seen.result['review']).toMatchObject({
+      notes: expect.arrayContaining([expect.stringContaining('The data set administration waits for a decision;')]),
+    });
   });
 
   test('the secondary may restore a tag alone', async () => {

@@ -1,0 +1,107 @@
+import * as fs from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { Host } from '../../src/host/system.ts';
+import { kept, pass, placeOf, tree, twoServers, write } from './two-servers.ts';
+
+const link = (host: Host, from: string, to: string): void => fs.linkSync(placeOf(host, from), placeOf(host, to));
+
+/** The names of a server that are names of one file, in groups. */
+function groups(host: Host): string[][] {
+  const found = new Map<number, string[]>();
+  for (const path of Object.keys(tree(host))) {
+    const stat = fs.lstatSync(placeOf(host, path));
+    if (stat.isFile()) found.set(stat.ino, [...(found.get(stat.ino) ?? []), path]);
+  }
+  return [...found.values()].map((paths) => paths.sort()).sort();
+}
+
+const linked = (): { one: Host; two: Host } => {
+  const { one, two } = twoServers();
+  write(one, 'f/a', 'text');
+  write(one, 'b', 'other');
+  link(one, 'f/a', 'g');
+  link(one, 'f/a', 'f/z');
+  return { one, two };
+};
+
+describe('two names of one file', () => {
+  it('arrive as two names of one file, and are then in step', async () => {
+    const { one, two } = linked();
+    expect(await pass(one, two)).toMatchObject({ sent: 5, problems: [] });
+    expect(groups(two)).toEqual([['b'], ['f/a', 'f/z', 'g']]);
+    expect(tree(two)).toEqual(tree(one));
+    expect(await pass(one, two)).toMatchObject({ sent: 0, removed: 0 });
+  });
+
+  it('become so when a name is made, and files of their own when they are separated', async () => {
+    const { one, two } = twoServers();
+    write(one, 'a', 'text');
+    write(one, 'b', 'text');
+    await pass(one, two);
+    expect(groups(two)).toEqual([['a'], ['b']]);
+    fs.rmSync(placeOf(one, 'b'));
+    link(one, 'a', 'b');
+    await pass(one, two);
+    expect(groups(two)).toEqual([['a', 'b']]);
+    fs.copyFileSync(placeOf(one, 'b'), placeOf(one, 'c'));
+    fs.renameSync(placeOf(one, 'c'), placeOf(one, 'b'));
+    await pass(one, two);
+    expect(groups(two)).toEqual([['a'], ['b']]);
+    expect(await pass(one, two)).toMatchObject({ sent: 0 });
+  });
+
+  it('change together, and stay together', async () => {
+    const { one, two } = linked();
+    await pass(one, two);
+    fs.appendFileSync(placeOf(one, 'g'), ' and more');
+    await pass(one, two);
+    expect(tree(two)).toMatchObject({ 'f/a': 'text and more', 'f/z': 'text and more', g: 'text and more' });
+    expect(groups(two)).toEqual([['b'], ['f/a', 'f/z', 'g']]);
+    expect(await pass(one, two)).toMatchObject({ sent: 0 });
+  });
+
+  it.each([
+    ['the first name is removed', (one: Host) => fs.rmSync(placeOf(one, 'f/a')), [['b'], ['f/z', 'g']]],
+    ['another name is removed', (one: Host) => fs.rmSync(placeOf(one, 'g')), [['b'], ['f/a', 'f/z']]],
+    [
+      'the first name is renamed',
+      (one: Host) => fs.renameSync(placeOf(one, 'f/a'), placeOf(one, 'x')),
+      [['b'], ['f/z', 'g', 'x']],
+    ],
+    ['one comes before the first', (one: Host) => link(one, 'f/a', 'a'), [['a', 'f/a', 'f/z', 'g'], ['b']]],
+  ])('follow when %s', async (_name, change, expected) => {
+    const { one, two } = linked();
+    await pass(one, two);
+    change(one);
+    expect(await pass(one, two)).toMatchObject({ problems: [] });
+    expect(groups(two)).toEqual(expected);
+    expect(tree(two)).toEqual(tree(one));
+    expect(await pass(one, two)).toMatchObject({ sent: 0, removed: 0 });
+  });
+
+  it('keep what they replace', async () => {
+    const { one, two } = linked();
+    write(two, 'g', 'of the other server');
+    await pass(one, two);
+    expect(groups(two)).toEqual([['b'], ['f/a', 'f/z', 'g']]);
+    expect(kept(two)).toEqual([['g', 'of the other server']]);
+  });
+
+  it('arrive as files of their own where they can’t be names of one', async () => {
+    const { one, two } = linked();
+    // What is sent first does not get there.
+    write(two, 'f/a/local.log', 'not carried');
+    const result = await pass(one, two);
+    expect(result.problems).toEqual([expect.stringContaining('f/a')]);
+    expect(tree(two)).toMatchObject({ g: 'text', 'f/z': 'text' });
+  });
+
+  it('with a name outside the data set are files as all others', async () => {
+    const { one, two } = twoServers();
+    write(one, 'a', 'text');
+    fs.linkSync(placeOf(one, 'a'), `${one.root.prefix}/outside`);
+    await pass(one, two);
+    expect(tree(two)).toEqual({ a: 'text' });
+    expect(await pass(one, two)).toMatchObject({ sent: 0 });
+  });
+});
