@@ -83,6 +83,8 @@ const messages: Record<string, fc.Arbitrary<unknown>> = {
     data: mostly('', fc.constantFrom('eA==', 'eHl6', '!!', 'a'.repeat(1_500_000))),
   }),
   agentApply: fc.record({ epoch, set }),
+  agentFetch: fc.record({ epoch, set, path, offset: mostly(0, odd) }),
+  agentDecided: fc.record({ epoch, set }),
   agentBulk: fc.record({ epoch, set }),
   agentBulkEnd: fc.record({ epoch, set }),
   agentTake: fc.record({ epoch, set, files: fc.array(taken, { maxLength: 4 }) }),
