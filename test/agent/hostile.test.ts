@@ -89,8 +89,6 @@ const messages: Record<string, fc.Arbitrary<unknown>> = {
   agentBulkEnd: fc.record({ epoch, set }),
   agentTake: fc.record({ epoch, set, files: fc.array(taken, { maxLength: 4 }) }),
   agentRemove: fc.record({ epoch, seq, set, path }),
-  agentFetch: fc.record({ epoch, set, path, offset: fc.constantFrom(0, 1, 1e15) }),
-  agentDecided: fc.record({ epoch, set }),
 };
 
 /** A server with names of every kind, and files beside its data set that nobody may touch. */
