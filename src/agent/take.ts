@@ -39,7 +39,7 @@ const bulkConfig = (set: DataSet): string =>
     'write only = yes',
     'list = no',
     'log file = /dev/null',
-    'refuse options = delete delete-* remove-source-files devices specials write-devices copy-devices',
+    'refuse options = delete delete-* remove-source-files D devices specials write-devices copy-devices',
     `exclude from = ${bulkExcludes}`,
     `[${set.name}]`,
     `path = ${set.path}`,

@@ -128,14 +128,18 @@ describe.skipIf(!ok)(`admin-sync${ok ? '' : ` (skipped: ${why})`}`, () => {
 
     // Held open as an agent's full pass holds it open, on a line of its own.
     const asked = JSON.stringify({ id: 1, verb: 'agentBulk', args: { epoch: 1, set } });
-    await sh('cms1', `(echo '${asked}'; sleep 20) | ${ssh} ${address} cmsadm peer sync >/srv/answers 2>&1 & sleep 2`);
-    expect(await sh('cms1', 'cat /srv/answers')).toContain('"id":1,"result":true');
+    const line = `(echo '${asked}'; sleep 20) | ${ssh} ${address} cmsadm peer sync >/srv/answers 2>&1`;
+    await exec('cms1', ['systemd-run', '--quiet', '--unit=held-open', 'sh', '-c', line]);
+    await until('let in', 10, async () => {
+      const said = await sh('cms1', 'cat /srv/answers 2>/dev/null || :');
+      return said.includes('"id":1,"result":true') ? '' : `it said: ${said}`;
+    });
     await sh('cms2', 'ln -s /etc /cms/admin/to-etc; ln -s ../../etc /cms/admin/up-to-etc');
     const refusals: [options: string[], says: RegExp][] = [
       [['/srv/evil/file', `${address}::etc/`], /Unknown module/],
       [['/srv/evil/file', `${address}::/etc/`], /^[1-9]/],
-      [['-r', '--delete', '/srv/evil/', `${address}::${set}/`], /^[1-9].*refuse|reject|configured/is],
-      [['-r', '--devices', '/srv/evil/', `${address}::${set}/`], /^[1-9].*refuse|reject|configured/is],
+      [['-r', '--delete', '/srv/evil/', `${address}::${set}/`], /^[1-9].*refuse/is],
+      [['-r', '--devices', '/srv/evil/', `${address}::${set}/`], /^[1-9].*refuse/is],
       [['--remove-source-files', '/srv/evil/file', `${address}::${set}/`], /^[1-9]/],
       [[`${address}::${set}/`, '/srv/answers.d/'], /^[1-9].*write.only/is],
     ];
@@ -154,8 +158,9 @@ describe.skipIf(!ok)(`admin-sync${ok ? '' : ` (skipped: ${why})`}`, () => {
     await until('shut', 40, async () =>
       (await push('/srv/evil/file', `${address}::${set}/`)).includes('Unknown module') ? '' : 'open',
     );
-    await sh('cms1', 'rm -r /srv/evil; rm -f /srv/answers');
-    await cmsadm('cms1', 'sync', 'now');
+    expect(await sh('cms2', 'find /cms/admin -type c')).toBe('');
+    // With its next session the primary has what was half-way taken away, and then compares.
+    await sh('cms1', 'rm -r /srv/evil; rm -f /srv/answers; systemctl restart cmsadm-agent');
     await inStep();
     for (const server of pair) await sh(server, 'rm -f /var/lib/cmsadm/alarms.jsonl');
   });
@@ -327,7 +332,7 @@ describe.skipIf(!ok)(`admin-sync${ok ? '' : ` (skipped: ${why})`}`, () => {
       'cms1',
       `systemctl stop cmsadm-agent; sed -i 's/^\\([0-9]*\\) [^ ]* /\\1 the-boot-before /' ${note}; sync`,
     );
-    expect(await sh('cms1', `cat ${note}`)).toMatch(/^\d+ the-boot-before \d+ [1-9]\d*\n$/);
+    expect(await sh('cms1', `cat ${note}`)).toMatch(/^\d+ the-boot-before \d+ [1-9]\d*$/);
     await powerOff('cms1');
     await powerOn('cms1');
     await isHeld();
