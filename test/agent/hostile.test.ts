@@ -48,13 +48,16 @@ const text = mostly(
 const EMPTY = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 const owned = { owner: text, group: text };
 const mode = mostly(0o644, odd);
+const file = {
+  ...{ type: fc.constant('file'), path, ...owned, mode, mtimeMs: mostly(1, odd), size: mostly(0, odd) },
+  sha256: mostly(EMPTY, fc.constantFrom('f'.repeat(64), '')),
+};
+const data = mostly('', fc.constantFrom('eA==', 'eHl6', '!!', 'a'.repeat(1_500_000)));
 const entry = fc.oneof(
   fc.record({ type: fc.constant('folder'), path, ...owned, mode }),
   fc.record({ type: fc.constant('link'), path, ...owned, target: fc.oneof(path, fc.constant('/etc/passwd')) }),
-  fc.record({
-    ...{ type: fc.constant('file'), path, ...owned, mode, mtimeMs: mostly(1, odd), size: mostly(0, odd) },
-    sha256: mostly(EMPTY, fc.constantFrom('f'.repeat(64), '')),
-  }),
+  fc.record(file),
+  fc.record({ ...file, same: path }),
 );
 const epoch = mostly(1, fc.constantFrom(0, 2, 1e15));
 const set = mostly('admin', fc.constantFrom('../etc', '__proto__', ''));
@@ -78,17 +81,27 @@ const messages: Record<string, fc.Arbitrary<unknown>> = {
     folders: fc.array(path, { maxLength: 3 }),
     names: fc.array(path, { maxLength: 3 }),
   }),
-  agentPut: fc.record({
-    ...{ epoch, seq, set, entry, offset: mostly(0, odd), last: mostly(true, fc.constant(false)) },
-    data: mostly('', fc.constantFrom('eA==', 'eHl6', '!!', 'a'.repeat(1_500_000))),
+  agentChanges: fc.record({
+    epoch,
+    set,
+    changes: fc.array(
+      fc.oneof(
+        fc.record({ kind: fc.constant('put'), seq, entry, data }),
+        fc.record({ kind: fc.constant('remove'), seq, path }),
+      ),
+      { maxLength: 5 },
+    ),
   }),
+  agentPut: fc.record(
+    { epoch, set, entry: fc.record(file), offset: mostly(0, odd), data, seq },
+    { requiredKeys: ['epoch', 'set', 'entry', 'offset', 'data'] },
+  ),
   agentApply: fc.record({ epoch, set }),
   agentFetch: fc.record({ epoch, set, path, offset: mostly(0, odd) }),
   agentDecided: fc.record({ epoch, set }),
   agentBulk: fc.record({ epoch, set }),
   agentBulkEnd: fc.record({ epoch, set }),
   agentTake: fc.record({ epoch, set, files: fc.array(taken, { maxLength: 4 }) }),
-  agentRemove: fc.record({ epoch, seq, set, path }),
 };
 
 /** A server with names of every kind, and files beside its data set that nobody may touch. */
@@ -169,7 +182,11 @@ describe('whatever a hostile server says', () => {
     const { verbs } = verbsOf(two);
     const facts = { owner: 'root', group: 'root' };
     const link = { type: 'link', path: 'f', ...facts, target: '/etc' };
-    await verbs['agentPut']?.({ epoch: 1, seq: 1, set: 'admin', entry: link, offset: 0, data: '', last: true });
+    await verbs['agentChanges']?.({
+      epoch: 1,
+      set: 'admin',
+      changes: [{ kind: 'put', seq: 1, entry: link, data: '' }],
+    });
     await verbs['agentAgree']?.({ epoch: 1, set: 'admin', folders: [''], names: ['f', 'f/a'] });
     await pass(one, two);
     expect(tree(two)).toEqual({ f: '/', 'f/a': 'honest' });

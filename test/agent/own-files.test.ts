@@ -114,13 +114,13 @@ describe('a file that belongs to one server', () => {
       { type: 'folder', ...facts, mode: 0o755 },
       { type: 'link', ...facts, target: '/etc/passwd' },
     ];
-    for (const entry of entries) {
-      const args = { epoch: 1, seq: 1, set: 'admin', entry, offset: 0, data: '', last: true };
-      await expect(verbs['agentPut']?.(args)).rejects.toMatchObject({ code: 'path-refused' });
-    }
-    await expect(verbs['agentRemove']?.({ epoch: 1, seq: 1, set: 'admin', path })).rejects.toMatchObject({
-      code: 'path-refused',
-    });
+    const puts = entries.map((entry) => ({ kind: 'put', seq: 1, entry, data: '' }));
+    const changes = [...puts, { kind: 'remove', seq: 1, path }];
+    const refused = expect.objectContaining({ code: 'path-refused' });
+    expect(await verbs['agentChanges']?.({ epoch: 1, set: 'admin', changes })).toEqual(changes.map(() => refused));
+    const large = { epoch: 1, set: 'admin', entry: entries[0], offset: 0, data: '' };
+    for (const seq of [{}, { seq: 1 }])
+      await expect(verbs['agentPut']?.({ ...large, ...seq })).rejects.toMatchObject({ code: 'path-refused' });
     const files = [{ ...facts, mode: 0o644, mtimeMs: 1, size: 0, sign: `f${'A'.repeat(22)}` }];
     await expect(verbs['agentTake']?.({ epoch: 1, set: 'admin', files })).rejects.toMatchObject({
       code: 'path-refused',
