@@ -13,7 +13,7 @@ import { type Held, holdPlace, makeWriter, putFolder, putLink, remove, removeLef
 import { checked, foreseen, mayWrite, refuseUndecided } from './refusals.ts';
 import { standingOf } from './standing.ts';
 import { closeBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
-import { digestsOf, nameOf, namesIn, setHere, stampOf } from './tree.ts';
+import { agreeHere, agreeIn, digestsOf, nameOf, namesIn, setHere, stampOf } from './tree.ts';
 import { clearUndecided } from './undecided.ts';
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -179,17 +179,14 @@ export function receiveVerbs(agent: Agent): {
     },
     agentList: async (args: unknown) => {
       const { set, folders } = checked(listArgs, args);
-      return namesIn(liveSet(set).tree, new Set(folders));
+      return namesIn(liveSet(set).tree, folders);
     },
     agentAgree: async (args: unknown) => {
       const { epoch: theirs, set, folders, names } = checked(agreeArgs, args);
       mayWrite(host, theirs);
       const { tree } = taking(set);
-      const agree = (path: string, sign: string | undefined): void => {
-        if (sign !== undefined) tree.agreed.set(path, { sign, stamp: tree.names.get(path)?.stamp ?? '' });
-      };
-      for (const [path, sign] of namesIn(tree, new Set(folders))) agree(path, sign);
-      for (const path of names) agree(path, tree.names.get(path)?.here);
+      agreeIn(tree, folders);
+      for (const path of names) agreeHere(tree, path);
       tree.agreed.flush();
       // A full pass came by.
       agent.wantedBells.get(set)?.ring();

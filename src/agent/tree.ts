@@ -4,24 +4,16 @@ import { setImmediate as breathe } from 'node:timers/promises';
 import type { Host } from '../host/system.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
 import type { AgreedIndex } from './agreed.ts';
-import { baseOf, entryAt, isSystemError, orGone, placeIn, unreadable, walk } from './data-set.ts';
+import { baseOf, entryAt, isSystemError, orGone, type Place, placeIn, unreadable, walk } from './data-set.ts';
 import { carriedBy, type DataSet, isFolderSign, signOf } from './entry.ts';
-
-/** A name of a data set: what it is here, what it is known to be on the other server, what both last had in common. */
-export type Name = {
-  here: string | undefined;
-  stamp: string;
-  there: string | undefined;
-  /** In which look at everything it was met last. */
-  round: number;
-};
+import { folderOf, makeNames, type Name, type Names } from './names.ts';
 
 /** One data set as it stands on this server: signs by path, kept up to date by looking. */
 export type Tree = {
   readonly host: Host;
   readonly set: DataSet;
   readonly carried: (path: string) => boolean;
-  readonly names: Map<string, Name>;
+  readonly names: Names;
   readonly agreed: AgreedIndex;
   /** True where a new file need not be read before it is sent: its sign is provisional until then. */
   lazy: boolean;
@@ -43,7 +35,7 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   host,
   set,
   carried: carriedBy(set),
-  names: new Map(),
+  names: makeNames(),
   agreed,
   lazy: false,
   removed: [],
@@ -53,7 +45,7 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
 });
 
 /** Called with every folder that is looked into, before its names are read: a watch set there misses nothing. */
-export type OnFolder = (path: string, place: Buffer, stat: fs.Stats) => void;
+export type OnFolder = (path: string, place: Place, stat: fs.Stats) => void;
 
 /** Differs as soon as anything of a file changed; cheap to make for a hundred thousand names. */
 export const stampOf = ({ ino, size, mtimeMs, ctimeMs }: fs.Stats): string => `${ino}:${size}:${mtimeMs}:${ctimeMs}`;
@@ -64,20 +56,12 @@ export const steady = (stat: fs.Stats): string => (Date.now() - stat.ctimeMs > T
 // The kernel's stamps are as coarse as its ticks: what was written this moment may change again under the same stamp.
 const TICK = 50;
 
-/** What stands for a name that is not here. */
-const unknownName = (): Name => ({ here: undefined, stamp: '', there: undefined, round: 0 });
-
-export function nameOf(tree: Tree, path: string): Name {
-  const known = tree.names.get(path);
-  if (known) return known;
-  const made = unknownName();
-  tree.names.set(path, made);
-  return made;
-}
+export const nameOf = (tree: Tree, path: string): Name => tree.names.make(path);
 
 /** Notes what stands here under a name; undefined: nothing. */
 export function setHere(tree: Tree, path: string, name: Name, sign: string | undefined, stamp: string): void {
   if (name.here !== sign) tree.stale.add(folderOf(path));
+  if (name.stamp !== stamp) tree.agreed.unsettle(folderOf(path));
   name.here = sign;
   name.stamp = stamp;
   name.round = tree.round;
@@ -111,6 +95,8 @@ export async function lookAt(tree: Tree, paths: Iterable<string>, onFolder: OnFo
   const accounts = readAccounts(tree.host.root);
   const seen = new Set<string>();
   for (const path of paths) {
+    // An event of its own, and already met below a folder that had one.
+    if (seen.has(path)) continue;
     const place = placeIn(base, path);
     const stat = reading(tree, () => orGone(() => fs.lstatSync(place)));
     const wasFolder = isFolderSign(tree.names.get(path)?.here);
@@ -175,7 +161,7 @@ function isAsBefore(tree: Tree, path: string, stat: fs.Stats): boolean {
 }
 
 /** Brings one name up to date; a file is read only if its stamp is new. */
-async function lookAtOne(tree: Tree, path: string, place: Buffer, stat: fs.Stats, accounts: Accounts): Promise<void> {
+async function lookAtOne(tree: Tree, path: string, place: Place, stat: fs.Stats, accounts: Accounts): Promise<void> {
   if (isAsBefore(tree, path, stat)) return;
   const name = nameOf(tree, path);
   const stamp = stampOf(stat);
@@ -211,11 +197,8 @@ function vanish(tree: Tree, path: string): void {
   forgetIfGone(tree, path);
 }
 
-function namesBelow(tree: Tree, folder: string): Set<string> {
-  const found = new Set<string>();
-  for (const [path, name] of tree.names) if (name.here !== undefined && path.startsWith(`${folder}/`)) found.add(path);
-  return found;
-}
+const namesBelow = ({ names }: Tree, folder: string): Set<string> =>
+  new Set(names.below(folder).filter((path) => names.get(path)?.here !== undefined));
 
 function vanishBelow(tree: Tree, folder: string): Set<string> {
   const found = namesBelow(tree, folder);
@@ -223,26 +206,13 @@ function vanishBelow(tree: Tree, folder: string): Set<string> {
   return found;
 }
 
-export const folderOf = (path: string): string => {
-  const end = path.lastIndexOf('/');
-  return end === -1 ? '' : path.slice(0, end);
-};
-
 /** One digest for each folder that holds anything here, over the names in it and their signs. */
 export function digestsOf(tree: Tree): ReadonlyMap<string, string> {
   const { digests, stale } = tree;
-  if (stale.size === 0) return digests;
-  const lines = new Map<string, string[]>();
-  for (const [path, sign] of namesIn(tree, stale)) {
-    const folder = folderOf(path);
-    const line = `${path.slice(folder === '' ? 0 : folder.length + 1)}\0${sign}`;
-    const known = lines.get(folder);
-    if (known) known.push(line);
-    else lines.set(folder, [line]);
-  }
   for (const folder of stale) {
-    const all = lines.get(folder);
-    if (!all) digests.delete(folder);
+    const start = folder === '' ? 0 : folder.length + 1;
+    const all = namesIn(tree, [folder]).map(([path, sign]) => `${path.slice(start)}\0${sign}`);
+    if (all.length === 0) digests.delete(folder);
     else
       digests.set(folder, createHash('sha256').update(all.sort().join('\0'), 'latin1').digest('base64').slice(0, 22));
   }
@@ -251,9 +221,30 @@ export function digestsOf(tree: Tree): ReadonlyMap<string, string> {
 }
 
 /** Names and signs directly in some folders, as they are here. */
-export function namesIn(tree: Tree, folders: ReadonlySet<string>): [path: string, sign: string][] {
+export function namesIn({ names }: Tree, folders: Iterable<string>): [path: string, sign: string][] {
   const found: [string, string][] = [];
-  for (const [path, { here }] of tree.names)
-    if (here !== undefined && folders.has(folderOf(path))) found.push([path, here]);
+  for (const folder of folders)
+    for (const path of names.within(folder)) {
+      const here = names.get(path)?.here;
+      if (here !== undefined) found.push([path, here]);
+    }
   return found;
+}
+
+/** Notes that the other server has what is here in these folders; what was noted already costs nothing. */
+export function agreeIn(tree: Tree, folders: Iterable<string>): void {
+  const { agreed, names } = tree;
+  const digests = digestsOf(tree);
+  for (const folder of folders) {
+    const digest = digests.get(folder);
+    if (digest === undefined || agreed.isSettled(folder, digest)) continue;
+    for (const path of names.within(folder)) agreeHere(tree, path);
+    agreed.settle(folder, digest);
+  }
+}
+
+/** Notes that the other server has of a name what is here. */
+export function agreeHere({ agreed, names }: Tree, path: string): void {
+  const name = names.get(path);
+  if (name?.here !== undefined) agreed.set(path, { sign: name.here, stamp: name.stamp });
 }
