@@ -1,7 +1,8 @@
 import type { Host } from '../host/system.ts';
 import { openAgreed } from './agreed.ts';
 import type { DataSet } from './entry.ts';
-import { changedFolders, lookAll, lookAt, makeTree, type Tree } from './tree.ts';
+import { changedFolders, lookAll, lookAt } from './look.ts';
+import { makeTree, type Tree } from './tree.ts';
 import { makeWatches } from './watch.ts';
 
 /** A data set that is watched: its tree, and what happened since it was last looked at. */
@@ -60,12 +61,19 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
     events = 0;
     since = undefined;
   };
-  const everything = async (step?: (seen: number) => void): Promise<void> => {
+  let looking = Promise.resolve();
+  /** One after the other: what one has not met yet, the other must not take for gone. */
+  const everything = (step?: (seen: number) => void): Promise<void> => {
+    const looked = looking.then(() => lookAround(step));
+    looking = looked.catch(() => {});
+    return looked;
+  };
+  const lookAround = async (step?: (seen: number) => void): Promise<void> => {
     forget();
     all = false;
     watches.begin();
     try {
-      await lookAll(tree, watches.onFolder, step);
+      await lookAll(tree, watches, step);
     } catch (error) {
       all = true;
       throw error;
@@ -86,14 +94,14 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
       const names = dirty;
       forget();
       try {
-        return await lookAt(tree, names, watches.onFolder);
+        return await lookAt(tree, names, watches);
       } catch (error) {
         all = true;
         throw error;
       }
     },
     lookAll: everything,
-    lookAt: async (path) => void (await lookAt(tree, [path], watches.onFolder)),
+    lookAt: async (path) => void (await lookAt(tree, [path], watches)),
     setLazy: (lazy) => {
       if (tree.lazy && !lazy) all = true;
       tree.lazy = lazy;

@@ -2,6 +2,8 @@
 export type Name = {
   here: string | undefined;
   stamp: string;
+  /** What find(1) told of it when it had this stamp; empty where that is not known. */
+  found: string;
   there: string | undefined;
   /** In which look at everything it was met last. */
   round: number;
@@ -61,7 +63,7 @@ export function makeNames(): Names {
     make: (path) => {
       const known = names.get(path);
       if (known) return known;
-      const made = { here: undefined, stamp: '', there: undefined, round: 0 };
+      const made = { here: undefined, stamp: '', found: '', there: undefined, round: 0 };
       names.set(path, made);
       if (path !== '') link(path);
       return made;

@@ -53,6 +53,8 @@ export function watchFolder(place: Place, changed: (name: string | undefined) =>
 export type Watches = {
   /** Watches a folder, unless this very folder (by inode) is watched already. To be called before its names are read. */
   onFolder(path: string, place: Place, stat: fs.Stats): void;
+  /** True if this very folder is watched; it stays so. */
+  isWatched(path: string, ino: number): boolean;
   /** Between these two everything is looked at: folders that were not met are no longer watched. */
   begin(): void;
   end(): void;
@@ -67,10 +69,14 @@ export function makeWatches(changed: (folder: string, name: string | undefined) 
     watched.get(path)?.watcher?.close();
     watched.delete(path);
   };
+  const isWatched = (path: string, ino: number): boolean => {
+    met?.add(path);
+    return watched.get(path)?.ino === ino;
+  };
   return {
+    isWatched,
     onFolder: (path, place, { ino }) => {
-      met?.add(path);
-      if (watched.get(path)?.ino === ino) return;
+      if (isWatched(path, ino)) return;
       drop(path);
       const watcher = watchFolder(place, (name) => changed(path, name));
       // Without a watch it is tried again the next time.
