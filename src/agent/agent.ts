@@ -27,7 +27,7 @@ const usualTiming = {
   settle: 1_000,
   /** Between two signs of life over the channel; each also fetches what was edited on the other server. */
   heartbeat: 5_000,
-  /** Between two logins with which the secondary sees whether the primary is there. */
+  /** Between two looks of the secondary whether the primary is there; it logs in only if it did not hear from it. */
   reachable: 20_000,
   /** Between two looks at the folders here, events or not. */
   folders: 60_000,
@@ -99,6 +99,8 @@ export type Agent = {
   readonly wantedBells: ReadonlyMap<string, Bell>;
   /** Files that were edited here although the other server administers, once each. */
   readonly edits: Map<string, Set<string>>;
+  /** When the server that administers was last heard over its own session, and under which epoch. */
+  readonly heard: { at: number; epoch: number };
 } & Teller;
 
 /**
@@ -186,6 +188,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     sets,
     edits: new Map(),
     wantedBells,
+    heard: { at: Number.NEGATIVE_INFINITY, epoch: 0 },
     timing,
     over,
     ...teller,

@@ -162,7 +162,9 @@ export function receiveVerbs(agent: Agent): {
     },
     /** What was edited here since this was last asked, by data set. */
     agentEdits: async (args: unknown) => {
-      mayWrite(host, checked(openArgs, args).epoch);
+      const { epoch: theirs } = checked(openArgs, args);
+      mayWrite(host, theirs);
+      Object.assign(agent.heard, { at: performance.now(), epoch: theirs });
       const told = Object.fromEntries(
         [...agent.edits].map(([name, edited]) => {
           const names = agent.sets.get(name)?.tree.names;
