@@ -49,12 +49,14 @@ type Found = { readonly path: string; readonly place: Place; readonly stat: fs.S
 /**
  * Everything below a folder that `wanted` lets through, parents before their children; links are not followed.
  * @param onFolder called with each folder before its names are read
+ * @param into asked of each folder below the first one, before it is given out: whether its names are read
  */
 export function* walk(
   base: Buffer,
   wanted: (path: string) => boolean,
   onFolder: (path: string, place: Place, stat: fs.Stats) => void = () => {},
   start = '',
+  into: (path: string, stat: fs.Stats) => boolean = () => true,
 ): Generator<Found> {
   const folders = [{ folder: start, inside: textIf(placeIn(base, start)) }];
   for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
@@ -68,8 +70,9 @@ export function* walk(
       const place = placeBelow(inside, name);
       const stat = orGone(() => fs.lstatSync(place));
       if (!stat) continue;
+      const goesOn = stat.isDirectory() && into(path, stat);
       yield { path, place, stat };
-      if (stat.isDirectory()) folders.push({ folder: path, inside: place });
+      if (goesOn) folders.push({ folder: path, inside: place });
     }
   }
 }

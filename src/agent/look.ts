@@ -10,6 +10,7 @@ import {
   isProvisional,
   nameOf,
   namesBelow,
+  namesIn,
   provisionalSign,
   setHere,
   stampOf,
@@ -47,7 +48,9 @@ export async function lookAll(
     if (changed) return void (await look(tree, changed, watching, true));
   }
   tree.round += 1;
-  await lookBelow(tree, '', watching, (_path, seen) => {
+  let seen = 0;
+  await lookBelow(tree, '', { ...watching, isWatched: () => false }, makeBreath(), () => {
+    seen += 1;
     if (seen % 500 === 0) step(seen);
   });
   for (const path of notMet(tree)) vanish(tree, path);
@@ -96,7 +99,8 @@ async function findChanged(
 const flat = (text: string): string => Buffer.from(text, 'latin1').toString('latin1');
 
 /**
- * Looks at some names, and at everything below those that became folders or stopped being one.
+ * Looks at some names; at those in folders among them too, and on below folders that are not as before or not watched:
+ * of the others events tell.
  * @returns the names that were looked at
  * @throws CmsadmError data-set-missing, data-set-unreadable
  */
@@ -112,55 +116,76 @@ async function look(
 ): Promise<ReadonlySet<string>> {
   const base = baseOf(tree.host, tree.set);
   const accounts = readAccounts(tree.host.root);
+  const breath = makeBreath();
   const seen = new Set<string>();
+  const listed = new Set<string>();
+  const goes = (path: string): void => {
+    for (const one of [...namesBelow(tree, path), path]) {
+      vanish(tree, one);
+      seen.add(one);
+    }
+  };
   for (const path of paths) {
-    // It was met already, below a folder.
-    if (seen.has(path)) continue;
-    if (seen.size % 500 === 499) await breathe();
+    // It was met already, in a folder.
+    if (seen.has(path) && (listed.has(path) || !isFolderSign(tree.names.get(path)?.here))) continue;
+    const turn = breath();
+    if (turn) await turn;
     const place = placeIn(base, path);
     const stat = reading(tree, () => orGone(() => fs.lstatSync(place)));
-    const wasFolder = isFolderSign(tree.names.get(path)?.here);
     seen.add(path);
-    if (wasFolder && !stat?.isDirectory())
-      for (const below of namesBelow(tree, path)) {
-        vanish(tree, below);
+    if (!stat) goes(path);
+    else {
+      if (!stat.isDirectory()) for (const below of namesBelow(tree, path)) goes(below);
+      if (!isAsBefore(tree, path, stat)) await lookAtOne(tree, path, place, stat, accounts);
+      if (!stat.isDirectory() || path === '' || (everywhere && watching.isWatched(path, stat.ino))) continue;
+      const gone = new Set<string>();
+      const noting = {
+        ...watching,
+        onFolder: (folder: string, at: Place, own: fs.Stats): void => {
+          watching.onFolder(folder, at, own);
+          listed.add(folder);
+          for (const [known] of namesIn(tree, [folder])) gone.add(known);
+        },
+      };
+      await lookBelow(tree, path, noting, breath, (below) => {
+        gone.delete(below);
         seen.add(below);
-      }
-    if (!stat) {
-      vanish(tree, path);
-      continue;
-    }
-    if (!isAsBefore(tree, path, stat)) await lookAtOne(tree, path, place, stat, accounts);
-    if (!stat.isDirectory() || path === '') continue;
-    if (everywhere && watching.isWatched(path, stat.ino)) continue;
-    const gone = wasFolder ? namesBelow(tree, path) : new Set<string>();
-    await lookBelow(tree, path, watching, (below) => {
-      gone.delete(below);
-      seen.add(below);
-    });
-    for (const below of gone) {
-      vanish(tree, below);
-      seen.add(below);
+      });
+      for (const below of gone) goes(below);
     }
   }
   return seen;
 }
 
+/** Lets others have their turn once in a while: then there is something to wait for. */
+type Breath = () => Promise<void> | undefined;
+
+function makeBreath(): Breath {
+  let count = 0;
+  return () => {
+    count += 1;
+    return count % 500 === 0 ? breathe() : undefined;
+  };
+}
+
+/** Looks at what is in a folder, and on below folders that are not as before or not watched. */
 async function lookBelow(
   tree: Tree,
   folder: string,
-  { onFolder }: Watching,
-  told: (path: string, seen: number) => void,
+  watching: Watching,
+  breath: Breath,
+  told: (path: string) => void,
 ): Promise<void> {
   const base = baseOf(tree.host, tree.set);
   const accounts = readAccounts(tree.host.root);
-  let seen = 0;
+  const into = (path: string, stat: fs.Stats): boolean =>
+    !(isAsBefore(tree, path, stat) && watching.isWatched(path, stat.ino));
   try {
-    for (const { path, place, stat } of walk(base, tree.carried, onFolder, folder)) {
-      seen += 1;
-      if (seen % 500 === 0) await breathe();
+    for (const { path, place, stat } of walk(base, tree.carried, watching.onFolder, folder, into)) {
+      const turn = breath();
+      if (turn) await turn;
       if (!isAsBefore(tree, path, stat)) await lookAtOne(tree, path, place, stat, accounts);
-      told(path, seen);
+      told(path);
     }
   } catch (cause) {
     throw isSystemError(cause) ? unreadable(tree.set, cause) : cause;

@@ -61,7 +61,7 @@ export function workOf({ names }: Tree, looked?: Iterable<string>): Work {
   }
   for (const path of changing) {
     clear.push(path);
-    for (const [below, { there }] of names) if (there !== undefined && below.startsWith(`${path}/`)) clear.push(below);
+    for (const below of names.below(path)) if (names.get(below)?.there !== undefined) clear.push(below);
   }
   const cleared = new Set(clear);
   const isFolder = (path: string): boolean => isFolderSign(names.get(path)?.here);

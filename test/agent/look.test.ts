@@ -6,8 +6,8 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openAgreed } from '../../src/agent/agreed.ts';
 import type { DataSet } from '../../src/agent/entry.ts';
 import { openLiveSet } from '../../src/agent/live-set.ts';
-import { lookAll } from '../../src/agent/look.ts';
-import { makeTree, type Tree } from '../../src/agent/tree.ts';
+import { lookAll, lookAt } from '../../src/agent/look.ts';
+import { makeTree, stampOf, type Tree } from '../../src/agent/tree.ts';
 import { makeWatches, type Watches } from '../../src/agent/watch.ts';
 import type { Host } from '../../src/host/system.ts';
 import { placeOf, twoServers, write } from './two-servers.ts';
@@ -237,6 +237,56 @@ describe('a look with find(1)', () => {
     const before = signs(tree);
     await look();
     expect(signs(tree)).toEqual(before);
+  });
+});
+
+describe('a look at single names', () => {
+  it('goes into no folder that is watched and as before', async () => {
+    const { one } = twoServers();
+    fill(one);
+    const { tree, watches } = await looked(one);
+    fs.chmodSync(placeOf(one, 'one'), 0o700);
+    const seen = await lookAt(tree, ['one'], watches);
+    expect([...seen].sort()).toEqual(['one', 'one/a', 'one/b', 'one/deep\n']);
+    expect(signs(tree)).toEqual(await truth(one));
+  });
+
+  it('goes into a folder whose event was lost, and forgets what went there', async () => {
+    const { one } = twoServers();
+    fill(one);
+    const { tree, watches } = await looked(one);
+    write(one, 'one/deep\n/came', 'x');
+    fs.rmSync(placeOf(one, 'one/deep\n/a'));
+    await lookAt(tree, ['one'], watches);
+    expect(signs(tree)).toEqual(await truth(one));
+  });
+
+  it('lists a folder with an event of its own, although it was met before', async () => {
+    const { one } = twoServers();
+    fill(one);
+    const { tree, watches } = await looked(one);
+    // As if an earlier look had noted its new stamp without listing it.
+    write(one, 'one/deep\n/came', 'x');
+    await lookAt(tree, ['one/deep\n/nothing'], watches);
+    const name = tree.names.get('one/deep\n');
+    Object.assign(name ?? {}, { stamp: stampOf(fs.lstatSync(placeOf(one, 'one/deep\n'))) });
+    await lookAt(tree, ['one', 'one/deep\n'], watches);
+    expect(signs(tree)).toEqual(await truth(one));
+  });
+
+  it('finds everything again in a folder that went and came back', async () => {
+    const { one } = twoServers();
+    fill(one);
+    const { tree, watches } = await looked(one);
+    for (const [from, to] of [
+      ['one', 'elsewhere'],
+      ['elsewhere', 'one'],
+    ] as const) {
+      fs.renameSync(placeOf(one, from), placeOf(one, to));
+      const seen = await lookAt(tree, [from, to], watches);
+      expect(seen.size).toBe(12);
+      expect(signs(tree)).toEqual(await truth(one));
+    }
   });
 });
 
