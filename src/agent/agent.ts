@@ -28,7 +28,7 @@ const usualTiming = ({ keepalive }: Profile) => ({
   settle: 1_000,
   /** Between two signs of life over the channel; each also fetches what was edited on the other server. */
   heartbeat: keepalive.seconds * 1000,
-  /** Between two logins with which the secondary sees whether the primary is there. */
+  /** Between two looks of the secondary whether the primary is there; it logs in only if it did not hear from it. */
   reachable: keepalive.reconnect * 1000,
   /** Between two looks at the folders here, events or not. */
   folders: 60_000,
@@ -102,6 +102,8 @@ export type Agent = {
   readonly edits: Map<string, Set<string>>;
   /** Data sets whose files of this server's own could not be rendered, and why. */
   readonly unrendered: Map<string, CmsadmError>;
+  /** When the server that administers was last heard over its own session, and under which epoch. */
+  readonly heard: { at: number; epoch: number };
 } & Teller;
 
 /**
@@ -191,6 +193,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     edits: new Map(),
     wantedBells,
     unrendered: new Map(),
+    heard: { at: Number.NEGATIVE_INFINITY, epoch: 0 },
     timing,
     over,
     ...teller,

@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { at, makeFolders, type Root } from '../host/root.ts';
 import { paths } from '../pair/state.ts';
+import { folderOf } from './names.ts';
 
 /** What both servers last had in common of a name, and the stamp of the file here when it was so. */
 type Agreed = { readonly sign: string; readonly stamp: string };
@@ -16,6 +17,11 @@ export type AgreedIndex = {
   isNew(): boolean;
   set(path: string, agreed: Agreed): void;
   remove(path: string): void;
+  /** True if every name in a folder was agreed on as it is under this digest. */
+  isSettled(folder: string, digest: string): boolean;
+  settle(folder: string, digest: string): void;
+  /** Something in a folder may have another stamp than the one that was agreed on. */
+  unsettle(folder: string): void;
   /** Writes what came since; at the end of each batch. */
   flush(): void;
 };
@@ -30,6 +36,8 @@ export function openAgreed(root: Root, set: string): AgreedIndex {
   // The power went while a line was written: the next one begins on a line of its own.
   let lines: string[] = known.isTorn ? ['\n'] : [];
   let written = known.lines;
+  /** Digests of folders in which all is agreed on. */
+  const settled = new Map<string, string>();
   const write = (): void => {
     makeFolders(root, dirname(`${paths.sync}/${set}`), 0o700);
     // Twice as many lines as names: write it anew.
@@ -50,12 +58,18 @@ export function openAgreed(root: Root, set: string): AgreedIndex {
     set: (path, { sign, stamp }) => {
       const before = known.names.get(path);
       if (before?.sign === sign && before.stamp === stamp) return;
+      settled.delete(folderOf(path));
       known.names.set(path, { sign, stamp });
       lines.push(line(path, sign, stamp));
     },
     remove: (path) => {
-      if (known.names.delete(path)) lines.push(line(path, '', ''));
+      if (!known.names.delete(path)) return;
+      settled.delete(folderOf(path));
+      lines.push(line(path, '', ''));
     },
+    isSettled: (folder, digest) => settled.get(folder) === digest,
+    settle: (folder, digest) => void settled.set(folder, digest),
+    unsettle: (folder) => void settled.delete(folder),
     flush: () => {
       if (lines.length > 0) write();
     },

@@ -89,6 +89,13 @@ export function carriedBy(set: DataSet): (whole: string) => boolean {
   };
 }
 
+/** The globs of whole names that a data set leaves out with everything below them; those with `/` are not among them. */
+export const leftOutGlobs = ({ exclude }: DataSet): string[] => [
+  `${TEMPORARY}*`,
+  '*.zdt_*',
+  ...exclude.filter((glob) => !glob.includes('/')),
+];
+
 /** A path for log lines and alarms: readable text, and no byte that could act on a terminal or forge a line. */
 export function shownPath(whole: string): string {
   const bytes = Buffer.from(whole, 'latin1');

@@ -9,6 +9,7 @@ import { type FileEntry, shownPath } from './entry.ts';
 import { type Part, partSchema } from './fetch.ts';
 import { begin, drop, grow, type Incoming, writeBack } from './incoming.ts';
 import type { LiveSet } from './live-set.ts';
+import { makeNames } from './names.ts';
 import { difference } from './pass.ts';
 import { holdPlace, makeWriter } from './place.ts';
 import { writeFailed } from './refusals.ts';
@@ -30,10 +31,9 @@ export async function takeTheirs(agent: Agent, line: Line, live: LiveSet): Promi
       remedy: 'Is a disk not mounted there? If it shall be empty, empty it on this server, and keep this server’s.',
     });
   // The work of a sender that has what the other server has.
-  const turned = new Map(
-    [...tree.names].map(([path, name]) => [path, { ...name, here: name.there, there: name.here }]),
-  );
-  const work = workOf({ ...tree, names: turned });
+  const turned = makeNames();
+  for (const [path, { here, there }] of tree.names) Object.assign(turned.make(path), { here: there, there: here });
+  const work = workOf({ names: turned });
   const taker = takerHere(agent, line, live);
   const problems: string[] = [];
   const each = async (paths: readonly string[], act: (path: string) => Promise<Answer>): Promise<void> => {

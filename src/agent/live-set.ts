@@ -2,7 +2,8 @@ import type { Host } from '../host/system.ts';
 import { openAgreed } from './agreed.ts';
 import type { DataSet } from './entry.ts';
 import { lookAtLinks } from './linked-files.ts';
-import { changedFolders, lookAll, lookAt, makeTree, type Tree } from './tree.ts';
+import { changedFolders, lookAll, lookAt } from './look.ts';
+import { makeTree, type Tree } from './tree.ts';
 import { makeWatches } from './watch.ts';
 
 /** A data set that is watched: its tree, and what happened since it was last looked at. */
@@ -67,12 +68,19 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
     events = 0;
     since = undefined;
   };
-  const everything = async (step?: (seen: number) => void): Promise<void> => {
+  let looking = Promise.resolve();
+  /** One after the other: what one has not met yet, the other must not take for gone. */
+  const everything = (step?: (seen: number) => void): Promise<void> => {
+    const looked = looking.then(() => lookAround(step));
+    looking = looked.catch(() => {});
+    return looked;
+  };
+  const lookAround = async (step?: (seen: number) => void): Promise<void> => {
     forget();
     all = false;
     watches.begin();
     try {
-      await lookAll(tree, watches.onFolder, step);
+      await lookAll(tree, watches, step);
       await lookAtLinks(tree);
     } catch (error) {
       all = true;
@@ -82,7 +90,7 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
     }
   };
   const lookAtNames = async (names: Iterable<string>): Promise<ReadonlySet<string>> => {
-    const seen = await lookAt(tree, names, watches.onFolder);
+    const seen = await lookAt(tree, names, watches);
     return new Set([...seen, ...(await lookAtLinks(tree))]);
   };
   return {

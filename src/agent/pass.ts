@@ -7,7 +7,7 @@ import { isFolderSign, shownPath } from './entry.ts';
 import { forgetRemoved, noteRemoved, rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Line, type Sent, sendWork, workOf } from './send.ts';
-import { digestsOf, folderOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
+import { agreeHere, agreeIn, digestsOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
 
 /** The errors that end every further attempt of a session. */
 export const ending = ['session-lost', 'epoch-older', 'not-secondary', 'not-paired', 'verb-unknown', 'verb-too-new'];
@@ -50,8 +50,9 @@ async function compare(line: Line, live: LiveSet, step?: (seen: number) => void)
     [...new Set([...theirs.keys(), ...ours.keys()])].filter((folder) => ours.get(folder) !== theirs.get(folder)),
   );
   const same: string[] = [];
-  for (const [path, name] of tree.names)
-    name.there = differing.size > 0 && differing.has(folderOf(path)) ? undefined : name.here;
+  for (const name of tree.names.values()) name.there = name.here;
+  for (const path of [...differing].flatMap((folder) => tree.names.within(folder)))
+    nameOf(tree, path).there = undefined;
   if (differing.size > 0) {
     const listed = v.parse(
       v.array(v.tuple([v.string(), v.string()])),
@@ -66,11 +67,11 @@ async function compare(line: Line, live: LiveSet, step?: (seen: number) => void)
     }
   }
   // Names that are on neither side any more.
-  for (const path of [...tree.names.keys()]) forgetIfGone(tree, path);
+  for (const path of tree.names.keys()) forgetIfGone(tree, path);
   const folders = [...ours.keys()].filter((folder) => !differing.has(folder));
   await session.call('agentAgree', { epoch, set, folders, names: same });
-  for (const [path, { here, there, stamp }] of tree.names)
-    if (here !== undefined && here === there) tree.agreed.set(path, { sign: here, stamp });
+  agreeIn(tree, folders);
+  for (const path of same) agreeHere(tree, path);
   tree.agreed.flush();
 }
 

@@ -15,8 +15,7 @@ import { checked, foreseen, mayWrite, refuseUndecided, writeFailed } from './ref
 import { renderOwn } from './render.ts';
 import { standingOf } from './standing.ts';
 import { closeBulk, keepWriting, lockBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
-import { digestsOf, namesIn } from './tree.ts';
-
+import { agreeHere, agreeIn, digestsOf, namesIn } from './tree.ts';
 import { clearUndecided } from './undecided.ts';
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -132,7 +131,9 @@ export function receiveVerbs(agent: Agent): {
     },
     /** What was edited here since this was last asked, by data set. */
     agentEdits: async (args: unknown) => {
-      mayWrite(host, checked(openArgs, args).epoch);
+      const { epoch: theirs } = checked(openArgs, args);
+      mayWrite(host, theirs);
+      Object.assign(agent.heard, { at: performance.now(), epoch: theirs });
       const told = Object.fromEntries(
         [...agent.edits].map(([name, edited]) => {
           const names = agent.sets.get(name)?.tree.names;
@@ -149,17 +150,14 @@ export function receiveVerbs(agent: Agent): {
     },
     agentList: async (args: unknown) => {
       const { set, folders } = checked(listArgs, args);
-      return namesIn(liveSet(set).tree, new Set(folders));
+      return namesIn(liveSet(set).tree, folders);
     },
     agentAgree: async (args: unknown) => {
       const { epoch: theirs, set, folders, names } = checked(agreeArgs, args);
       mayWrite(host, theirs);
       const { tree } = taking(set);
-      const agree = (path: string, sign: string | undefined): void => {
-        if (sign !== undefined) tree.agreed.set(path, { sign, stamp: tree.names.get(path)?.stamp ?? '' });
-      };
-      for (const [path, sign] of namesIn(tree, new Set(folders))) agree(path, sign);
-      for (const path of names) agree(path, tree.names.get(path)?.here);
+      agreeIn(tree, folders);
+      for (const path of names) agreeHere(tree, path);
       tree.agreed.flush();
       // A full pass came by.
       agent.wantedBells.get(set)?.ring();

@@ -50,7 +50,7 @@ export async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise
     await noticeEdits(agent);
     if (performance.now() - asked >= agent.timing.reachable) {
       asked = performance.now();
-      agent.tell({ state: await reachable(agent, link, pair) });
+      agent.tell({ state: isHeard(agent, pair) ? isThere : await reachable(agent, link, pair) });
     }
     if (agent.over()) return;
     await agent.bell.wait(Math.max(1, asked + agent.timing.reachable - performance.now()));
@@ -65,12 +65,18 @@ function tellUndecided(agent: Agent, pair: Pair): void {
   }
 }
 
+const isThere = 'the primary is reachable';
+
+/** True while the primary's own session tells that it is there: a login would tell no more, and costs both servers. */
+const isHeard = ({ heard, timing }: Agent, { epoch }: Pair): boolean =>
+  heard.epoch === epoch && performance.now() - heard.at < 2 * timing.heartbeat;
+
 async function reachable(agent: Agent, link: Link, pair: Pair): Promise<string> {
   try {
     const session = await agent.login(link);
     try {
       const theirs = await askStanding(session, pair.epoch);
-      if (theirs.epoch === pair.epoch) return 'the primary is reachable';
+      if (theirs.epoch === pair.epoch) return isThere;
       return `the primary is reachable, but at epoch ${theirs.epoch}`;
     } finally {
       session.close();

@@ -53,7 +53,7 @@ export type Work = {
  * removals last. Children go before their folders.
  * @param looked the names to compare; all of them if not given
  */
-export function workOf({ names }: Tree, looked?: Iterable<string>): Work {
+export function workOf({ names }: Pick<Tree, 'names'>, looked?: Iterable<string>): Work {
   const clear: string[] = [];
   const put: string[] = [];
   const remove: string[] = [];
@@ -70,7 +70,7 @@ export function workOf({ names }: Tree, looked?: Iterable<string>): Work {
   for (const path of changing) {
     clear.push(path);
     if (isFolderSign(names.get(path)?.here)) continue;
-    for (const [below, { there }] of names) if (there !== undefined && below.startsWith(`${path}/`)) clear.push(below);
+    for (const below of names.below(path)) if (names.get(below)?.there !== undefined) clear.push(below);
   }
   const cleared = new Set(clear);
   const isFolder = (path: string): boolean => isFolderSign(names.get(path)?.here);

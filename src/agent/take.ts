@@ -10,8 +10,9 @@ import type { Agent } from './agent.ts';
 import { baseOf, mtimeOf, orGone, placeIn, READ_ONLY } from './data-set.ts';
 import { BULK_FOLDER, type DataSet } from './entry.ts';
 import type { LiveSet } from './live-set.ts';
+import { folderOf } from './names.ts';
 import { type Held, holdPlace, placeBeside } from './place.ts';
-import { folderOf, nameOf, setHere, stampOf } from './tree.ts';
+import { nameOf, setHere, stampOf } from './tree.ts';
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 export const takenFile = v.strictObject({

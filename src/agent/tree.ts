@@ -1,28 +1,17 @@
 import { createHash } from 'node:crypto';
-import * as fs from 'node:fs';
-import { setImmediate as breathe } from 'node:timers/promises';
+import type * as fs from 'node:fs';
 import type { Host } from '../host/system.ts';
-import { type Accounts, readAccounts } from './accounts.ts';
 import type { AgreedIndex } from './agreed.ts';
-import { baseOf, entryAt, isSystemError, orGone, placeIn, unreadable, walk } from './data-set.ts';
-import { carriedBy, type DataSet, isFolderSign, signOf } from './entry.ts';
+import { carriedBy, type DataSet } from './entry.ts';
 import { type HardLinks, makeHardLinks, noteLink } from './hard-links.ts';
-
-/** A name of a data set: what it is here, what it is known to be on the other server, what both last had in common. */
-export type Name = {
-  here: string | undefined;
-  stamp: string;
-  there: string | undefined;
-  /** In which look at everything it was met last. */
-  round: number;
-};
+import { folderOf, makeNames, type Name, type Names } from './names.ts';
 
 /** One data set as it stands on this server: signs by path, kept up to date by looking. */
 export type Tree = {
   readonly host: Host;
   readonly set: DataSet;
   readonly carried: (path: string) => boolean;
-  readonly names: Map<string, Name>;
+  readonly names: Names;
   readonly agreed: AgreedIndex;
   /** True where a new file need not be read before it is sent: its sign is provisional until then. */
   lazy: boolean;
@@ -45,7 +34,7 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   host,
   set,
   carried: carriedBy(set),
-  names: new Map(),
+  names: makeNames(),
   agreed,
   lazy: false,
   removed: [],
@@ -54,9 +43,6 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   digests: new Map(),
   stale: new Set(),
 });
-
-/** Called with every folder that is looked into, before its names are read: a watch set there misses nothing. */
-export type OnFolder = (path: string, place: Buffer, stat: fs.Stats) => void;
 
 /** Differs as soon as anything of a file changed; cheap to make for a hundred thousand names. */
 export const stampOf = ({ ino, size, mtimeMs, ctimeMs }: fs.Stats): string => `${ino}:${size}:${mtimeMs}:${ctimeMs}`;
@@ -67,20 +53,15 @@ export const steady = (stat: fs.Stats): string => (Date.now() - stat.ctimeMs > T
 // The kernel's stamps are as coarse as its ticks: what was written this moment may change again under the same stamp.
 const TICK = 50;
 
-/** What stands for a name that is not here. */
-const unknownName = (): Name => ({ here: undefined, stamp: '', there: undefined, round: 0 });
-
-export function nameOf(tree: Tree, path: string): Name {
-  const known = tree.names.get(path);
-  if (known) return known;
-  const made = unknownName();
-  tree.names.set(path, made);
-  return made;
-}
+export const nameOf = (tree: Tree, path: string): Name => tree.names.make(path);
 
 /** Notes what stands here under a name; undefined: nothing. */
 export function setHere(tree: Tree, path: string, name: Name, sign: string | undefined, stamp: string): void {
   if (name.here !== sign) tree.stale.add(folderOf(path));
+  if (name.stamp !== stamp) {
+    tree.agreed.unsettle(folderOf(path));
+    name.found = '';
+  }
   name.here = sign;
   name.stamp = stamp;
   name.round = tree.round;
@@ -92,128 +73,7 @@ export function forgetIfGone(tree: Tree, path: string): void {
   if (name && name.here === undefined && name.there === undefined) tree.names.delete(path);
 }
 
-/**
- * Looks at the whole data set.
- * @param step called now and then with the number of names seen
- * @throws CmsadmError data-set-missing, data-set-unreadable
- */
-export async function lookAll(tree: Tree, onFolder: OnFolder, step: (seen: number) => void = () => {}): Promise<void> {
-  tree.round += 1;
-  await lookBelow(tree, '', onFolder, (_path, seen) => {
-    if (seen % 500 === 0) step(seen);
-  });
-  for (const [path, name] of tree.names) if (name.here !== undefined && name.round !== tree.round) vanish(tree, path);
-}
-
-/**
- * Looks at some names, and at everything below those that became folders or stopped being one.
- * @throws CmsadmError data-set-missing, data-set-unreadable
- */
-export async function lookAt(tree: Tree, paths: Iterable<string>, onFolder: OnFolder): Promise<ReadonlySet<string>> {
-  const base = baseOf(tree.host, tree.set);
-  const accounts = readAccounts(tree.host.root);
-  const seen = new Set<string>();
-  for (const path of paths) {
-    const place = placeIn(base, path);
-    const stat = reading(tree, () => orGone(() => fs.lstatSync(place)));
-    const wasFolder = isFolderSign(tree.names.get(path)?.here);
-    seen.add(path);
-    if (wasFolder && !stat?.isDirectory()) for (const below of vanishBelow(tree, path)) seen.add(below);
-    if (!stat) vanish(tree, path);
-    else {
-      await lookAtOne(tree, path, place, stat, accounts);
-      if (stat.isDirectory() && path !== '') {
-        const gone = wasFolder ? namesBelow(tree, path) : new Set<string>();
-        await lookBelow(tree, path, onFolder, (below) => {
-          gone.delete(below);
-          seen.add(below);
-        });
-        for (const below of gone) {
-          vanish(tree, below);
-          seen.add(below);
-        }
-      }
-    }
-  }
-  return seen;
-}
-
-async function lookBelow(
-  tree: Tree,
-  folder: string,
-  onFolder: OnFolder,
-  told: (path: string, seen: number) => void,
-): Promise<void> {
-  const base = baseOf(tree.host, tree.set);
-  const accounts = readAccounts(tree.host.root);
-  let seen = 0;
-  try {
-    for (const { path, place, stat } of walk(base, tree.carried, onFolder, folder)) {
-      seen += 1;
-      if (seen % 500 === 0) await breathe();
-      await lookAtOne(tree, path, place, stat, accounts);
-      told(path, seen);
-    }
-  } catch (cause) {
-    throw isSystemError(cause) ? unreadable(tree.set, cause) : cause;
-  }
-}
-
-function reading<T>(tree: Tree, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    throw isSystemError(cause) ? unreadable(tree.set, cause) : cause;
-  }
-}
-
-/** True for a name whose stamp is the one that is known. */
-function isAsBefore(tree: Tree, path: string, stat: fs.Stats): boolean {
-  const name = tree.names.get(path);
-  if (name?.here === undefined || name.stamp !== stampOf(stat)) return false;
-  // Where the other server has it too, it must be read.
-  if (isProvisional(name.here) && !(tree.lazy && name.there === undefined)) return false;
-  name.round = tree.round;
-  return true;
-}
-
-/** Brings one name up to date; a file is read only if its stamp is new. */
-async function lookAtOne(tree: Tree, path: string, place: Buffer, stat: fs.Stats, accounts: Accounts): Promise<void> {
-  noteLink(tree, path, stat);
-  if (isAsBefore(tree, path, stat)) return;
-  const name = nameOf(tree, path);
-  const stamp = stampOf(stat);
-  const agreed = tree.agreed.get(path);
-  if (agreed?.stamp === stamp) return setHere(tree, path, name, agreed.sign, stamp);
-  if (tree.lazy && name.there === undefined && stat.isFile())
-    return setHere(tree, path, name, provisionalSign(stamp), stamp);
-  if (stat.isFile() && stat.nlink > 1) {
-    name.round = tree.round;
-    // With its other names, when all of them are known (linked-files.ts).
-    return void tree.links.stale.add(stat.ino);
-  }
-  const entry = await entryAt({ path, place, stat }, accounts);
-  // It may have been replaced while it was read; who did so, or an event, tells what it is now.
-  const now = orGone(() => fs.lstatSync(place));
-  name.round = tree.round;
-  if (!now || stampOf(now) !== stamp) return forgetIfGone(tree, path);
-  setHere(tree, path, name, entry && signOf(entry), steady(stat));
-  if (!entry) forgetIfGone(tree, path);
-}
-
-/** The folders that are no longer as they were looked at: one call for each folder, and none for its files. */
-export function changedFolders({ host, set, names }: Tree): string[] {
-  const base = baseOf(host, set);
-  const found: string[] = [];
-  for (const [path, { here, stamp }] of names) {
-    if (!isFolderSign(here)) continue;
-    const stat = orGone(() => fs.lstatSync(placeIn(base, path)));
-    if (!stat || stampOf(stat) !== stamp) found.push(path);
-  }
-  return found;
-}
-
-function vanish(tree: Tree, path: string): void {
+export function vanish(tree: Tree, path: string): void {
   const name = tree.names.get(path);
   if (!name) return;
   noteLink(tree, path, undefined);
@@ -221,38 +81,17 @@ function vanish(tree: Tree, path: string): void {
   forgetIfGone(tree, path);
 }
 
-function namesBelow(tree: Tree, folder: string): Set<string> {
-  const found = new Set<string>();
-  for (const [path, name] of tree.names) if (name.here !== undefined && path.startsWith(`${folder}/`)) found.add(path);
-  return found;
-}
-
-function vanishBelow(tree: Tree, folder: string): Set<string> {
-  const found = namesBelow(tree, folder);
-  for (const path of found) vanish(tree, path);
-  return found;
-}
-
-export const folderOf = (path: string): string => {
-  const end = path.lastIndexOf('/');
-  return end === -1 ? '' : path.slice(0, end);
-};
+/** The names below a folder that are here. */
+export const namesBelow = ({ names }: Tree, folder: string): Set<string> =>
+  new Set(names.below(folder).filter((path) => names.get(path)?.here !== undefined));
 
 /** One digest for each folder that holds anything here, over the names in it and their signs. */
 export function digestsOf(tree: Tree): ReadonlyMap<string, string> {
   const { digests, stale } = tree;
-  if (stale.size === 0) return digests;
-  const lines = new Map<string, string[]>();
-  for (const [path, sign] of namesIn(tree, stale)) {
-    const folder = folderOf(path);
-    const line = `${path.slice(folder === '' ? 0 : folder.length + 1)}\0${sign}`;
-    const known = lines.get(folder);
-    if (known) known.push(line);
-    else lines.set(folder, [line]);
-  }
   for (const folder of stale) {
-    const all = lines.get(folder);
-    if (!all) digests.delete(folder);
+    const start = folder === '' ? 0 : folder.length + 1;
+    const all = namesIn(tree, [folder]).map(([path, sign]) => `${path.slice(start)}\0${sign}`);
+    if (all.length === 0) digests.delete(folder);
     else
       digests.set(folder, createHash('sha256').update(all.sort().join('\0'), 'latin1').digest('base64').slice(0, 22));
   }
@@ -261,9 +100,30 @@ export function digestsOf(tree: Tree): ReadonlyMap<string, string> {
 }
 
 /** Names and signs directly in some folders, as they are here. */
-export function namesIn(tree: Tree, folders: ReadonlySet<string>): [path: string, sign: string][] {
+export function namesIn({ names }: Tree, folders: Iterable<string>): [path: string, sign: string][] {
   const found: [string, string][] = [];
-  for (const [path, { here }] of tree.names)
-    if (here !== undefined && folders.has(folderOf(path))) found.push([path, here]);
+  for (const folder of folders)
+    for (const path of names.within(folder)) {
+      const here = names.get(path)?.here;
+      if (here !== undefined) found.push([path, here]);
+    }
   return found;
+}
+
+/** Notes that the other server has what is here in these folders; what was noted already costs nothing. */
+export function agreeIn(tree: Tree, folders: Iterable<string>): void {
+  const { agreed, names } = tree;
+  const digests = digestsOf(tree);
+  for (const folder of folders) {
+    const digest = digests.get(folder);
+    if (digest === undefined || agreed.isSettled(folder, digest)) continue;
+    for (const path of names.within(folder)) agreeHere(tree, path);
+    agreed.settle(folder, digest);
+  }
+}
+
+/** Notes that the other server has of a name what is here. */
+export function agreeHere({ agreed, names }: Tree, path: string): void {
+  const name = names.get(path);
+  if (name?.here !== undefined) agreed.set(path, { sign: name.here, stamp: name.stamp });
 }

@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import type { Place } from './data-set.ts';
 
 /** Something that can be rung and waited for; a ring is not lost while nobody waits. */
 export type Bell = {
@@ -36,10 +37,7 @@ export function makeBell(): Bell {
  * Calls `changed` at every event in one folder, with the name in it where the kernel tells one (as latin1).
  * Undefined if it can't be watched: gone, or no watches left.
  */
-export function watchFolder(
-  place: Buffer | string,
-  changed: (name: string | undefined) => void,
-): fs.FSWatcher | undefined {
+export function watchFolder(place: Place, changed: (name: string | undefined) => void): fs.FSWatcher | undefined {
   try {
     const watcher = fs.watch(place, { persistent: false, encoding: 'buffer' }, (_event, name) =>
       changed(name?.toString('latin1')),
@@ -54,7 +52,9 @@ export function watchFolder(
 /** Watches on the folders of one data set, one for each. */
 export type Watches = {
   /** Watches a folder, unless this very folder (by inode) is watched already. To be called before its names are read. */
-  onFolder(path: string, place: Buffer, stat: fs.Stats): void;
+  onFolder(path: string, place: Place, stat: fs.Stats): void;
+  /** True if this very folder is watched; it stays so. */
+  isWatched(path: string, ino: number): boolean;
   /** Between these two everything is looked at: folders that were not met are no longer watched. */
   begin(): void;
   end(): void;
@@ -69,10 +69,14 @@ export function makeWatches(changed: (folder: string, name: string | undefined) 
     watched.get(path)?.watcher?.close();
     watched.delete(path);
   };
+  const isWatched = (path: string, ino: number): boolean => {
+    met?.add(path);
+    return watched.get(path)?.ino === ino;
+  };
   return {
+    isWatched,
     onFolder: (path, place, { ino }) => {
-      met?.add(path);
-      if (watched.get(path)?.ino === ino) return;
+      if (isWatched(path, ino)) return;
       drop(path);
       const watcher = watchFolder(place, (name) => changed(path, name));
       // Without a watch it is tried again the next time.

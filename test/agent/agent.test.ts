@@ -308,6 +308,25 @@ describe('the agent elsewhere', () => {
     ]);
   });
 
+  it('logs in to no primary that it hears', async () => {
+    const { one, two } = twoServers();
+    let logins = 0;
+    const nobody = async (): Promise<Session> => {
+      logins += 1;
+      throw new CmsadmError('unreachable', 'No connection.');
+    };
+    const calm = { heartbeat: 500 };
+    start(two, nobody, calm);
+    await until(state(two), (text) => text?.includes('not reachable') ?? false);
+    const primary = start(one, two, calm);
+    await until(state(two), (text) => text === 'the primary is reachable');
+    const before = logins;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect([logins, readStatus(two.root)?.state]).toEqual([before, 'the primary is reachable']);
+    await primary.stop();
+    await until(state(two), (text) => text?.includes('not reachable') ?? false);
+  });
+
   it('idles without a pair and begins when there is one', async () => {
     const { one, two } = twoServers();
     fs.rmSync(join(one.root.prefix, paths.pair));

@@ -48,4 +48,25 @@ describe('the index of what was agreed on', () => {
     expect(lines).toBeLessThan(1100);
     expect(openAgreed(root, 'admin').get('a')?.sign).toBe('f4999');
   });
+
+  it('is settled for a folder until something in it is agreed on anew', () => {
+    const index = openAgreed(twoServers().one.root, 'admin');
+    const agreed = { sign: 'f1', stamp: 's' };
+    index.set('f/a', agreed);
+    const changes = [
+      () => index.set('f/a', { sign: 'f2', stamp: 's' }),
+      () => index.set('f/a', { sign: 'f2', stamp: 't' }),
+      () => index.remove('f/a'),
+      () => index.unsettle('f'),
+    ];
+    for (const change of changes) {
+      index.settle('f', 'digest');
+      index.settle('g', 'digest');
+      expect(index.isSettled('f', 'digest')).toBe(true);
+      expect(index.isSettled('f', 'another')).toBe(false);
+      change();
+      expect(index.isSettled('f', 'digest')).toBe(false);
+      expect(index.isSettled('g', 'digest')).toBe(true);
+    }
+  });
 });

@@ -4,8 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { readAccounts } from '../../src/agent/accounts.ts';
 import { carriedBy, type DataSet, shownPath } from '../../src/agent/entry.ts';
 import { openLiveSet } from '../../src/agent/live-set.ts';
+import { fullPass } from '../../src/agent/pass.ts';
 import type { Host } from '../../src/host/system.ts';
-import { pass, placeOf, twoServers, write } from './two-servers.ts';
+import { pass, placeOf, sessionWith, twoServers, write } from './two-servers.ts';
 
 const admin: DataSet = { name: 'admin', path: '/admin', exclude: [], deletions: { percent: 30, files: 1000 } };
 
@@ -26,6 +27,23 @@ describe('a look', () => {
     expect((await look())?.here).toBe('f as remembered');
     write(one, 'a', 'y');
     expect((await look())?.here).not.toBe('f as remembered');
+    live.close();
+  });
+
+  it('remembers what is agreed on even of a file that was too young when it was read', async () => {
+    const { one, two } = twoServers();
+    write(one, 'f/a', 'x');
+    const session = await sessionWith(two);
+    const live = openLiveSet(one, admin, () => {});
+    const line = { session, epoch: 1, next: () => 1, acknowledged: () => {} };
+    // Sent, then found to be the same, both while its stamp may not be trusted yet.
+    await fullPass(line, live, false);
+    await fullPass(line, live, false);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await fullPass(line, live, false);
+    const { stamp } = live.tree.names.get('f/a') ?? {};
+    expect(stamp).toMatch(/./);
+    expect(live.tree.agreed.get('f/a')?.stamp).toBe(stamp);
     live.close();
   });
 
