@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { available } from '../../lab/lab.ts';
 import { operations } from '../../src/operations.ts';
+import { syncOperations } from '../../src/sync-operations.ts';
 import { attempt, cms1, cms2, cmsadm, objectOf, setUp, sh, stopAtFirstFailure, told, useFreshLab } from './kit.ts';
 import { openTerminal, type Terminal, tooWide } from './terminal.ts';
 
@@ -119,7 +120,7 @@ describe.skipIf(!ok)(`the service of admin-sync and its commands${ok ? '' : ` (s
     await terminal.type('cmsadm');
     await terminal.answer('Enter choice (1-12) or q to quit:', '12');
     await terminal.answer(`Enter choice (1-${operations.length + 1}) or q to quit:`, `${operations.length + 1}`);
-    await terminal.answer('Enter choice (1-8) or q to quit:', '2');
+    await terminal.answer(`Enter choice (1-${syncOperations.length}) or q to quit:`, '2');
     await terminal.see('administration: ok, 0 sent, 0 removed');
     await terminal.answer('Enter choice (1-12) or q to quit:', 'q');
     expect(await terminal.exitCode()).toBe(0);
