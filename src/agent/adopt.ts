@@ -81,7 +81,7 @@ async function compare(session: Session, epoch: number, live: LiveSet): Promise<
 
 /** Names whose version here the other server never had, and has not by chance. */
 const ownChanges = ({ tree }: LiveSet): number =>
-  [...tree.names].filter(([path, { here, there }]) => here !== there && here !== tree.agreed.get(path)?.sign).length;
+  [...tree.names].filter(([path, { here, there }]) => here !== there && !tree.agreed.isKnown(path, here)).length;
 
 const MOST = 50;
 

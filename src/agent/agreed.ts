@@ -17,6 +17,10 @@ export type AgreedIndex = {
   isNew(): boolean;
   set(path: string, agreed: Agreed): void;
   remove(path: string): void;
+  /** What is about to take this name's place; to be flushed before it does: whoever dies in between knows it again. */
+  expect(path: string, sign: string): void;
+  /** True for the version that was agreed on, or that was about to be; undefined: that nothing stands there. */
+  isKnown(path: string, sign: string | undefined): boolean;
   /** True if every name in a folder was agreed on as it is under this digest. */
   isSettled(folder: string, digest: string): boolean;
   settle(folder: string, digest: string): void;
@@ -42,12 +46,21 @@ export function openAgreed(root: Root, set: string): AgreedIndex {
     makeFolders(root, dirname(`${paths.sync}/${set}`), 0o700);
     // Twice as many lines as names: write it anew.
     if (written + lines.length > 2 * known.names.size + 1000) {
-      const all = [...known.names].map(([path, { sign, stamp }]) => line(path, sign, stamp));
+      const all = [
+        ...[...known.names].map(([path, { sign, stamp }]) => line(path, sign, stamp)),
+        ...[...known.expected].map(([path, sign]) => line(path, sign, EXPECTED)),
+      ];
       fs.writeFileSync(`${file}.new`, all.join(''), { mode: 0o600, encoding: 'latin1' });
       fs.renameSync(`${file}.new`, file);
       written = all.length;
     } else {
-      fs.writeFileSync(file, lines.join(''), { mode: 0o600, encoding: 'latin1', flag: 'a' });
+      try {
+        fs.writeFileSync(file, lines.join(''), { mode: 0o600, encoding: 'latin1', flag: 'a' });
+      } catch (error) {
+        // A full disk may have taken a part of a line.
+        if (lines[0] !== '\n') lines.unshift('\n');
+        throw error;
+      }
       written += lines.length;
     }
     lines = [];
@@ -56,13 +69,21 @@ export function openAgreed(root: Root, set: string): AgreedIndex {
     get: (path) => known.names.get(path),
     isNew: () => known.names.size === 0,
     set: (path, { sign, stamp }) => {
+      known.expected.delete(path);
       const before = known.names.get(path);
       if (before?.sign === sign && before.stamp === stamp) return;
       settled.delete(folderOf(path));
       known.names.set(path, { sign, stamp });
       lines.push(line(path, sign, stamp));
     },
+    expect: (path, sign) => {
+      known.expected.set(path, sign);
+      lines.push(line(path, sign, EXPECTED));
+    },
+    isKnown: (path, sign) =>
+      sign === known.names.get(path)?.sign || (sign !== undefined && sign === known.expected.get(path)),
     remove: (path) => {
+      known.expected.delete(path);
       if (!known.names.delete(path)) return;
       settled.delete(folderOf(path));
       lines.push(line(path, '', ''));
@@ -79,18 +100,29 @@ export function openAgreed(root: Root, set: string): AgreedIndex {
 // Paths are bytes as latin1 characters; JSON keeps each as one of them.
 const line = (path: string, sign: string, stamp: string): string => `${JSON.stringify([path, sign, stamp])}\n`;
 
-function read(file: string): { names: Map<string, Agreed>; lines: number; isTorn: boolean } {
+/** Stands for the stamp of what was about to come. */
+const EXPECTED = 'expected';
+
+type Known = { names: Map<string, Agreed>; expected: Map<string, string>; lines: number; isTorn: boolean };
+
+function read(file: string): Known {
   const names = new Map<string, Agreed>();
+  const expected = new Map<string, string>();
   const lines = (fs.existsSync(file) ? fs.readFileSync(file, 'latin1') : '').split('\n');
   for (const text of lines) {
     // The last line may be torn; what it told is compared again.
     const told = parsed(text);
     if (!told) continue;
     const [path, sign, stamp] = told;
+    if (stamp === EXPECTED) {
+      expected.set(path, sign);
+      continue;
+    }
+    expected.delete(path);
     if (sign === '') names.delete(path);
     else names.set(path, { sign, stamp });
   }
-  return { names, lines: lines.length, isTorn: lines.at(-1) !== '' };
+  return { names, expected, lines: lines.length, isTorn: lines.at(-1) !== '' };
 }
 
 function parsed(text: string): [path: string, sign: string, stamp: string] | undefined {

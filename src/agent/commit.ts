@@ -108,7 +108,11 @@ async function commit(taker: Taker, groups: readonly (readonly Prepare[])[]): Pr
       }
       const synced = await syncGroup(live, steps);
       may();
-      if (synced.some(isReady)) foreseen(set.name, set.path, () => noteUnapplied(agent, set));
+      if (synced.some(isReady))
+        foreseen(set.name, set.path, () => {
+          noteUnapplied(agent, set);
+          expectAll(live, synced.filter(isReady));
+        });
       for (const step of synced)
         answers.push(isReady(step) ? await refusalOr(live, () => putInPlace(taker, accounts, step)) : step);
     }
@@ -118,6 +122,12 @@ async function commit(taker: Taker, groups: readonly (readonly Prepare[])[]): Pr
     for (const ready of all) letGo(ready);
     live.tree.agreed.flush();
   }
+}
+
+/** What is put in its place now is nobody's own version, even if this process dies before it can note that. */
+function expectAll({ tree: { agreed } }: LiveSet, steps: readonly Ready[]): void {
+  for (const { path, sign, folder } of steps) if (sign !== undefined && !folder) agreed.expect(path, sign);
+  agreed.flush();
 }
 
 const isReady = (step: Ready | Refusal): step is Ready => 'held' in step;
@@ -243,7 +253,7 @@ async function keepWhatStands({ agent: { host, event }, live }: Taker, ready: Re
   if (!['', '/'].includes(standsAt(held))) {
     await live.lookAt(path);
     const here = tree.names.get(path)?.here;
-    const isOwn = here !== undefined && here !== sign && here !== tree.agreed.get(path)?.sign;
+    const isOwn = here !== undefined && here !== sign && !tree.agreed.isKnown(path, here);
     const owner = orGone(() => fs.lstatSync(held.place))?.uid;
     const kept = keep(host, set, path, held.place);
     ready.unsynced = kept?.unsynced ?? [];

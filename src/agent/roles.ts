@@ -97,7 +97,7 @@ async function noticeEdits(agent: Agent): Promise<void> {
     const looked = await live.look();
     // The first look at everything, or nothing ever received: the next full pass tells what differs.
     if (!looked || agreed.isNew()) continue;
-    const edited = [...looked].filter((path) => names.get(path)?.here !== agreed.get(path)?.sign);
+    const edited = [...looked].filter((path) => !agreed.isKnown(path, names.get(path)?.here));
     if (edited.length === 0) continue;
     const { name } = live.set;
     // Nobody replaces them before a person has decided.

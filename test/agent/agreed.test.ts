@@ -37,6 +37,21 @@ describe('the index of what was agreed on', () => {
     expect(openAgreed(root, 'admin').get('c')?.sign).toBe('f3');
   });
 
+  it('knows after a restart what was about to come, until something else is agreed on', () => {
+    const { root } = twoServers().one;
+    const index = openAgreed(root, 'admin');
+    index.set('a', { sign: 'f1', stamp: 's' });
+    index.expect('a', 'f2');
+    index.flush();
+    const again = openAgreed(root, 'admin');
+    expect(['f1', 'f2', 'f3', undefined].map((sign) => again.isKnown('a', sign))).toEqual([true, true, false, false]);
+    expect(again.get('a')).toEqual({ sign: 'f1', stamp: 's' });
+    again.set('a', { sign: 'f3', stamp: 't' });
+    again.flush();
+    expect(['f2', 'f3'].map((sign) => openAgreed(root, 'admin').isKnown('a', sign))).toEqual([false, true]);
+    expect(again.isKnown('b', undefined)).toBe(true);
+  });
+
   it('does not grow with every change', () => {
     const { root } = twoServers().one;
     const index = openAgreed(root, 'admin');

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { readConflicts } from '../../src/agent/kept.ts';
 import type { Host } from '../../src/host/system.ts';
 import { cms1, cms2, kept, pairAt, placeOf, savePair, tree, twoServers, verbsOf, write } from './two-servers.ts';
 
@@ -410,5 +411,28 @@ describe('the receiving server', () => {
     fs.symlinkSync('a', placeOf(two, '.cmsadm-sync.999999999.1.2'));
     await call(two)('agentOpen', { epoch: 1 });
     expect(tree(two)).toEqual({ a: 'old' });
+  });
+});
+
+describe('an agent that was killed after it had put a file in its place, before it noted that', () => {
+  it.each([
+    { what: 'knows the file as the primary’s', edited: false, conflicts: 0 },
+    { what: 'still tells what somebody wrote there', edited: true, conflicts: 1 },
+  ])('$what', async ({ edited, conflicts }) => {
+    const { two } = twoServers();
+    const index = join(two.root.prefix, 'var/lib/cmsadm/sync/admin.index');
+    const first = verbsOf(two);
+    expect(await first.verbs['agentChanges']?.(changes([whole('a', 'first')]))).toEqual([true]);
+    const before = fs.statSync(index).size;
+    expect(await first.verbs['agentChanges']?.(changes([whole('a', 'second')]))).toEqual([true]);
+    // The first line of the second change was written before the rename, the last one after it.
+    const lines = fs.readFileSync(index, 'latin1').slice(before).trimEnd().split('\n');
+    expect(lines).toHaveLength(2);
+    fs.truncateSync(index, before + `${lines[0]}\n`.length);
+    if (edited) write(two, 'a', 'somebody');
+    const again = verbsOf(two);
+    expect(await again.verbs['agentChanges']?.(changes([whole('a', 'third')]))).toEqual([true]);
+    expect(readConflicts(two)).toHaveLength(conflicts);
+    expect(tree(two)).toEqual({ a: 'third' });
   });
 });
