@@ -28,6 +28,8 @@ export type AgreedIndex = {
   unsettle(folder: string): void;
   /** Writes what came since; at the end of each batch. */
   flush(): void;
+  /** Where it lies, for a sync to the disk; undefined before anything was written. */
+  file(): string | undefined;
 };
 
 /**
@@ -94,6 +96,7 @@ export function openAgreed(root: Root, set: string): AgreedIndex {
     flush: () => {
       if (lines.length > 0) write();
     },
+    file: () => (fs.existsSync(file) ? file : undefined),
   };
 }
 

@@ -106,13 +106,10 @@ async function commit(taker: Taker, groups: readonly (readonly Prepare[])[]): Pr
         if (isReady(step)) all.push(step);
         steps.push(step);
       }
+      foreseen(set.name, set.path, () => expectAll(live, steps.filter(isReady)));
       const synced = await syncGroup(live, steps);
       may();
-      if (synced.some(isReady))
-        foreseen(set.name, set.path, () => {
-          noteUnapplied(agent, set);
-          expectAll(live, synced.filter(isReady));
-        });
+      if (synced.some(isReady)) foreseen(set.name, set.path, () => noteUnapplied(agent, set));
       for (const step of synced)
         answers.push(isReady(step) ? await refusalOr(live, () => putInPlace(taker, accounts, step)) : step);
     }
@@ -124,11 +121,13 @@ async function commit(taker: Taker, groups: readonly (readonly Prepare[])[]): Pr
   }
 }
 
-/** What is put in its place now is nobody's own version, even if this process dies before it can note that. */
+/** What is put in its place next is nobody's own version, even if this process dies before it can note that. */
 function expectAll({ tree: { agreed } }: LiveSet, steps: readonly Ready[]): void {
-  for (const { path, sign, folder } of steps) if (sign !== undefined && !folder) agreed.expect(path, sign);
+  for (const { path, sign } of steps.filter(isReplacing)) if (sign !== undefined) agreed.expect(path, sign);
   agreed.flush();
 }
+
+const isReplacing = ({ sign, folder }: Ready): boolean => sign !== undefined && !folder;
 
 const isReady = (step: Ready | Refusal): step is Ready => 'held' in step;
 
@@ -279,7 +278,12 @@ const syncKept = (steps: readonly Ready[]): Promise<unknown> =>
     [...new Set(steps.flatMap(({ unsynced }) => unsynced.map((place) => place.toString('latin1'))))].map(syncPlace),
   );
 
-/** Syncs new files and kept copies, all at once. */
+async function syncExpected({ tree: { agreed } }: LiveSet, steps: readonly Ready[]): Promise<void> {
+  const file = agreed.file();
+  if (file !== undefined && steps.some(isReplacing)) await syncPlace(Buffer.from(file).toString('latin1'));
+}
+
+/** Syncs new files, kept copies and what tells of them, all at once. */
 async function syncGroup(live: LiveSet, steps: readonly (Ready | Refusal)[]): Promise<(Ready | Refusal)[]> {
   const [synced] = await Promise.all([
     Promise.all(
@@ -291,6 +295,7 @@ async function syncGroup(live: LiveSet, steps: readonly (Ready | Refusal)[]): Pr
       ),
     ),
     orWriteFailed(live, () => syncKept(steps.filter(isReady))),
+    orWriteFailed(live, () => syncExpected(live, steps.filter(isReady))),
   ]);
   return synced;
 }

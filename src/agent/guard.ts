@@ -13,6 +13,8 @@ export type Standing = {
   readonly here: number;
   /** Names there that are not here. */
   readonly vanished: number;
+  /** Of these, names whose successors are across already: what failed was only their removal. */
+  readonly explained: number;
   /** Names here that are not there: a renamed folder is no loss. */
   readonly came: number;
   /** Names that were removed there within the last minute: a folder that is emptied name by name vanishes as well. */
@@ -32,14 +34,14 @@ const FEW = 20;
  */
 export function whyHeld(
   { deletions, path }: DataSet,
-  { there, here, vanished, came, lately, sameFolder, heldBefore }: Standing,
+  { there, here, vanished, explained, came, lately, sameFolder, heldBefore }: Standing,
 ): string | undefined {
   if (there === 0) return undefined;
   if (!sameFolder) return `${path} is another folder than before: is a disk not mounted, or another one?`;
   if (here === 0) return `it is empty here and holds ${there} names on the other server. Is a disk not mounted?`;
   // Names that came since make the rest no safer.
   if (heldBefore !== undefined && vanished > 0) return heldBefore;
-  const lost = vanished - came;
+  const lost = vanished - explained - came;
   if (lost <= 0) return undefined;
   const [gone, all] = [lost + lately, there + lately];
   const share = Math.floor((gone * 100) / all);
@@ -60,11 +62,12 @@ export function standingOfSet(tree: Tree, known?: OneSided): Standing {
   const here = tree.names.size - vanished;
   const before = readText(tree.host.root, fileOf(tree.set))?.trim();
   const sameFolder = isSameFolder(before, identityOf(tree.host, tree.set));
-  const lately = removedLately(tree);
+  const { lately, explained } = removedLately(tree);
   return {
     there,
     here,
     vanished,
+    explained,
     came,
     lately,
     sameFolder,
@@ -84,19 +87,36 @@ function oneSided({ names }: Tree): OneSided {
 /** Milliseconds for which removals count together. */
 const WINDOW = 60_000;
 
-/** Remembers that so many names were removed on the other server. */
-export function noteRemoved({ removed }: Tree, count: number): void {
-  if (count > 0) removed.push({ at: performance.now(), count });
+/**
+ * Remembers that names are being removed on the other server; what came at the same time explains as many of them. A
+ * removal that is tried again counts once.
+ */
+export function noteRemoved({ removed }: Tree, paths: readonly string[], came: number): void {
+  let unexplained = -came;
+  for (const path of paths) {
+    if (removed.has(path)) continue;
+    removed.set(path, { at: performance.now(), isLoss: unexplained >= 0 });
+    unexplained += 1;
+  }
 }
 
 /** A person let them go: they do not count any more. */
 export function forgetRemoved({ removed }: Tree): void {
-  removed.length = 0;
+  removed.clear();
 }
 
-function removedLately({ removed }: Tree): number {
-  while (removed[0] && performance.now() - removed[0].at > WINDOW) removed.shift();
-  return removed.reduce((sum, { count }) => sum + count, 0);
+/** What is gone there counts as lost lately; what is still there was explained, or is counted among what vanished. */
+function removedLately({ removed, names }: Tree): Pick<Standing, 'lately' | 'explained'> {
+  const oldest = performance.now() - WINDOW;
+  let [lately, explained] = [0, 0];
+  for (const [path, { at, isLoss }] of removed) {
+    const name = names.get(path);
+    const isGone = name?.there === undefined;
+    if (at < oldest || (isGone && !isLoss)) removed.delete(path);
+    else if (isGone) lately += 1;
+    else if (!isLoss && name.here === undefined) explained += 1;
+  }
+  return { lately, explained };
 }
 
 function isSameFolder(before: string | undefined, now: string | undefined): boolean {

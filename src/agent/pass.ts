@@ -25,10 +25,14 @@ const MANY = 200;
 
 const nothing = (): Sent => ({ sent: 0, removed: 0, bytes: 0, problems: [] });
 
+/** What was under way when something failed may be done on the other server or not; so may what a refusal names. */
 async function caught(live: LiveSet, work: () => Promise<SetResult>): Promise<SetResult> {
   try {
-    return await work();
+    const result = await work();
+    if (result.problems.length > 0) live.tree.uncertain = true;
+    return result;
   } catch (error) {
+    live.tree.uncertain = true;
     const failure = isSystemError(error) ? unreadable(live.set, error) : error;
     if (!(failure instanceof CmsadmError) || ending.includes(failure.code)) throw error;
     return { ...nothing(), held: undefined, failure };
@@ -43,6 +47,7 @@ async function compare(line: Line, live: LiveSet, step?: (seen: number) => void)
   const { session, epoch } = line;
   const { tree } = live;
   const set = live.set.name;
+  tree.uncertain = false;
   const [told] = await Promise.all([session.call('agentDigests', { epoch, set }), live.lookAll(step)]);
   const theirs = new Map(Object.entries(v.parse(v.record(v.string(), v.string()), told)));
   const ours = digestsOf(tree);
@@ -88,9 +93,13 @@ export function fullPass(
   });
 }
 
-/** Sends what events told of. @throws what ends the session */
+/** Sends what events told of; after a failure all that differs. @throws what ends the session */
 export function sendChanges(line: Line, live: LiveSet, whole: boolean): Promise<SetResult> {
   return caught(live, async () => {
+    if (live.tree.uncertain && (line.busy?.size ?? 0) === 0) {
+      await compare(line, live);
+      return sendUnlessHeld(line, live, undefined, false);
+    }
     if (whole) await live.lookAll();
     const looked = whole ? undefined : await live.look(line.busy?.get(live.set.name));
     return sendUnlessHeld(line, live, looked, false);
@@ -135,7 +144,7 @@ async function sendIfAllowed(
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
   if (released) forgetRemoved(live.tree);
-  else noteRemoved(live.tree, Math.max(0, removes - came));
+  else noteRemoved(live.tree, [...work.remove, ...work.clear], came);
   if (!looked || removes > 0) rememberFolder(live.tree);
   // One at a time.
   const isBusy = (line.busy?.size ?? 0) > 0;

@@ -15,8 +15,10 @@ export type Tree = {
   readonly agreed: AgreedIndex;
   /** True where a new file need not be read before it is sent: its sign is provisional until then. */
   lazy: boolean;
-  /** When how many names were removed on the other server; for the guard. */
-  readonly removed: { readonly at: number; readonly count: number }[];
+  /** Names whose removal was sent within the last minute, by path in the order of time; for the guard. */
+  readonly removed: Map<string, { readonly at: number; readonly isLoss: boolean }>;
+  /** True where what the other server has may not be what is known of it: something failed half-way. */
+  uncertain: boolean;
   readonly links: HardLinks;
   /** Looks at everything so far. */
   round: number;
@@ -37,7 +39,8 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   names: makeNames(),
   agreed,
   lazy: false,
-  removed: [],
+  removed: new Map(),
+  uncertain: false,
   links: makeHardLinks(),
   round: 0,
   digests: new Map(),

@@ -13,6 +13,7 @@ const well: Standing = {
   there: 100,
   here: 100,
   vanished: 0,
+  explained: 0,
   came: 0,
   lately: 0,
   sameFolder: true,
@@ -37,6 +38,7 @@ describe('the guard', () => {
     ],
     ['lets what was removed lately rest', { there: 40, here: 60, lately: 60 }, undefined],
     ['takes a rename for no loss', { vanished: 90, came: 90 }, undefined],
+    ['takes a rename that was cut off half-way for no loss', { vanished: 40, explained: 38 }, undefined],
     [
       'stays held when something came since',
       { here: 99, vanished: 1, came: 5, heldBefore: 'once empty' },
