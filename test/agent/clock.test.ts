@@ -53,6 +53,11 @@ describe('two agents whose clocks differ', () => {
     const { one, ahead } = await pairWithClocks();
     for (const days of [2, -2, 0]) {
       await callAgent(one, 'syncPause', { by: 'test' });
+      // What was on its way when it was paused is done first.
+      await until(
+        () => status(one),
+        ({ state }) => state.startsWith('paused'),
+      );
       write(one, 'a', `before ${days}`);
       const { sets, at } = await until(
         () => status(one),
