@@ -296,8 +296,14 @@ describe.skipIf(!ok)(`the operator's journeys${ok ? '' : ` (skipped: ${why})`}`,
       await writeFile('cms2', `${data}/only-on-cms2`, 'new\n');
     });
 
-    it('makes the old primary the secondary when it comes back, which names what differs', async () => {
+    it('makes the old primary the secondary when it comes back, which names what differs and waits for a decision', async () => {
       await powerOn('cms1');
+      const agent = (server: Server): Promise<string> => sh(server, 'cat /run/cmsadm/agent.json');
+      for (const server of pair)
+        await expect.poll(() => agent(server), { timeout: 40_000 }).toMatch(/"state":\s*"undecided"/);
+      expect((await readFile('cms1', `${data}/agents`)).toString()).toBe('agent of cms1\n');
+      const kept = await cmsadm('cms2', 'sync', 'keep', 'cms2', '--yes');
+      expect(kept.exitCode, told(kept)).toBe(0);
       await arrives('cms1', `${data}/agents`, 'agent of cms2', 40_000);
       await arrives('cms1', `${data}/only-on-cms2`, 'new', 5000);
       expect((await readFile('cms2', `${data}/agents`)).toString()).toBe('agent of cms2\n');
