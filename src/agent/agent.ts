@@ -104,6 +104,8 @@ export type Agent = {
   readonly unrendered: Map<string, CmsadmError>;
   /** When the server that administers was last heard over its own session, and under which epoch. */
   readonly heard: { at: number; epoch: number };
+  /** How many sessions opened for sending so far, of which only the last may; and the end of what is being taken. */
+  readonly senders: { opened: number; taking: Promise<unknown> };
 } & Teller;
 
 /**
@@ -194,6 +196,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     wantedBells,
     unrendered: new Map(),
     heard: { at: Number.NEGATIVE_INFINITY, epoch: 0 },
+    senders: { opened: 0, taking: Promise.resolve() },
     timing,
     over,
     ...teller,

@@ -10,7 +10,15 @@ import { type Line, type Sent, sendWork, workOf } from './send.ts';
 import { agreeHere, agreeIn, digestsOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
 
 /** The errors that end every further attempt of a session. */
-export const ending = ['session-lost', 'epoch-older', 'not-secondary', 'not-paired', 'verb-unknown', 'verb-too-new'];
+export const ending = [
+  'session-lost',
+  'epoch-older',
+  'not-secondary',
+  'not-paired',
+  'verb-unknown',
+  'verb-too-new',
+  'session-replaced',
+];
 
 /** What became of one data set. */
 export type SetResult = Sent & {

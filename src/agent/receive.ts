@@ -76,9 +76,24 @@ export function receiveVerbs(agent: Agent): {
     refuseUndecided(host, name);
     return live;
   };
+  const { senders } = agent;
+  let mine = senders.opened;
+  /** Asked at every message that changes something: what is left of a session that was lost must not come after the next. */
+  const maySend = (theirs: number): void => {
+    mayWrite(host, theirs);
+    if (mine === senders.opened) return;
+    throw new CmsadmError('session-replaced', 'Another session of the other server sends now.', {
+      remedy: '`cmsadm sync status` shows both agents; nothing has to be done.',
+    });
+  };
+  /** What is begun here is waited for by the next session. */
+  const begun = <T>(work: Promise<T>): Promise<T> => {
+    senders.taking = Promise.allSettled([senders.taking, work]);
+    return work;
+  };
   const takerOf = (live: LiveSet, theirs: number): Taker => {
     const may = (): void => {
-      mayWrite(host, theirs);
+      maySend(theirs);
       refuseUndecided(host, live.set.name);
     };
     return { agent, live, writer, may };
@@ -116,6 +131,9 @@ export function receiveVerbs(agent: Agent): {
     },
     agentOpen: async (args: unknown) => {
       mayWrite(host, checked(openArgs, args).epoch);
+      senders.opened += 1;
+      mine = senders.opened;
+      await senders.taking;
       for (const live of agent.sets.values())
         try {
           const { set } = live;
@@ -132,7 +150,7 @@ export function receiveVerbs(agent: Agent): {
     /** What was edited here since this was last asked, by data set. */
     agentEdits: async (args: unknown) => {
       const { epoch: theirs } = checked(openArgs, args);
-      mayWrite(host, theirs);
+      maySend(theirs);
       Object.assign(agent.heard, { at: performance.now(), epoch: theirs });
       const told = Object.fromEntries(
         [...agent.edits].map(([name, edited]) => {
@@ -154,7 +172,7 @@ export function receiveVerbs(agent: Agent): {
     },
     agentAgree: async (args: unknown) => {
       const { epoch: theirs, set, folders, names } = checked(agreeArgs, args);
-      mayWrite(host, theirs);
+      maySend(theirs);
       const { tree } = taking(set);
       agreeIn(tree, folders);
       for (const path of names) agreeHere(tree, path);
@@ -165,25 +183,25 @@ export function receiveVerbs(agent: Agent): {
     },
     agentApply: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
-      mayWrite(host, theirs);
+      maySend(theirs);
       const live = taking(set);
       // First, for the programs may read it.
       const unrendered = renderOwn(agent, live);
       if (unrendered) throw unrendered;
-      await applySet(agent, live);
+      await begun(applySet(agent, live));
       return null;
     },
     /** Reads a name here for the primary, which takes this server's version of an undecided set. */
     agentFetch: async (args: unknown) => {
       const { epoch: theirs, set, path, offset } = checked(fetchArgs, args);
-      mayWrite(host, theirs);
+      maySend(theirs);
       const live = liveSet(set);
       return foreseen(set, live.set.path, () => readPart(live.tree, path, offset));
     },
     /** A person decided on the primary whose versions of a set stay. */
     agentDecided: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
-      mayWrite(host, theirs);
+      maySend(theirs);
       liveSet(set);
       clearUndecided(host.root, set);
       agent.bell.ring();
@@ -191,7 +209,7 @@ export function receiveVerbs(agent: Agent): {
     },
     agentBulk: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
-      mayWrite(host, theirs);
+      maySend(theirs);
       const live = taking(set);
       const isOpen = await openBulk(agent, live);
       if (isOpen) stopWriting = keepWriting(agent, live);
@@ -199,17 +217,17 @@ export function receiveVerbs(agent: Agent): {
     },
     agentBulkEnd: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
-      mayWrite(host, theirs);
+      maySend(theirs);
       const live = taking(set);
       await stopWriting?.();
       stopWriting = undefined;
-      await closeBulk(agent, live);
+      await begun(closeBulk(agent, live));
       live.tree.agreed.flush();
       return null;
     },
     agentTake: async (args: unknown) => {
       const { epoch: theirs, set, files } = checked(takeArgs, args);
-      mayWrite(host, theirs);
+      maySend(theirs);
       const live = taking(set);
       noteUnapplied(agent, live.set);
       // On the disk, and written down, with `agentBulkEnd`.
@@ -217,18 +235,18 @@ export function receiveVerbs(agent: Agent): {
     },
     agentChanges: async (args: unknown) => {
       const { epoch: theirs, set, changes } = checked(changesArgs, args);
-      mayWrite(host, theirs);
-      const answers = await takeChanges(takerOf(taking(set), theirs), changes);
+      maySend(theirs);
+      const answers = await begun(takeChanges(takerOf(taking(set), theirs), changes));
       taken(changes.findLast((_change, index) => typeof answers[index] === 'boolean')?.seq);
       return answers;
     },
     agentPut: async (args: unknown) => {
       const wanted = checked(putArgs, args);
-      mayWrite(host, wanted.epoch);
+      maySend(wanted.epoch);
       const live = taking(wanted.set);
       const key = `${wanted.set}/${wanted.entry.path}`;
       try {
-        const answer = await putPart(live, key, wanted);
+        const answer = await begun(putPart(live, key, wanted));
         if (typeof answer === 'boolean') taken(wanted.seq);
         return answer;
       } catch (error) {

@@ -13,12 +13,14 @@ import type { Profile } from '../../src/profile/schema.ts';
 type Verbs = ReturnType<typeof receiveVerbs>;
 
 /** The receiving verbs of a server, of an agent that does nothing by itself. */
-export function lonelyAgent(host: Host, profile: Profile): { readonly verbs: Verbs; end(): void } {
+export function lonelyAgent(host: Host, profile: Profile): { readonly verbs: Verbs; another(): Verbs; end(): void } {
   const aborter = new AbortController();
   const login = () => Promise.reject(new CmsadmError('unreachable', 'Nobody there.'));
   const agent = makeAgent(host, profile, { signal: aborter.signal, log: () => {}, login }, () => '');
   return {
     verbs: receiveVerbs(agent),
+    /** Those of a further session with the same agent. */
+    another: () => receiveVerbs(agent),
     end: () => {
       for (const live of agent.sets.values()) live.close();
       agent.end();

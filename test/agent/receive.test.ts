@@ -5,7 +5,19 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readConflicts } from '../../src/agent/kept.ts';
 import type { Host } from '../../src/host/system.ts';
-import { cms1, cms2, kept, pairAt, placeOf, savePair, tree, twoServers, verbsOf, write } from './two-servers.ts';
+import {
+  cms1,
+  cms2,
+  kept,
+  pairAt,
+  placeOf,
+  savePair,
+  tree,
+  twoServers,
+  verbsOf,
+  verbsOfSessions,
+  write,
+} from './two-servers.ts';
 
 const sha256 = (text: string): string => createHash('sha256').update(text, 'latin1').digest('hex');
 const own = { owner: 'root', group: 'root' };
@@ -434,5 +446,27 @@ describe('an agent that was killed after it had put a file in its place, before 
     expect(await again.verbs['agentChanges']?.(changes([whole('a', 'third')]))).toEqual([true]);
     expect(readConflicts(two)).toHaveLength(conflicts);
     expect(tree(two)).toEqual({ a: 'third' });
+  });
+});
+
+describe('what is left of a session that was lost', () => {
+  it('is refused as soon as the next one is open, also what waits for the disk', async () => {
+    const { two } = twoServers();
+    const { sessions } = verbsOfSessions(two, 2);
+    const [lost, next] = sessions;
+    await lost?.['agentOpen']?.({ epoch: 1 });
+    // It writes and syncs while the next session opens.
+    const late = Promise.resolve(lost?.['agentChanges']?.(changes([whole('a', 'old')]))).catch(
+      (error: unknown) => error,
+    );
+    await next?.['agentOpen']?.({ epoch: 1 });
+    const refused = { code: 'session-replaced' };
+    await expect(Promise.resolve(lost?.['agentChanges']?.(changes([whole('b', 'old')])))).rejects.toMatchObject(
+      refused,
+    );
+    expect(await next?.['agentChanges']?.(changes([whole('a', 'new')]))).toEqual([true]);
+    expect(await late).toMatchObject(refused);
+    expect(tree(two)).toEqual({ a: 'new' });
+    expect(fs.readdirSync(placeOf(two, ''))).toEqual(['a']);
   });
 });

@@ -86,6 +86,13 @@ export function verbsOf(host: Host, more: Partial<Profile> = {}): ReturnType<typ
   return verbs;
 }
 
+/** The receiving verbs of several sessions with one agent; gone after the test. */
+export function verbsOfSessions(host: Host, count: number): { sessions: ReturnType<typeof receiveVerbs>['verbs'][] } {
+  const { another, end } = lonelyAgent(host, profile);
+  cleanups.push(end);
+  return { sessions: Array.from({ length: count }, () => another().verbs) };
+}
+
 /** A session with the receiving verbs of a server, over streams in this process. */
 export async function sessionWith(host: Host): Promise<Session> {
   const { session, end } = await lonelySession(host, profile);
