@@ -87,22 +87,30 @@ function oneSided({ names }: Tree): OneSided {
 /** Milliseconds for which removals count together. */
 const WINDOW = 60_000;
 
+/** Milliseconds within which something that came makes up for something that went: how many messages they take is chance. */
+const TOGETHER = 5_000;
+
 /**
- * Remembers that names are being removed on the other server; what came at the same time explains as many of them. A
- * removal that is tried again counts once.
+ * Remembers what is being removed on the other server, and what comes there. A name that came at the same time makes up for
+ * one that went; what is tried again counts once.
  */
-export function noteRemoved({ removed }: Tree, paths: readonly string[], came: number): void {
-  let unexplained = -came;
-  for (const path of paths) {
-    if (removed.has(path)) continue;
-    removed.set(path, { at: performance.now(), isLoss: unexplained >= 0 });
-    unexplained += 1;
+export function noteSent({ removed, arrived }: Tree, gone: readonly string[], came: readonly string[]): void {
+  const now = performance.now();
+  for (const [path, at] of arrived) if (at < now - TOGETHER) arrived.delete(path);
+  for (const path of came) if (!arrived.has(path)) arrived.set(path, now);
+  for (const path of gone) if (!removed.has(path)) removed.set(path, { at: now, isLoss: true });
+  const losses = [...removed.values()].filter(({ at, isLoss }) => isLoss && at >= now - TOGETHER);
+  for (const [index, path] of [...arrived.keys()].slice(0, losses.length).entries()) {
+    const loss = losses[index];
+    if (loss) loss.isLoss = false;
+    arrived.delete(path);
   }
 }
 
 /** A person let them go: they do not count any more. */
-export function forgetRemoved({ removed }: Tree): void {
+export function forgetRemoved({ removed, arrived }: Tree): void {
   removed.clear();
+  arrived.clear();
 }
 
 /** What is gone there counts as lost lately; what is still there was explained, or is counted among what vanished. */

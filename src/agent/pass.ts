@@ -4,7 +4,7 @@ import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
 import { isApplied } from './apply.ts';
 import { isSystemError, unreadable } from './data-set.ts';
 import { isFolderSign, shownPath } from './entry.ts';
-import { forgetRemoved, noteRemoved, rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
+import { forgetRemoved, noteSent, rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Line, type Sent, sendWork, workOf } from './send.ts';
 import { agreeHere, agreeIn, digestsOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
@@ -144,7 +144,8 @@ async function sendIfAllowed(
   const work = workOf(live.tree, looked);
   const { names } = live.tree;
   const removes = work.remove.length + work.clear.length;
-  const came = work.put.filter((path) => names.get(path)?.there === undefined).length;
+  const arrivals = work.put.filter((path) => names.get(path)?.there === undefined);
+  const came = arrivals.length;
   // After events only what was looked at differs; all names are counted when everything was looked at.
   const vanished = [...work.remove, ...work.clear].filter((path) => names.get(path)?.here === undefined).length;
   const standing = () => standingOfSet(live.tree, looked && { vanished, came });
@@ -152,7 +153,9 @@ async function sendIfAllowed(
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
   if (released) forgetRemoved(live.tree);
-  else noteRemoved(live.tree, [...work.remove, ...work.clear], came);
+  else noteSent(live.tree, [...work.remove, ...work.clear], arrivals);
+  // What fills a server makes up for nothing that goes later.
+  if (!looked) live.tree.arrived.clear();
   if (!looked || removes > 0) rememberFolder(live.tree);
   // One at a time.
   const isBusy = (line.busy?.size ?? 0) > 0;

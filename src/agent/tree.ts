@@ -16,7 +16,9 @@ export type Tree = {
   /** True where a new file need not be read before it is sent: its sign is provisional until then. */
   lazy: boolean;
   /** Names whose removal was sent within the last minute, by path in the order of time; for the guard. */
-  readonly removed: Map<string, { readonly at: number; readonly isLoss: boolean }>;
+  readonly removed: Map<string, { readonly at: number; isLoss: boolean }>;
+  /** Names that came within the last seconds, and have made up for no removal yet; by path in the order of time. */
+  readonly arrived: Map<string, number>;
   /** True where what the other server has may not be what is known of it: something failed half-way. */
   uncertain: boolean;
   readonly links: HardLinks;
@@ -40,6 +42,7 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   agreed,
   lazy: false,
   removed: new Map(),
+  arrived: new Map(),
   uncertain: false,
   links: makeHardLinks(),
   round: 0,

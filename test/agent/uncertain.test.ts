@@ -85,3 +85,37 @@ describe('after a message that failed although it was carried out', () => {
     expect(tree(two)).toEqual(tree(one));
   });
 });
+
+describe('what comes and goes in many small messages', () => {
+  const many = (from: number, count: number): string[] => Array.from({ length: count }, (_, at) => `file-${from + at}`);
+
+  it('is no loss where as much comes as goes', async () => {
+    const { one, two, live, line } = await inStep((host) => {
+      for (const name of many(0, 100)) write(host, name, name);
+    });
+    for (let round = 0; round < 60; round += 1) {
+      write(one, `file-${100 + round}`, 'new');
+      live.touch([`file-${100 + round}`]);
+      expect((await sendChanges(line, live, false)).held).toBeUndefined();
+      fs.rmSync(placeOf(one, `file-${round}`));
+      live.touch([`file-${round}`]);
+      expect((await sendChanges(line, live, false)).held).toBeUndefined();
+    }
+    expect(tree(two)).toEqual(tree(one));
+  });
+
+  it('is held where it only goes, name by name', async () => {
+    const { one, two, live, line } = await inStep((host) => {
+      for (const name of many(0, 100)) write(host, name, name);
+    });
+    let held: string | undefined;
+    for (const name of many(0, 60)) {
+      fs.rmSync(placeOf(one, name));
+      live.touch([name]);
+      ({ held } = await sendChanges(line, live, false));
+      if (held !== undefined) break;
+    }
+    expect(held).toContain('vanished within a minute');
+    expect(Object.keys(tree(two)).length).toBeGreaterThanOrEqual(69);
+  });
+});
