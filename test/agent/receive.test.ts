@@ -281,7 +281,7 @@ describe('the receiving server', () => {
         removal('was-file'),
         folder('was-file'),
         folder('f'),
-        folder('f/g', 0o500),
+        folder('f/g', 0o700),
         whole('was-folder', 'a file now'),
         whole('was-file/a', '1'),
         whole('f/g/a', '2'),

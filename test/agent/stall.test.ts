@@ -89,6 +89,11 @@ describe('a stalled admin-sync', () => {
       () => stalled(one),
       (found) => found.length === 0,
     );
+    // Any answer ends the stall; the change is on its way.
+    await until(
+      () => tree(two),
+      (found) => found['b'] === 'waits',
+    );
     expect(tree(two)).toEqual({ a: 'x', b: 'waits' });
     expect(events(agent.lines)).toEqual(['event sync-stalled', 'event sync-recovered']);
   });

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -72,7 +73,11 @@ export function savePair(host: Host, pair: Pair): void {
 /** Two linked servers in fresh folders; cms1 is primary at epoch 1. Gone after the test. */
 export function twoServers(): { one: Host; two: Host } {
   const folder = fs.mkdtempSync(join(tmpdir(), 'cmsadm-test-'));
-  cleanups.push(() => fs.rmSync(folder, { recursive: true, force: true }));
+  cleanups.push(() => {
+    // A test may have shut a folder for everybody but root.
+    spawnSync('chmod', ['-R', 'u+rwX', folder]);
+    fs.rmSync(folder, { recursive: true, force: true });
+  });
   const one = server(join(folder, 'one'), cms1, cms2);
   const two = server(join(folder, 'two'), cms2, cms1);
   for (const host of [one, two]) savePair(host, pairAt(1));
