@@ -2,13 +2,14 @@ import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { linesAsker, terminalAsker } from './ask.ts';
-import type { CommandContext, CommandOutcome } from './commands/context.ts';
+import type { CommandContext, CommandOutcome, Given } from './commands/context.ts';
 import { recoverParameters, syncParameters } from './commands/parameters.ts';
 import { CmsadmError, type ExitCode, exitCodes, explained } from './errors.ts';
 import { versionOf } from './host/program-version.ts';
 import { runMenu } from './menu.ts';
 import { addOperation } from './operation-flags.ts';
 import { type Operation, operations } from './operations.ts';
+import { options as menuOptions } from './options.ts';
 import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
 import type { Asker } from './report.ts';
@@ -52,6 +53,7 @@ export async function main(args: readonly string[]): Promise<void> {
     });
   addHa(program);
   addSync(program);
+  addMenuOptions(program);
   addService(program);
   addRehearsal(program);
   try {
@@ -85,7 +87,7 @@ const unknownCommand = async (command: string, { root }: GlobalOptions): Promise
     later ? `This version does not have ${command} yet.` : `${JSON.stringify(command)} is no command.`,
     {
       exitCode: exitCodes.usage,
-      remedy: 'Commands: config_HA, sync, recover. Without a command: the menu.',
+      remedy: `Commands: ${['config_HA', 'sync', 'recover', ...menuOptions.map((one) => one.command)].join(', ')}. Without a command: the menu.`,
     },
   );
 };
@@ -106,7 +108,7 @@ async function menu(options: GlobalOptions): Promise<ExitCode> {
   }
 }
 
-async function command(
+async function runCommand(
   options: GlobalOptions,
   what: string,
   run: (context: CommandContext) => Promise<CommandOutcome>,
@@ -131,7 +133,7 @@ function addHa(program: Command): void {
   const ha = addGroup(program, 'config_HA', 'set up, reverse, show and end a high-availability pair', operations);
   for (const operation of operations)
     addOperation(program, ha, operation, true, async (options, given) =>
-      finish(await command(options, `config_HA ${operation.name}`, (context) => operation.run(context, given))),
+      finish(await runCommand(options, `config_HA ${operation.name}`, (context) => operation.run(context, given))),
     );
 }
 
@@ -144,8 +146,31 @@ function addSync(program: Command): void {
           exitCode: exitCodes.usage,
           remedy: 'It takes no --dry-run, for it has no plan; and --watch goes without --json.',
         });
-      finish(await command(options, `sync ${operation.name}`, (context) => operation.run(context, given)));
+      finish(await runCommand(options, `sync ${operation.name}`, (context) => operation.run(context, given)));
     });
+}
+
+/** Options 1 to 11: each a command, with what more of it can be asked for behind its name. */
+function addMenuOptions(program: Command): void {
+  const run =
+    (command: string, operation: Operation, what: string) =>
+    async (options: GlobalOptions, given: Given): Promise<void> =>
+      finish(
+        await runCommand(options, what, async (context) => {
+          (await import('./commands/allowed-here.ts')).refuseUnlessAllowed(context.host, context.profile, command);
+          return operation.run(context, given);
+        }),
+      );
+  for (const { command, operation, more } of menuOptions) {
+    const group = addOperation(
+      program,
+      program,
+      { ...operation, name: command },
+      true,
+      run(command, operation, command),
+    );
+    for (const one of more) addOperation(program, group, one, true, run(command, one, `${command} ${one.name}`));
+  }
 }
 
 /** A command that only names what it can do. */
@@ -182,7 +207,7 @@ function addService(program: Command): void {
       if (flags.wayBack !== undefined || flags.boot) return finish(await settleItself(options, flags.wayBack));
       finish(
         // It shows no plan that anybody would have to confirm.
-        await command({ ...options, yes: true }, 'recover', async (context) =>
+        await runCommand({ ...options, yes: true }, 'recover', async (context) =>
           (await import('./commands/recover.ts')).recoverCommand(
             context,
             flags.peerGone === undefined ? {} : { [recoverParameters.peerGone.name]: flags.peerGone },
@@ -196,6 +221,14 @@ function addService(program: Command): void {
     .action(async (flags: { firstContact?: string }) => {
       const { openToPeer } = await import('./peer-door.ts');
       await openToPeer(program.opts<GlobalOptions>().root, flags.firstContact);
+    });
+  program
+    .command('wanted', { hidden: true })
+    .description('make this server stand as the administered files want it, or tell what differs')
+    .argument('<what>')
+    .action(async (what: string) => {
+      if (what !== 'apply' && what !== 'report') throw new CommanderError(1, 'usage', 'error: wanted apply|report');
+      finish(await wantedItself(program.opts(), what));
     });
   program
     .command('agent', { hidden: true })
@@ -214,6 +247,17 @@ async function settleItself(options: GlobalOptions, only: string | undefined): P
   const settled = await recover(host, only, 'itself');
   for (const { id, did, why } of settled) process.stdout.write(`${id}: ${did}: ${why}\n`);
   return settled.some(({ did }) => did === 'waits') ? exitCodes.needsPerson : exitCodes.done;
+}
+
+/** The agent asks, every so often: the administration log is for what people do. */
+async function wantedItself({ root }: GlobalOptions, what: 'apply' | 'report'): Promise<ExitCode> {
+  requireRoot(root);
+  const { eachWanted } = await import('./wanted/states.ts');
+  const told = await eachWanted(what, await hostOf(root, () => {}), profileOfServer(root, programRoot));
+  for (const { name, lines } of told) for (const line of lines) process.stdout.write(`${name}: ${line}\n`);
+  const failed = told.filter((one) => one.failed !== undefined);
+  for (const one of failed) process.stderr.write(`${one.name}: ${one.failed}\n`);
+  return failed.length === 0 ? exitCodes.done : exitCodes.refused;
 }
 
 function addRehearsal(program: Command): void {

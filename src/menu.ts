@@ -2,6 +2,7 @@ import { numberedChoice } from './choice.ts';
 import type { CommandContext, Given } from './commands/context.ts';
 import { CmsadmError, type ExitCode, exitCodes } from './errors.ts';
 import { type Operation, operations } from './operations.ts';
+import { options } from './options.ts';
 import type { makeReport } from './screen/render.ts';
 import { runLogged } from './session.ts';
 import { syncOperations } from './sync-operations.ts';
@@ -49,18 +50,24 @@ export async function runMenu(context: CommandContext, report: ReturnType<typeof
   return exitCodes.done;
 }
 
-/** Options that this version does not have yet. @returns how it ended, for the log */
+/** Options 1 to 11. @returns how it ended, for the log */
 async function otherOption(
-  { host, profile }: CommandContext,
+  context: CommandContext & { readonly stop: { requested: boolean } },
   report: ReturnType<typeof makeReport>,
   command: string,
 ): Promise<string> {
+  const { host, profile } = context;
   try {
     (await import('./commands/allowed-here.ts')).refuseUnlessAllowed(host, profile, command);
   } catch (error) {
     if (!(error instanceof CmsadmError)) throw error;
     report.failure(error);
     return `${command}: ${error.message}`;
+  }
+  const option = options.find((one) => one.command === command);
+  if (option) {
+    report.line('');
+    return runChosen(context, report, option.operation);
   }
   report.line(`This version does not have ${command} yet.`);
   return `${command}: not in this version`;

@@ -6,6 +6,7 @@ import type { GlobalOptions } from './session.ts';
 
 /**
  * Adds an operation to the command line: its parameters as flags, or as the words behind it.
+ * @param group what it is added to
  * @param plans false for what has no plan to show and no questions worth a file
  * @param run gets the options of this call, and what flags, words and the answers file gave
  */
@@ -15,7 +16,7 @@ export function addOperation(
   { name, label, parameters }: Operation,
   plans: boolean,
   run: (options: GlobalOptions, given: Given) => Promise<void>,
-): void {
+): Command {
   const sub = group
     .command(name)
     .description(label)
@@ -35,6 +36,7 @@ export function addOperation(
     const fromFile = typeof file === 'string' ? readAnswers(file, parameters) : {};
     await run(options, { ...fromFile, ...flagValues(sub, parameters), ...wordValues(sub, parameters) });
   });
+  return sub;
 }
 
 const flagOf = (parameter: Parameter): string =>

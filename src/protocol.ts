@@ -17,6 +17,7 @@ const newerVerbs: Readonly<Record<string, number>> = {
   backups: 2,
   prune: 2,
   endOwner: 2,
+  administered: 2,
   agentOpen: 2,
   agentEdits: 2,
   agentDigests: 2,

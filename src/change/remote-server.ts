@@ -64,6 +64,7 @@ export function remoteServer(session: Session): Server {
     proveLogin: call('proveLogin'),
     tags: call('tags'),
     tag: call('tag'),
+    administered: call('administered'),
     backups: call('backups'),
     prune: call('prune'),
   };

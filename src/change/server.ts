@@ -4,8 +4,9 @@ import { pointLink, readFact, readText } from '../host/root.ts';
 import type { PublicKey } from '../host/ssh-client.ts';
 import type { SshListener } from '../host/ssh-listeners.ts';
 import type { Host } from '../host/system.ts';
+import { administeredFact } from '../pair/administered.ts';
 import { type Alarm, readAlarms } from '../pair/alarms.ts';
-import { type About, type Facts, readFacts } from '../pair/facts.ts';
+import { type About, type Facts, type ManagedFact, readFacts } from '../pair/facts.ts';
 import { type Link, paths } from '../pair/state.ts';
 import { readStatus, type SyncStatus } from '../pair/sync-status.ts';
 import { backupOf, isTag, isTransactionId, steps, type Tag, type TransactionId } from '../pair/tag.ts';
@@ -94,6 +95,8 @@ export type Server = {
   proveLogin(args: { link: Link; version?: string }): Promise<void>;
   tags(): Promise<readonly TagSummary[]>;
   tag(args: { tag: Tag }): Promise<TagFacts | undefined>;
+  /** Administered files as they are here. */
+  administered(args: { paths: readonly string[] }): Promise<readonly ManagedFact[]>;
   /** What this server keeps of earlier changes, oldest first. */
   backups(): Promise<readonly TagBackups[]>;
   /** Removes the backups of these tags; paths come from this server's own manifests. */
@@ -220,6 +223,7 @@ export function localServer({ host, profile, family, carriedIn, seenFrom, cameTo
         return [{ manifest, decision, missing, pruned: states.includes('pruned') }];
       }),
     tag: async ({ tag }) => readTag(host, tag),
+    administered: async ({ paths: files }) => files.map((path) => administeredFact(host.root, profile, { path })),
     backups: async () => readBackups(host.root),
     prune: ({ tags }) => writing(() => pruneBackups(host, tags.filter(isTag))),
   };

@@ -16,6 +16,7 @@ import {
   writeNewLike,
 } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { isAdministered } from '../pair/administered.ts';
 import { managedFiles } from '../pair/managed-files.ts';
 import { paths } from '../pair/state.ts';
 import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
@@ -91,7 +92,7 @@ export function unstage(host: Host, files: readonly string[], tag: Tag): void {
 function refuseForeignPaths(change: Change, profile: Profile, family: OsFamily): void {
   const known = new Set(managedFiles(profile, family).map((row) => row.path));
   const foreign = [...change.files.map((file) => file.path), ...change.afterwards.removeFiles].filter(
-    (path) => !known.has(path),
+    (path) => !known.has(path) && !(change.step === 'administration' && isAdministered(profile, path)),
   );
   if (foreign.length > 0)
     throw new CmsadmError(

@@ -31,7 +31,7 @@ const verbNames = [
     'asked',
     'confirm',
   ],
-  ...['putBack', 'outcome', 'recover', 'proveLogin', 'tags', 'tag', 'backups', 'prune', 'endOwner'],
+  ...['putBack', 'outcome', 'recover', 'proveLogin', 'tags', 'tag', 'backups', 'prune', 'endOwner', 'administered'],
 ] as const satisfies readonly (keyof Server)[] | readonly string[];
 
 /**

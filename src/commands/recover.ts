@@ -2,6 +2,7 @@ import { unfinished } from '../change/journal.ts';
 import { acknowledge, isOpen, type Recovered, recover, type Settled, settleAlone } from '../change/recover.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { readAlarms } from '../pair/alarms.ts';
+import { eachWanted } from '../wanted/states.ts';
 import { sameName } from './activate.ts';
 import type { CommandContext, CommandOutcome, Given } from './context.ts';
 import { type ServersThere, serversThere } from './pair-of-servers.ts';
@@ -25,6 +26,7 @@ export async function recoverCommand(context: CommandContext, given: Given = {})
     const here = { name: there.servers[0]?.name ?? '', found: { settled, alarms: readAlarms(host.root) } };
     const told: readonly Told[] = other ? [here, other] : [here];
     for (const one of told) tell(context, one);
+    await standAsWanted(context);
     // Shown, so seen; what comes from now on stays.
     acknowledge(host, settled, here.found.alarms);
     if (other && 'found' in other && other.found.alarms.length > 0)
@@ -32,6 +34,14 @@ export async function recoverCommand(context: CommandContext, given: Given = {})
     return outcomeOf(told);
   } finally {
     there.peer?.session.close();
+  }
+}
+
+/** A run that died may have written what is wanted and not made it so. */
+async function standAsWanted({ host, profile, report }: CommandContext): Promise<void> {
+  for (const { name, lines, failed } of await eachWanted('apply', host, profile)) {
+    for (const line of lines) report.line(`${name}: ${line}`);
+    if (failed !== undefined) report.warn(`${name}: ${failed}`);
   }
 }
 

@@ -48,7 +48,7 @@ const text = (file: FileChange): string | undefined =>
 /** One server's part of the review, from its facts and its changes. */
 export function reviewServer(
   who: { readonly name: string; readonly address: string; readonly becomes: string },
-  facts: Facts,
+  facts: Pick<Facts, 'files' | 'family' | 'units'>,
   changes: readonly Change[],
   profile: Profile,
 ): ReviewServer {

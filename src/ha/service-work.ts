@@ -17,7 +17,11 @@ export type TouchedService = {
  * The services that read the changed files, and those that stand on a restarted one; only units that exist there.
  * Order is the profile's.
  */
-export function touchedServices(profile: Profile, facts: Facts, files: readonly FileChange[]): TouchedService[] {
+export function touchedServices(
+  profile: Profile,
+  facts: Pick<Facts, 'files' | 'family' | 'units'>,
+  files: readonly FileChange[],
+): TouchedService[] {
   const rows = new Map(facts.files.map((file) => [file.row.path, file.row]));
   const because = new Map<string, string[]>();
   const touch = (name: string, why: string): void => {

@@ -51,6 +51,7 @@ export function wantedText(file: ManagedFact, wanted: Wanted): string | undefine
   const present = fact.state === 'file' ? text : undefined;
   switch (row.kind) {
     case 'untouched':
+    case 'administered':
     case 'pair_key':
       return present;
     case 'hosts':

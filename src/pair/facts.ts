@@ -169,7 +169,8 @@ export async function readFacts(host: Host, profile: Profile, about: About, came
   };
 }
 
-function managedFact(root: Root, row: FileRow): ManagedFact {
+/** One file as it is now; nothing is changed. */
+export function managedFact(root: Root, row: FileRow): ManagedFact {
   const place = problemIn(() => placeOf(root, dirname(row.path)));
   return {
     row,

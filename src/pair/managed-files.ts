@@ -5,7 +5,7 @@ import type { Step } from './tag.ts';
 /** Kinds of files that are ours alone: written whole, removed by disable. */
 type OwnKind = 'pair_key' | 'sshd_drop_in' | 'unit' | 'link' | 'pair' | 'settings' | 'profile';
 type FirewallKind = 'nftables' | 'iptables' | 'firewalld';
-export type FileKind = ManagedFile['kind'] | OwnKind | FirewallKind;
+export type FileKind = ManagedFile['kind'] | OwnKind | FirewallKind | 'administered';
 
 /** One row of the table of files that a change may touch. */
 export type FileRow = {

@@ -1,6 +1,11 @@
 import { join } from 'node:path';
 import { runAgent } from '../agent/agent.ts';
+import type { RunProgram } from '../agent/program.ts';
+import type { Host } from '../host/system.ts';
+import { paths } from '../pair/state.ts';
 import { profileOfServer } from '../profile/load.ts';
+import type { Profile } from '../profile/schema.ts';
+import { eachWanted } from '../wanted/states.ts';
 import { rehearsalHost } from './pair-folder.ts';
 
 /**
@@ -12,7 +17,9 @@ export function startAgents(folder: string, programRoot: string): () => Promise<
   const running = ['cms1', 'cms2'].map((name) => {
     const root = join(folder, name);
     const host = rehearsalHost(root, programRoot, () => {});
-    return runAgent(host, profileOfServer(root, programRoot), {
+    const profile = profileOfServer(root, programRoot);
+    return runAgent(host, profile, {
+      run: ownProgram(host, profile),
       signal: stop.signal,
       log: () => {},
       // Nobody waits for a rehearsal.
@@ -24,3 +31,18 @@ export function startAgents(folder: string, programRoot: string): () => Promise<
     return Promise.all(running);
   };
 }
+
+/** Of a data set's programs only our own one runs, in this process and for the server's folder. */
+const ownProgram =
+  (host: Host, profile: Profile): RunProgram =>
+  async ([program, command, what]) => {
+    if (program !== paths.command || command !== 'wanted' || (what !== 'apply' && what !== 'report'))
+      return { stdout: '', stderr: '', exitCode: 0 };
+    const told = await eachWanted(what, host, profile);
+    const failed = told.flatMap((one) => (one.failed === undefined ? [] : [`${one.name}: ${one.failed}`]));
+    return {
+      stdout: told.flatMap(({ name, lines }) => lines.map((line) => `${name}: ${line}\n`)).join(''),
+      stderr: failed.join('\n'),
+      exitCode: failed.length === 0 ? 0 : 3,
+    };
+  };
