@@ -8,8 +8,21 @@ const laws = {
   doors: everything,
   // What is shown: the doors' own room.
   screen: ['ha'],
-  commands: ['ha', 'change', 'host', 'pair', 'packages', 'licence', 'profile', 'agent', 'config-files', 'wanted'],
-  wanted: ['host', 'profile', 'pair'],
+  commands: [
+    'ha',
+    'change',
+    'host',
+    'pair',
+    'packages',
+    'licence',
+    'profile',
+    'agent',
+    'config-files',
+    'wanted',
+    'passwords',
+  ],
+  wanted: ['host', 'profile', 'pair', 'passwords'],
+  passwords: ['host', 'profile', 'pair', 'change'],
   rehearsal: [
     'wanted',
     'agent',

@@ -38,7 +38,8 @@ export type ErrorFacts = {
 export async function afterTheDecision<T>(what: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
-  } catch (error) {
+  } catch (thrown) {
+    const error = explained(thrown);
     if (!(error instanceof CmsadmError)) throw error;
     throw new CmsadmError(error.code, `${what}: ${error.message}`, {
       exitCode: exitCodes.needsPerson,

@@ -1,3 +1,4 @@
+import { agingParameters } from './commands/parameters.ts';
 import type { Operation } from './operations.ts';
 
 /** One of the menu's options: what its number runs, and what more of it can be asked for on the command line. */
@@ -10,4 +11,15 @@ export type Option = {
 };
 
 /** Options 1 to 11, and what belongs to them without being in the menu; loaded when they are used. */
-export const options: readonly Option[] = [];
+export const options: readonly Option[] = [
+  {
+    command: 'passwd_age',
+    operation: {
+      name: 'passwd_age',
+      label: 'Set password aging options',
+      parameters: Object.values(agingParameters),
+      run: async (context, given) => (await import('./commands/passwd-age.ts')).passwdAge(context, given),
+    },
+    more: [],
+  },
+];

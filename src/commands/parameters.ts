@@ -159,3 +159,21 @@ export const syncParameters = {
     atMenu: 'Type clean to empty the log (Enter shows it)',
   },
 } as const satisfies Record<string, Parameter>;
+
+export const agingParameters = {
+  action: {
+    name: 'action',
+    question: '1 turn it on, 2 turn it off, 3 change the interval, q leaves (1-3)',
+    help: 'on, off or change',
+  },
+  exclude: {
+    name: 'exclude',
+    question: 'Users whose passwords shall not age, with commas between them (none: there are none)',
+    help: 'users whose passwords shall not age, with commas between them; none if there are none',
+  },
+  weeks: {
+    name: 'weeks',
+    question: 'Weeks until a password expires (1-52)',
+    help: 'weeks until a password expires, 1 to 52 (9)',
+  },
+} as const satisfies Record<string, Parameter>;

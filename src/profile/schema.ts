@@ -98,6 +98,17 @@ export const profileSchema = v.strictObject({
       port: v.string(),
     }),
   ),
+  /** Whose passwords may age: users of the product. */
+  passwords: v.optional(
+    v.strictObject({
+      /** Their login shell. */
+      shell: absolutePath,
+      /** Accounts below are the system's. */
+      minimumUid: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1)), 1000),
+      /** Accounts that never age, whatever their shell. */
+      never: v.optional(v.array(v.string()), []),
+    }),
+  ),
   rhostsUser: v.optional(v.string()),
   bashProfile: v.optional(v.array(v.string()), []),
   dataSets: v.array(

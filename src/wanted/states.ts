@@ -14,7 +14,9 @@ type WantedState = {
 };
 
 /** Loaded when they are used. */
-const load: readonly (() => Promise<WantedState>)[] = [];
+const load: readonly (() => Promise<WantedState>)[] = [
+  async () => (await import('../passwords/apply.ts')).passwordAging,
+];
 
 /** What one kind of wanted state came to: lines, or why it failed. */
 export type Told = { readonly name: string; readonly lines: readonly string[]; readonly failed?: string };
