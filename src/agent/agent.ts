@@ -36,6 +36,8 @@ const usualTiming = ({ keepalive }: Profile) => ({
   compare: 600_000,
   /** For further events after a first one. */
   coalesce: 3,
+  /** Between two looks of the secondary at what events told of there: what is received makes many. */
+  edits: 25,
   /** Without an answer while something waits, before it is an alarm. */
   stall: 60_000,
   /** Without a change, before wanted state is applied. */

@@ -112,17 +112,15 @@ async function runRsync(
   const ssh = ['ssh', '-F', 'none', '-i', at(host.root, paths.pairKey), '-p', String(peer.port), '-l', 'root'];
   const shell = [...ssh, ...Object.entries(options).map(([name, value]) => `-o${name}=${value}`)].join(' ');
   const address = peer.address.includes(':') ? `[${peer.address}]` : peer.address;
-  // Loaded here: the service starts without it.
-  const { execa } = await import('execa');
-  await execa(
-    'rsync',
+  await run(
     [
+      'rsync',
       ...['--times', '--perms', '--owner', '--group', '--numeric-ids', '--whole-file', '--ignore-existing'],
       ...(withHoles ? ['--sparse'] : []),
       ...['--no-implied-dirs', '--from0', '--files-from=-', `--temp-dir=${BULK_FOLDER}`, '--timeout=60', '--quiet'],
       ...['-e', shell, `${base.toString()}/`, `${address}::${set.name}/`],
     ],
-    { input: Buffer.from(files.map(({ path }) => path).join('\0'), 'latin1'), reject: false },
+    { input: Buffer.from(files.map(({ path }) => path).join('\0'), 'latin1'), timeout: 0 },
   );
 }
 

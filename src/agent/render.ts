@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { CmsadmError } from '../errors.ts';
-import { type Link, readLink, readPair } from '../pair/state.ts';
+import { readLink, readPair } from '../pair/state.ts';
+import { fillIn, wordsOf } from '../pair/template.ts';
 import type { Agent } from './agent.ts';
 import { noteUnapplied } from './apply.ts';
 import { orGone, READ_ONLY } from './data-set.ts';
@@ -12,40 +13,8 @@ import { foreseen } from './refusals.ts';
 import { hasAuthority } from './standing.ts';
 import type { Tree } from './tree.ts';
 
-/** What a template may ask for: what one server has to itself. */
-type Words = Readonly<Record<'role' | 'address' | 'fqdn' | 'peer-address' | 'peer-fqdn', string>>;
-
 /** The longest template. */
 const MOST = 1_048_576;
-
-/**
- * Fills in a template: each `@{word}` becomes what this server has for it. `@{` can't be had in the result.
- * @param text one character for each byte
- * @throws CmsadmError template-refused with every word that is not known
- */
-export function fillIn(text: string, words: Words, name: string): string {
-  const known = new Map(Object.entries(words));
-  const unknown = new Set<string>();
-  const filled = text.replaceAll(/@\{([^}\n]*)\}?/g, (whole, word: string) => {
-    const value = whole.endsWith('}') ? known.get(word) : undefined;
-    if (value === undefined) unknown.add(whole);
-    return value ?? whole;
-  });
-  if (unknown.size === 0) return filled;
-  throw new CmsadmError(
-    'template-refused',
-    `The template ${shownPath(name)} asks for what is not known: ${[...unknown].map(shownPath).join(', ')}.`,
-    { remedy: `Known are ${[...known.keys()].map((word) => `@{${word}}`).join(', ')}.` },
-  );
-}
-
-const wordsOf = ({ self, peer }: Link, isPrimary: boolean): Words => ({
-  role: isPrimary ? 'primary' : 'secondary',
-  address: self.address,
-  fqdn: self.fqdn,
-  'peer-address': peer.address,
-  'peer-fqdn': peer.fqdn,
-});
 
 /**
  * Renders what this server has of its own in a data set; what can't be is told with the set, and stays as it is.
@@ -81,7 +50,7 @@ function renderSet(tree: Tree): boolean {
   const pair = readPair(host.root);
   if (!link || !pair) return false;
   const isPrimary = hasAuthority(host, pair);
-  const words = wordsOf(link, isPrimary);
+  const words = wordsOf(link.self, link.peer, isPrimary);
   const writer = makeWriter(host);
   return foreseen(set.name, set.path, () => {
     let written = false;
@@ -94,7 +63,7 @@ function renderSet(tree: Tree): boolean {
           file: set.path,
           remedy: `Write it, or take its row out of the profile.`,
         });
-      const text = fillIn(template.text, words, bytesOf(from));
+      const text = fillIn(template.text, words, shownPath(bytesOf(from)));
       if (renderOne(writer, set, bytesOf(to), Buffer.from(text, 'latin1'), template.stat)) written = true;
     }
     return written;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CmsadmError } from '../errors.ts';
 import type { Link, Pair } from '../pair/state.ts';
 import { adopt } from './adopt.ts';
@@ -53,7 +54,8 @@ export async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise
       agent.tell({ state: isHeard(agent, pair) ? isThere : await reachable(agent, link, pair) });
     }
     if (agent.over()) return;
-    await agent.bell.wait(Math.max(1, asked + agent.timing.reachable - performance.now()));
+    const rung = await agent.bell.wait(Math.max(1, asked + agent.timing.reachable - performance.now()));
+    if (rung) await sleep(agent.timing.edits);
   }
 }
 

@@ -1,6 +1,7 @@
 import { basename, join } from 'node:path';
 import type { Place } from '../host/held-folder.ts';
 import type { Ownership } from '../host/root.ts';
+import type { Judge } from '../host/system.ts';
 import type { FileKind } from '../pair/managed-files.ts';
 import type { Step, Tag } from '../pair/tag.ts';
 
@@ -23,6 +24,8 @@ export type FileChange = {
     readonly owner: string;
     readonly group: string;
   } | null;
+  /** The program that is asked about it, where its kind does not tell that already. */
+  readonly judge?: Judge;
   /** Never shown in a diff or a journal. */
   readonly secret: boolean;
   /** True for a pair key: the server makes the content itself, it is never sent. */

@@ -6,7 +6,7 @@ import type { Host, Judge } from '../host/system.ts';
 import type { Change, FileChange } from './change.ts';
 
 /** The program that reads a file of this kind, where it can be asked without the file being in its place. */
-function judgeOf({ kind, after }: FileChange): Judge | undefined {
+function judgeOf({ kind, judge, after }: FileChange): Judge | undefined {
   switch (kind) {
     case 'chrony':
     case 'nftables':
@@ -14,6 +14,8 @@ function judgeOf({ kind, after }: FileChange): Judge | undefined {
       return kind;
     case 'pair_key':
       return 'keys';
+    case 'rendered':
+      return judge;
     // ssh-keygen(1) takes a file without any key for no key file.
     case 'authorized_keys':
       return authorizedKeys.parse(after?.content ?? '').some(({ entry }) => entry) ? 'keys' : undefined;

@@ -31,6 +31,7 @@ export const changeBase = ({ row, fact, folder }: ManagedFact): Omit<FileChange,
   kind: row.kind,
   secret: row.secret,
   generated: false,
+  ...(row.judge === undefined ? {} : { judge: row.judge }),
   ...(fact.state === 'file' ? { was: { mode: fact.mode, owner: fact.owner, group: fact.group } } : {}),
   ...(folder === undefined ? {} : { folder }),
 });

@@ -1,12 +1,13 @@
 import { type Change, nothingAfterwards } from '../change/change.ts';
 import { CmsadmError } from '../errors.ts';
-import type { Facts } from '../pair/facts.ts';
+import type { Facts, ManagedFact } from '../pair/facts.ts';
 import { type Pair, paths, printPair } from '../pair/state.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { BothFacts, Run } from './answers.ts';
 import { fileChange, refuseUnknown } from './file-changes.ts';
 import { serviceWork } from './service-work.ts';
 import type { PlannedStep } from './setup.ts';
+import { rendered } from './wanted-files.ts';
 
 /** The pair of this server. @throws CmsadmError not-paired */
 export function pairOf(facts: Facts): Pair {
@@ -16,11 +17,15 @@ export function pairOf(facts: Facts): Pair {
   });
 }
 
-/** The change that saves a pair on one server and lets the agent act by it. */
+/** The change that saves a pair on one server and lets the agent, and what is rendered by role, act by it. */
 function savePair(facts: Facts, server: string, pair: Pair, profile: Profile, run: Run, operation: string): Change {
-  const rows = facts.files.filter(({ row }) => row.path === paths.pair);
+  const rows = facts.files.filter(({ row }) => row.path === paths.pair || row.kind === 'rendered');
   refuseUnknown(facts, rows, server);
-  const files = rows.flatMap((file) => fileChange(file, printPair(pair)) ?? []);
+  const isPrimary = server === pair.primary.fqdn;
+  const [own, other] = isPrimary ? [pair.primary, pair.secondary] : [pair.secondary, pair.primary];
+  const textOf = (file: ManagedFact): string =>
+    file.row.kind === 'rendered' ? rendered(file, own, other, isPrimary) : printPair(pair);
+  const files = rows.flatMap((file) => fileChange(file, textOf(file)) ?? []);
   return {
     tag: run.tag,
     step: 'change',

@@ -11,9 +11,11 @@ import * as services from '../config-files/services.ts';
 import * as sqlhosts from '../config-files/sqlhosts.ts';
 import * as sshdConfig from '../config-files/sshd-config.ts';
 import { accessNeeds, parseEffective, type Setting } from '../config-files/sshd-effective.ts';
+import { CmsadmError } from '../errors.ts';
 import type { PublicKey } from '../host/ssh-client.ts';
 import type { Facts, ManagedFact } from '../pair/facts.ts';
 import { type Link, type Pair, paths, printLink, printPair } from '../pair/state.ts';
+import { fillIn, wordsOf } from '../pair/template.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { UnitTexts } from './answers.ts';
 import { closeFirewall, firewallInForce, openFirewall } from './firewall.ts';
@@ -54,6 +56,8 @@ export function wantedText(file: ManagedFact, wanted: Wanted): string | undefine
     case 'administered':
     case 'pair_key':
       return present;
+    case 'rendered':
+      return rendered(file, own, other, wanted.pair.primary.address === own.address);
     case 'hosts':
       return hosts.edit(text, { own, servers: inOrder(own, other) });
     case 'services':
@@ -107,6 +111,24 @@ export function wantedText(file: ManagedFact, wanted: Wanted): string | undefine
     case 'pair':
       return printPair(wanted.pair);
   }
+}
+
+/** The first line of each file that we render; `#` begins a comment in what such files are for. */
+const HEADER = '# Made by cmsadm from the profile: edits here are replaced.\n';
+
+/**
+ * A file that is wholly ours, filled in for one server.
+ * @throws CmsadmError file-foreign where somebody else's file has its name, template-refused
+ */
+export function rendered({ row, fact }: ManagedFact, own: Server, other: Server, isPrimary: boolean): string {
+  if (fact.state === 'file' && !fact.content.startsWith(HEADER))
+    throw new CmsadmError('file-foreign', `${row.path} was not made by cmsadm, and would be replaced as a whole.`, {
+      file: row.path,
+      remedy: `Move what it says into the profile and the file away: mv ${row.path} ${row.path}.old`,
+    });
+  // Contents are one character for each byte.
+  const text = Buffer.from(row.text ?? '').toString('latin1');
+  return HEADER + fillIn(text, wordsOf(own, other, isPrimary), row.path);
 }
 
 /** The same file on both servers and after a reversal: lines stand by address, not by role. */
@@ -208,6 +230,8 @@ export function undoneText(file: ManagedFact): string | undefined {
       return sshdConfig.undo(fact.content);
     case 'untouched':
       return fact.content;
+    case 'rendered':
+      return fact.content.startsWith(HEADER) ? undefined : fact.content;
     case 'settings':
     case 'profile':
       return fact.content;

@@ -8,12 +8,12 @@ const environment = { LC_ALL: 'C', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sb
 /**
  * Runs a program with a fixed C locale and waits; never through a shell. By Node's means alone: set up asks dozens of
  * programs, and execa would take longer (to load, and with each call) than most of them.
- * @param options timeout in milliseconds (default 30,000); input for standard input
+ * @param options timeout in milliseconds (default 30,000; 0: none); input for standard input
  * @returns its output whatever its exit code; 127 where the program is missing, or was ended by a signal or the timeout
  */
 export const run = (
   argv: readonly string[],
-  { timeout = 30_000, input = '' }: { readonly timeout?: number; readonly input?: string } = {},
+  { timeout = 30_000, input = '' }: { readonly timeout?: number; readonly input?: string | Buffer } = {},
 ): Promise<Outcome> =>
   new Promise((resolve) => {
     const [program = '', ...args] = argv;

@@ -147,6 +147,8 @@ const judges = {
   chrony: (file: string) => ['chronyd', '-p', '-f', file],
   nftables: (file: string) => ['nft', '-c', '-f', file],
   iptables: (file: string) => ['iptables-restore', '--test', file],
+  // keepalived(8): it tells what is wrong on standard error only with --log-console.
+  keepalived: (file: string) => ['keepalived', '--config-test', '--log-console', '--use-file', file],
   keys: (file: string) => ['ssh-keygen', '-l', '-f', file],
 };
 

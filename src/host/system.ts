@@ -34,7 +34,7 @@ export type SshConnection = {
 };
 
 /** Who judges a file: `keys` is ssh-keygen(1), for key files, authorized_keys and known_hosts. */
-export type Judge = 'sshd' | 'chrony' | 'nftables' | 'iptables' | 'keys';
+export type Judge = 'sshd' | 'chrony' | 'nftables' | 'iptables' | 'keepalived' | 'keys';
 
 /** What a program that was asked says; `ran: false` where no program of this machine may judge (rehearsal). */
 export type Verdict = { readonly ran: false } | { readonly ran: true; readonly problem: string | undefined };

@@ -1,3 +1,4 @@
+import type { Judge } from '../host/system.ts';
 import { forFamily, type ManagedFile, type OsFamily, type Profile } from '../profile/schema.ts';
 import { paths } from './state.ts';
 import type { Step } from './tag.ts';
@@ -18,6 +19,9 @@ export type FileRow = {
   readonly secret: boolean;
   /** Names of the profile's services that read it. */
   readonly services: readonly string[];
+  /** Of a rendered file: its template, and who judges it. */
+  readonly text?: string;
+  readonly judge?: Judge;
 };
 
 const own = (kind: OwnKind, path: string, step: Step, mode: number, services: readonly string[] = []): FileRow => ({
@@ -44,6 +48,8 @@ export function managedFiles(profile: Profile, family: OsFamily): readonly FileR
       create: row.create,
       secret: row.kind === 'untouched',
       services: row.services,
+      ...(row.text === undefined ? {} : { text: row.text }),
+      ...(row.judge === undefined ? {} : { judge: row.judge }),
     })),
     ...(firewall.adapter === 'none' || firewall.path === undefined
       ? []

@@ -35,7 +35,10 @@ const service = v.strictObject({
   carries: v.optional(v.array(v.string()), []),
 });
 
-const managedFile = v.strictObject({
+/** Programs that can be asked whether they would read a file. */
+const judge = v.picklist(['chrony', 'nftables', 'iptables', 'keepalived']);
+
+const managedFileRow = v.strictObject({
   kind: v.picklist([
     'hosts',
     'services',
@@ -48,6 +51,7 @@ const managedFile = v.strictObject({
     'known_hosts',
     'authorized_keys',
     'bash_profile',
+    'rendered',
     'untouched',
   ]),
   path: perFamily,
@@ -59,7 +63,22 @@ const managedFile = v.strictObject({
   /** False: a server without the file does not get one. */
   create: v.optional(v.boolean(), true),
   services: v.optional(v.array(v.string()), []),
+  /** `rendered`: the whole file, with `@{role}`, `@{address}`, `@{fqdn}`, `@{peer-address}`, `@{peer-fqdn}` filled in. */
+  text: v.optional(v.string()),
+  /** `rendered`: the program that reads it, asked before anything changes. */
+  judge: v.optional(judge),
 });
+const managedFile = v.pipe(
+  managedFileRow,
+  v.check(
+    ({ kind, text }) => (kind === 'rendered') === (text !== undefined),
+    'A rendered file has a text, and no other has.',
+  ),
+  v.check(
+    ({ kind, judge: asked }) => asked === undefined || kind === 'rendered',
+    'Only a rendered file names its judge.',
+  ),
+);
 
 const firewall = v.strictObject({
   adapter: v.picklist(['nftables', 'iptables', 'firewalld', 'none']),

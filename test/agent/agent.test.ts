@@ -274,7 +274,10 @@ describe('an old primary that comes back', () => {
     await inStep(two);
     expect(tree(one)).toEqual({ both: 'new' });
     expect(kept(one)).toEqual([['both', 'old']]);
-    expect(readAlarms(one.root)).toHaveLength(1);
+    await until(
+      () => readAlarms(one.root),
+      (alarms) => alarms.length === 1,
+    );
   });
 
   it('adopts no pair of other servers', async () => {

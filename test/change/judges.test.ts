@@ -37,6 +37,17 @@ test.each([
   expect(await judged({ [path]: text }, good)).toEqual({ asked: [`${judge} ${path}.staged`], outcome: [] });
 });
 
+test('a rendered file is judged by the program that its row names', async () => {
+  number += 1;
+  const host = testHost(join(folder, String(number)), { judge: async (judge) => ({ ran: true, problem: judge }) });
+  const change = changeOf(host, { '/etc/hosts': 'x\n' });
+  const files = change.files.map((file) => ({ ...file, kind: 'rendered' as const, judge: 'keepalived' as const }));
+  await expect(judgeStaged(host, { ...change, files }, ({ path }) => path)).rejects.toMatchObject({
+    code: 'judged-bad',
+    message: expect.stringContaining('keepalived'),
+  });
+});
+
 test.each([
   { name: 'a file that goes', texts: { '/root/.rhosts': null } },
   {
