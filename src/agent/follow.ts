@@ -55,7 +55,11 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     const trouble = troubleOf(name, result);
     if (trouble === '') agent.allAcross(name);
     const undecidedWhy = result.failure?.code === 'set-undecided' ? result.failure.message : undefined;
-    const state = undecidedWhy ? 'undecided' : result.held === undefined ? 'stopped' : 'held';
+    const state = undecidedWhy
+      ? 'undecided'
+      : result.held === undefined && result.failure?.code !== 'folder-other'
+        ? 'stopped'
+        : 'held';
     const why = undecidedWhy ?? result.held ?? trouble;
     agent.tellSet(name, trouble === '' ? undefined : { state, why }, result.problems.length);
     const told = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');

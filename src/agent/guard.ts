@@ -137,6 +137,13 @@ function isSameFolder(before: string | undefined, now: string | undefined): bool
   return boot !== bootNow || device === deviceNow;
 }
 
+/** Whether a data set's folder is the one that was synced before. */
+export function folderOfSet({ host, set }: Tree): 'as before' | 'another' | 'missing' {
+  const now = identityOf(host, set);
+  if (now === undefined) return 'missing';
+  return isSameFolder(readText(host.root, fileOf(set))?.trim(), now) ? 'as before' : 'another';
+}
+
 /** Remembers the folder as it is now as the right one. */
 export function rememberFolder({ host, set }: Tree): void {
   const now = identityOf(host, set);

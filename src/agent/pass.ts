@@ -51,7 +51,7 @@ async function caught(live: LiveSet, work: () => Promise<SetResult>): Promise<Se
  * Learns what the other server has, by digests of folders first, and what both have in common.
  * @throws CmsadmError session-lost, data-set-missing, data-set-unreadable and what the other server refuses with
  */
-async function compare(line: Line, live: LiveSet, step?: (seen: number) => void): Promise<void> {
+async function compare(line: Line, live: LiveSet, released = false, step?: (seen: number) => void): Promise<void> {
   const { session, epoch } = line;
   const { tree } = live;
   const set = live.set.name;
@@ -82,7 +82,7 @@ async function compare(line: Line, live: LiveSet, step?: (seen: number) => void)
   // Names that are on neither side any more.
   for (const path of tree.names.keys()) forgetIfGone(tree, path);
   const folders = [...ours.keys()].filter((folder) => !differing.has(folder));
-  await session.call('agentAgree', { epoch, set, folders, names: same });
+  await session.call('agentAgree', { epoch, set, folders, names: same, ...(released ? { released } : {}) });
   agreeIn(tree, folders);
   for (const path of same) agreeHere(tree, path);
   tree.agreed.flush();
@@ -96,7 +96,7 @@ export function fullPass(
   step?: (seen: number) => void,
 ): Promise<SetResult> {
   return caught(live, async () => {
-    await compare(line, live, step);
+    await compare(line, live, released, step);
     return sendUnlessHeld(line, live, undefined, released);
   });
 }

@@ -7,11 +7,11 @@ import { type Answer, changesSchema, dataSchema, seqSchema } from './changes.ts'
 import { type Taker, takeChanges, takeIncoming } from './commit.ts';
 import { fileSchema, shownPath } from './entry.ts';
 import { readPart } from './fetch.ts';
+import { rememberFolder } from './guard.ts';
 import { begin, drop, grow, type Incoming, writeBack } from './incoming.ts';
 import type { LiveSet } from './live-set.ts';
-
 import { holdPlace, makeWriter, removeLeftovers } from './place.ts';
-import { checked, foreseen, mayWrite, refuseUndecided, writeFailed } from './refusals.ts';
+import { checked, foreseen, mayWrite, refuseOtherFolder, refuseUndecided, writeFailed } from './refusals.ts';
 import { renderOwn } from './render.ts';
 import { standingOf } from './standing.ts';
 import { closeBulk, keepWriting, lockBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
@@ -23,7 +23,14 @@ const setName = v.string();
 const openArgs = v.strictObject({ epoch });
 const setArgs = v.strictObject({ epoch, set: setName });
 const listArgs = v.strictObject({ epoch, set: setName, folders: v.array(v.string()) });
-const agreeArgs = v.strictObject({ epoch, set: setName, folders: v.array(v.string()), names: v.array(v.string()) });
+const agreeArgs = v.strictObject({
+  epoch,
+  set: setName,
+  folders: v.array(v.string()),
+  names: v.array(v.string()),
+  /** A person says that the folder here is the right one. */
+  released: v.optional(v.literal(true)),
+});
 const changesArgs = v.strictObject({ epoch, set: setName, changes: changesSchema });
 const putArgs = v.strictObject({
   epoch,
@@ -74,6 +81,7 @@ export function receiveVerbs(agent: Agent): {
   const taking = (name: string): LiveSet => {
     const live = liveSet(name);
     refuseUndecided(host, name);
+    refuseOtherFolder(live.tree);
     return live;
   };
   const { senders } = agent;
@@ -171,9 +179,12 @@ export function receiveVerbs(agent: Agent): {
       return namesIn(liveSet(set).tree, folders);
     },
     agentAgree: async (args: unknown) => {
-      const { epoch: theirs, set, folders, names } = checked(agreeArgs, args);
+      const { epoch: theirs, set, folders, names, released } = checked(agreeArgs, args);
       maySend(theirs);
-      const { tree } = taking(set);
+      const { tree } = liveSet(set);
+      refuseUndecided(host, set);
+      if (!released) refuseOtherFolder(tree);
+      rememberFolder(tree);
       agreeIn(tree, folders);
       for (const path of names) agreeHere(tree, path);
       tree.agreed.flush();

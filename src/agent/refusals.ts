@@ -3,7 +3,9 @@ import { CmsadmError } from '../errors.ts';
 import type { Host } from '../host/system.ts';
 import { readPair } from '../pair/state.ts';
 import { isSystemError } from './data-set.ts';
+import { folderOfSet } from './guard.ts';
 import { hasAuthority } from './standing.ts';
+import type { Tree } from './tree.ts';
 import { readUndecided, undecidedError } from './undecided.ts';
 
 /** The arguments of a message in their schema. @throws CmsadmError arguments-refused */
@@ -47,6 +49,26 @@ export function refuseUndecided({ root }: Host, set: string): void {
   const mark = readUndecided(root, set);
   const pair = mark && readPair(root);
   if (pair) throw undecidedError(pair, set, mark);
+}
+
+/**
+ * A secondary whose disk is not mounted must not fill the folder below it.
+ * @throws CmsadmError folder-other
+ */
+export function refuseOtherFolder(tree: Tree): void {
+  // A missing one is told by who needs it.
+  if (folderOfSet(tree) !== 'another') return;
+  const { host, set } = tree;
+  const server = readPair(host.root)?.secondary.fqdn ?? 'the secondary';
+  throw new CmsadmError(
+    'folder-other',
+    `${set.path} on ${server} is another folder than before: is a disk not mounted there, or another one?`,
+    {
+      server,
+      file: set.path,
+      remedy: `Mount it there. If it is the right one now, run on the primary: cmsadm sync release ${set.name}`,
+    },
+  );
 }
 
 /** What the system refuses here is told to the other server as an error of this data set. */

@@ -5,6 +5,7 @@ import { adopt } from './adopt.ts';
 import type { Agent } from './agent.ts';
 import { shownPath } from './entry.ts';
 import { follow } from './follow.ts';
+import { folderOfSet } from './guard.ts';
 import { askStanding } from './standing.ts';
 import { raiseOnce } from './standing-alarms.ts';
 import { isBulkOpen } from './take.ts';
@@ -94,7 +95,8 @@ async function noticeEdits(agent: Agent): Promise<void> {
   // What rsync brings is taken at its end.
   if (isBulkOpen(agent)) return;
   for (const live of agent.sets.values()) {
-    if (!live.isDirty()) continue;
+    // Files below a mount are nobody's edits.
+    if (!live.isDirty() || folderOfSet(live.tree) !== 'as before') continue;
     const { agreed, names } = live.tree;
     const looked = await live.look();
     // The first look at everything, or nothing ever received: the next full pass tells what differs.

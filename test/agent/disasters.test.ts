@@ -186,6 +186,41 @@ describe('a secondary', () => {
     expect([...readAlarms(one.root), ...readAlarms(two.root)]).toEqual([]);
   });
 
+  it.each(['while its agent runs', 'while its agent is stopped'])(
+    'whose disk is not mounted takes nothing into the folder below, %s, until it is there again',
+    async (when) => {
+      const { one, two, stopTwo, before } = await pairWith(25);
+      if (when === 'while its agent is stopped') await stopTwo();
+      fs.renameSync(join(two.root.prefix, 'admin'), elsewhere(two));
+      fs.mkdirSync(join(two.root.prefix, 'admin'));
+      if (when === 'while its agent is stopped') startAgent(two, one, limits);
+      write(one, 'new', 'x');
+      expect((await setState(one, 'held')).sets[0]?.why).toMatch(/on cms2.example.org is another folder than before/);
+      await callAgent(one, 'syncNow');
+      expect(tree(two)).toEqual({});
+      expect(readAlarms(one.root)).toHaveLength(1);
+      fs.rmdirSync(join(two.root.prefix, 'admin'));
+      fs.renameSync(elsewhere(two), join(two.root.prefix, 'admin'));
+      await callAgent(one, 'syncNow');
+      await drained(one);
+      expect(tree(two)).toEqual({ ...before, new: 'x' });
+      expect([...readAlarms(one.root), ...readAlarms(two.root)]).toEqual([]);
+    },
+  );
+
+  it('that has another disk now is filled once a person says so', async () => {
+    const { one, two, before } = await pairWith(25);
+    fs.renameSync(join(two.root.prefix, 'admin'), elsewhere(two));
+    fs.mkdirSync(join(two.root.prefix, 'admin'));
+    await callAgent(one, 'syncNow');
+    await setState(one, 'held');
+    await callAgent(one, 'syncRelease', { set: 'admin' });
+    await drained(one);
+    expect(tree(two)).toEqual(before);
+    expect(kept(two)).toEqual([]);
+    await expect(callAgent(one, 'syncRelease', { set: 'admin' })).rejects.toMatchObject({ code: 'not-held' });
+  });
+
   it('and a primary that are both empty are in step', async () => {
     const { one, two } = await pairWith(0);
     expect((await status(one)).state).toBe('in step');
