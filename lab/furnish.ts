@@ -116,6 +116,8 @@ function cmsFiles(): readonly Placed[] {
     { path: '/etc/systemd/system/ids.service', mode: 0o644, content: fileOfLab('ids.service') },
     { path: '/etc/systemd/system/cms.service', mode: 0o644, content: fileOfLab('cms.service') },
     { path: '/opt/informix/bin/ids-stand-in', mode: 0o755, content: fileOfLab('ids-stand-in') },
+    { path: '/opt/informix/bin/dbaccess', mode: 0o755, content: fileOfLab('dbaccess-stand-in') },
+    { path: '/opt/informix/stand-in/cms/sysusers', mode: 0o644, content: 'informix D\npublic C\n', owner },
     { path: '/opt/informix/etc/sqlhosts', mode: 0o644, content: fileOfLab('sqlhosts'), owner },
     { path: '/opt/informix/etc/onconfig.cms', mode: 0o644, content: fileOfLab('onconfig.cms'), owner },
     { path: '/cms/bin/cms-stand-in', mode: 0o755, content: fileOfLab('cms-stand-in') },

@@ -20,8 +20,10 @@ const laws = {
     'config-files',
     'wanted',
     'passwords',
+    'database',
   ],
-  wanted: ['host', 'profile', 'pair', 'passwords'],
+  wanted: ['host', 'profile', 'pair', 'passwords', 'database'],
+  database: ['host', 'profile', 'pair', 'change'],
   passwords: ['host', 'profile', 'pair', 'change'],
   rehearsal: [
     'wanted',

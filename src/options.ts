@@ -1,4 +1,4 @@
-import { agingParameters } from './commands/parameters.ts';
+import { accessParameters, agingParameters } from './commands/parameters.ts';
 import type { Operation } from './operations.ts';
 
 /** One of the menu's options: what its number runs, and what more of it can be asked for on the command line. */
@@ -19,6 +19,16 @@ export const options: readonly Option[] = [
       label: 'Set password aging options',
       parameters: Object.values(agingParameters),
       run: async (context, given) => (await import('./commands/passwd-age.ts')).passwdAge(context, given),
+    },
+    more: [],
+  },
+  {
+    command: 'dbaccess',
+    operation: {
+      name: 'dbaccess',
+      label: 'Change who may connect to the database',
+      parameters: Object.values(accessParameters),
+      run: async (context, given) => (await import('./commands/dbaccess.ts')).dbaccess(context, given),
     },
     more: [],
   },

@@ -177,3 +177,11 @@ export const agingParameters = {
     help: 'weeks until a password expires, 1 to 52 (9)',
   },
 } as const satisfies Record<string, Parameter>;
+
+export const accessParameters = {
+  access: {
+    name: 'access',
+    question: '',
+    help: 'restricted (to the members of the group, as it is now) or public',
+  },
+} as const satisfies Record<string, Parameter>;

@@ -26,7 +26,7 @@ export async function passwdAge(context: CommandContext, given: Given): Promise<
   const { host, profile } = context;
   if (!profile.passwords)
     throw new CmsadmError('no-users-to-age', `The profile "${profile.name}" names no users whose passwords age.`, {
-      remedy: 'Give it a block "passwords" with their login shell; docs/guide.md, "Profiles", shows its form.',
+      remedy: 'Give it a block "passwords" with their login shell; docs/administration.md shows its form.',
     });
   const current = readAging(host.root, profile);
   tellState(context, current);

@@ -128,6 +128,21 @@ export const profileSchema = v.strictObject({
       never: v.optional(v.array(v.string()), []),
     }),
   ),
+  /** Who may connect to the product's database: everybody, or the members of a group of the system. */
+  databaseAccess: v.optional(
+    v.strictObject({
+      adapter: v.picklist(['informix', 'postgresql']),
+      /** Its name there. */
+      name: v.pipe(v.string(), v.regex(/^[a-z_][a-z0-9_]{0,62}$/)),
+      group: v.pipe(v.string(), v.regex(/^[a-z_][a-z0-9_-]{0,31}$/)),
+      /** The program that takes statements on its standard input. */
+      program: absolutePath,
+      /** Whom it runs as, by runuser(1); root itself where nobody is named. */
+      user: v.optional(v.pipe(v.string(), v.regex(/^[a-z_][a-z0-9_-]{0,31}$/))),
+      environment: v.optional(v.record(v.pipe(v.string(), v.regex(/^[A-Z_][A-Z0-9_]*$/)), v.string()), {}),
+      seconds: v.optional(seconds, 30),
+    }),
+  ),
   rhostsUser: v.optional(v.string()),
   bashProfile: v.optional(v.array(v.string()), []),
   dataSets: v.array(

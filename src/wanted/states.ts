@@ -16,6 +16,7 @@ type WantedState = {
 /** Loaded when they are used. */
 const load: readonly (() => Promise<WantedState>)[] = [
   async () => (await import('../passwords/apply.ts')).passwordAging,
+  async () => (await import('../database/apply.ts')).databaseAccess,
 ];
 
 /** What one kind of wanted state came to: lines, or why it failed. */

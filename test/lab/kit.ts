@@ -16,10 +16,13 @@ export type Server = (typeof pair)[number];
 export const { cms1, cms2, probe } = addresses();
 
 /** A fresh lab with the product on cms1, for a whole test file; it is taken down at the end. */
-export function useFreshLab(options: { readonly variant?: Variant; readonly confirmSeconds?: number } = {}): void {
+export function useFreshLab(
+  options: { readonly variant?: Variant; readonly confirmSeconds?: number; readonly diskMb?: number } = {},
+): void {
+  const { variant, diskMb } = options;
   beforeAll(async () => {
     await down();
-    await up(options.variant === undefined ? {} : { variant: options.variant });
+    await up({ ...(variant === undefined ? {} : { variant }), ...(diskMb === undefined ? {} : { diskMb }) });
     await installProduct('cms1', options);
     await writeFile('cms1', '/root/peer-password', `${passwords.root}\n`, { mode: 0o600 });
   }, 300_000);
