@@ -53,8 +53,9 @@ export async function serveBulk(root: string): Promise<void> {
     process.stderr.write('No bulk transfer is open on this server.\n');
     process.exit(exitCodes.refused);
   }
-  const { execa } = await import('execa');
-  const argv = ['--server', '--daemon', `--config=${paths.bulkConfig}`, '.'];
-  const { exitCode } = await execa('rsync', argv, { stdio: 'inherit', reject: false });
-  process.exit(exitCode ?? exitCodes.refused);
+  // By Node's means: the other server waits.
+  const { spawn } = await import('node:child_process');
+  spawn('rsync', ['--server', '--daemon', `--config=${paths.bulkConfig}`, '.'], { stdio: 'inherit' })
+    .on('error', () => process.exit(exitCodes.refused))
+    .on('exit', (exitCode) => process.exit(exitCode ?? exitCodes.refused));
 }

@@ -9,6 +9,7 @@ import { type Link, paths, readLink, readPair } from '../pair/state.ts';
 import type { Profile } from '../profile/schema.ts';
 import { controlVerbs } from './control.ts';
 import { isSystemError } from './data-set.ts';
+import type { DataSet } from './entry.ts';
 import { type LiveSet, openLiveSet } from './live-set.ts';
 import { type RunProgram, runProgram } from './program.ts';
 import { receiveVerbs } from './receive.ts';
@@ -17,7 +18,7 @@ import { bePrimary, beSecondary } from './roles.ts';
 import { listen } from './socket.ts';
 import { hasAuthority } from './standing.ts';
 import { makeTeller, type Teller } from './teller.ts';
-import { keepWanted } from './wanted.ts';
+import { concernsWanted, keepWanted } from './wanted.ts';
 import { type Bell, makeBell, watchFolder } from './watch.ts';
 
 /** How long the agent waits, in milliseconds. */
@@ -177,11 +178,14 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
   const wantedBells = new Map(
     profile.dataSets.flatMap(({ name, wanted }) => (wanted ? [[name, makeBell()] as const] : [])),
   );
-  const ringFor = (set: string) => (): void => {
-    bell.ring();
-    wantedBells.get(set)?.ring();
+  const ringFor = (set: DataSet) => {
+    const concerns = concernsWanted(set);
+    return (path?: string): void => {
+      bell.ring();
+      if (concerns(path)) wantedBells.get(set.name)?.ring();
+    };
   };
-  const sets = new Map(profile.dataSets.map((set) => [set.name, openLiveSet(host, set, ringFor(set.name))]));
+  const sets = new Map(profile.dataSets.map((set) => [set.name, openLiveSet(host, set, ringFor(set))]));
   const teller = makeTeller(host, sets, log);
   const timing = { ...usualTiming(profile), ...options.timing };
   let asked: Asked[] = [];

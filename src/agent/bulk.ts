@@ -1,26 +1,19 @@
-import { createHash, randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import * as v from 'valibot';
-import { run } from '../host/processes.ts';
+import { run, runLines } from '../host/processes.ts';
 import { at, makeFolders } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { type Link, paths } from '../pair/state.ts';
-import { readAccounts } from './accounts.ts';
-import { baseOf, mtimeOf, orGone, placeIn } from './data-set.ts';
+import { baseOf, orGone, placeIn } from './data-set.ts';
 import { BULK_FOLDER, type DataSet } from './entry.ts';
 import type { LiveSet } from './live-set.ts';
 import { agreeOn, type Line, type Sent, whileBusy } from './send.ts';
+import { type Bulk, makeTaker, type Taken } from './taker.ts';
 import { provisionalSign, stampOf } from './tree.ts';
-import { makeWindow } from './window.ts';
 
 /** From so many new files, or so many bytes in them, rsync is quicker than one message each. */
 const ENOUGH = { files: 500, bytes: 16_777_216 };
-/** Files told in one message. */
-const BATCH = 1_000;
-
-type Bulk = { readonly path: string; readonly stat: fs.Stats };
 
 /**
  * Brings new files with rsync in its daemon form over OpenSSH's client: its cipher is native code, and a gigabyte passes
@@ -42,7 +35,8 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
     const bytes = files.reduce((sum, { stat }) => sum + stat.size, 0);
     if ((files.length < ENOUGH.files && bytes < ENOUGH.bytes) || !(await hasTools())) return sent;
     if ((await line.session.call('agentBulk', { epoch: line.epoch, set: set.name })) !== true) return sent;
-    let taken: Taken[] = [];
+    let taken: readonly Taken[] = [];
+    const taker = makeTaker(line, live, files);
     try {
       await whileBusy(
         line,
@@ -52,11 +46,12 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
           // Looking for holes costs rsync a good part of its time.
           for (const withHoles of [false, true]) {
             const some = files.filter(({ stat }) => hasHoles(stat) === withHoles);
-            if (some.length > 0) await othersMeanwhile(line, runRsync(host, link, set, base, some, withHoles));
+            if (some.length > 0)
+              await othersMeanwhile(line, runRsync(host, link, set, base, some, withHoles, taker.wasSent));
           }
         },
       );
-      taken = await takeAll(line, live, files);
+      taken = await taker.takeRest();
     } finally {
       await line.session.call('agentBulkEnd', { epoch: line.epoch, set: set.name });
     }
@@ -81,10 +76,15 @@ async function othersMeanwhile(line: Line, work: Promise<void>): Promise<void> {
 
 const hasHoles = ({ blocks, size }: fs.Stats): boolean => blocks * 512 < size;
 
-const hasTools = async (): Promise<boolean> =>
-  (await run(['rsync', '--version'])).exitCode === 0 && (await run(['ssh', '-V'])).exitCode === 0;
+async function hasTools(): Promise<boolean> {
+  const asked = await Promise.all([run(['rsync', '--version']), run(['ssh', '-V'])]);
+  return asked.every(({ exitCode }) => exitCode === 0);
+}
 
-/** @throws CmsadmError only through the session; what rsync could not bring is sent in the other way */
+/**
+ * What rsync could not bring is sent in the other way.
+ * @param wasSent hears of each file once its last byte was sent
+ */
 async function runRsync(
   host: Host,
   { peer }: Link,
@@ -92,6 +92,7 @@ async function runRsync(
   base: Buffer,
   files: readonly Bulk[],
   withHoles: boolean,
+  wasSent: (path: string) => void,
 ): Promise<void> {
   const hosts = at(host.root, '/run/cmsadm/bulk-hosts');
   makeFolders(host.root, dirname('/run/cmsadm/bulk-hosts'), 0o700);
@@ -112,44 +113,26 @@ async function runRsync(
   const ssh = ['ssh', '-F', 'none', '-i', at(host.root, paths.pairKey), '-p', String(peer.port), '-l', 'root'];
   const shell = [...ssh, ...Object.entries(options).map(([name, value]) => `-o${name}=${value}`)].join(' ');
   const address = peer.address.includes(':') ? `[${peer.address}]` : peer.address;
-  await run(
+  await runLines(
     [
       'rsync',
       ...['--times', '--perms', '--owner', '--group', '--numeric-ids', '--whole-file', '--ignore-existing'],
       ...(withHoles ? ['--sparse'] : []),
-      ...['--no-implied-dirs', '--from0', '--files-from=-', `--temp-dir=${BULK_FOLDER}`, '--timeout=60', '--quiet'],
+      ...['--no-implied-dirs', '--from0', '--files-from=-', `--temp-dir=${BULK_FOLDER}`, '--timeout=60'],
+      // With %b in it a line is written when the file was sent, not before.
+      '--out-format=%b %n',
       ...['-e', shell, `${base.toString()}/`, `${address}::${set.name}/`],
     ],
-    { input: Buffer.from(files.map(({ path }) => path).join('\0'), 'latin1'), timeout: 0 },
+    Buffer.from(files.map(({ path }) => path).join('\0'), 'latin1'),
+    (line) => wasSent(nameIn(line)),
   );
 }
 
-type Taken = Bulk & { readonly sign: string };
-
-/** Has the other server take what arrived, several messages at a time. */
-async function takeAll(line: Line, { set, tree }: LiveSet, files: readonly Bulk[]): Promise<Taken[]> {
-  const accounts = readAccounts(tree.host.root);
-  const run = randomUUID();
-  const window = makeWindow();
-  const taken: Taken[] = [];
-  for (let start = 0; start < files.length; start += BATCH) {
-    const some = files.slice(start, start + BATCH).map(({ path, stat }) => {
-      const digest = createHash('sha256').update(`${run} ${path}`).digest('base64');
-      return { path, stat, sign: `f${digest.slice(0, 22)}` };
-    });
-    const told = some.map(({ path, stat, sign }) => {
-      const own = { owner: accounts.owner(stat.uid), group: accounts.group(stat.gid), mode: stat.mode & 0o7777 };
-      return { path, ...own, mtimeMs: mtimeOf(stat), size: stat.size, sign };
-    });
-    await window.add(BATCH, async () => {
-      const answer = await line.session.call('agentTake', { epoch: line.epoch, set: set.name, files: told });
-      const paths = new Set(v.parse(v.array(v.string()), answer));
-      taken.push(...some.filter(({ path }) => paths.has(path)));
-    });
-  }
-  await window.empty();
-  return taken;
-}
+/** The name in a line of rsync's, in which other bytes than printable ones stand as `\#ooo`. (rsync(1), --8-bit-output) */
+const nameIn = (line: string): string =>
+  line
+    .slice(line.indexOf(' ') + 1)
+    .replaceAll(/\\#([0-7]{3})/g, (_whole, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 
 /** What was taken is on the disk there now. */
 function agree(line: Line, { set, tree }: LiveSet, base: Buffer, { path, stat, sign }: Taken, sent: Sent): void {

@@ -43,8 +43,8 @@ export type LiveSet = {
  */
 const MANY = 6_000;
 
-/** @param ring called at each event that matters */
-export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet {
+/** @param ring called at each event that matters, with the path where it is known */
+export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => void): LiveSet {
   const tree = makeTree(host, set, openAgreed(host.root, set.name));
   let dirty = new Set<string>();
   let events = 0;
@@ -53,7 +53,7 @@ export function openLiveSet(host: Host, set: DataSet, ring: () => void): LiveSet
   const heard = (path: string): void => {
     dirty.add(path);
     since ??= performance.now();
-    ring();
+    ring(path);
   };
   const watches = makeWatches((folder, name) => {
     events += 1;

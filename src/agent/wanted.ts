@@ -39,6 +39,15 @@ async function apply({ run, host }: Agent, wanted: Wanted): Promise<WantedStatus
   return ended('as wanted', []);
 }
 
+/** Whether what changed may say what is wanted; what is not known may. */
+export function concernsWanted(set: DataSet): (path: string | undefined) => boolean {
+  const carried = carriedBy(set);
+  const files = set.wanted?.files?.map((file) => Buffer.from(file).toString('latin1'));
+  return (path) =>
+    path === undefined ||
+    (carried(path) && (files?.some((file) => path === file || path.startsWith(`${file}/`)) ?? true));
+}
+
 /**
  * Keeps this server as its data sets of wanted state say, on either server of a pair, connected or not: at the start,
  * soon after each change, after each full pass, and every so often. What fails is told, and holds up nothing else.
@@ -52,12 +61,12 @@ async function keepOne(agent: Agent, { set }: LiveSet, signal: AbortSignal): Pro
   const bell = agent.wantedBells.get(name);
   if (!wanted || !bell) return;
   const { host, timing } = agent;
-  const carried = carriedBy(set);
+  const concerns = concernsWanted(set);
   signal.addEventListener('abort', bell.ring, { once: true });
   // The set's own watches begin with its first comparison, which a server that is alone never makes.
   const watch = () =>
     watchFolder(at(host.root, set.path), (path) => {
-      if (path === undefined || carried(path)) bell.ring();
+      if (concerns(path)) bell.ring();
     });
   let watching = watch();
   try {

@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { CmsadmError } from '../errors.ts';
 
 export type Outcome = { readonly stdout: string; readonly stderr: string; readonly exitCode: number };
@@ -25,6 +26,24 @@ export const run = (
     // It may end without reading all of its input (EPIPE); its exit code tells what came of that.
     child.stdin?.on('error', () => {});
     child.stdin?.end(input);
+  });
+
+/**
+ * Runs a program for as long as it takes, and tells each line of its output as it comes, a character for each byte.
+ * @returns its exit code; 127 where the program is missing, or was ended by a signal
+ */
+export const runLines = (argv: readonly string[], input: Buffer, line: (text: string) => void): Promise<number> =>
+  new Promise((resolve) => {
+    const [program = '', ...args] = argv;
+    const child = spawn(program, args, {
+      env: { ...process.env, ...environment },
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    createInterface({ input: child.stdout.setEncoding('latin1') }).on('line', line);
+    child.on('error', () => resolve(127));
+    child.on('close', (exitCode) => resolve(exitCode ?? 127));
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
   });
 
 /**

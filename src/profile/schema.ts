@@ -175,6 +175,8 @@ export const profileSchema = v.strictObject({
         v.strictObject({
           apply: argv,
           report: argv,
+          /** Files, and folders with all below them, that say what is wanted; without it all of the set. */
+          files: v.optional(v.array(relativePath)),
           every: v.optional(seconds, 600),
           seconds: v.optional(seconds, 60),
         }),

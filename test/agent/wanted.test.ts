@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { runAgent } from '../../src/agent/agent.ts';
 import { runProgram } from '../../src/agent/program.ts';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
+import { concernsWanted } from '../../src/agent/wanted.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
@@ -178,5 +179,30 @@ describe('wanted state', () => {
     const before = runs();
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(runs()).toBe(before);
+  });
+});
+
+describe('what concerns wanted state', () => {
+  const [admin] = profile.dataSets;
+  const concerned = (files: string[] | undefined) => {
+    if (!admin) throw new Error('no data set');
+    const wanted = { apply: ['/a'], report: ['/r'], every: 600, seconds: 10, ...(files ? { files } : {}) };
+    const concerns = concernsWanted({ ...admin, exclude: ['*.log'], wanted });
+    const paths = [
+      undefined,
+      'ages',
+      'ages.zdt_1_1700000000',
+      'packages',
+      'packages/a/b',
+      'packages2',
+      'acd/1',
+      'a.log',
+    ];
+    return paths.filter(concerns);
+  };
+  it('is all that the set carries, or the files and folders that it names', () => {
+    expect(concerned(undefined)).toEqual([undefined, 'ages', 'packages', 'packages/a/b', 'packages2', 'acd/1']);
+    expect(concerned(['ages', 'packages'])).toEqual([undefined, 'ages', 'packages', 'packages/a/b']);
+    expect(concerned([])).toEqual([undefined]);
   });
 });

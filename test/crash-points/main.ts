@@ -1,4 +1,4 @@
-// `npm run crash-points`: every point of set up, reverse, restore and disable, each fault, on two servers in memory.
+// `npm run crash-points`: every point of set up, reverse, restore, disable and of what is administered, each fault, on two servers in memory.
 import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';

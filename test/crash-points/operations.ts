@@ -1,6 +1,7 @@
 // The operations whose every point is tried, run as the program's own commands run them.
 import { remoteServer } from '../../src/change/remote-server.ts';
 import { localServer } from '../../src/change/server.ts';
+import { type AdministrativePlan, administer } from '../../src/commands/administer.ts';
 import type { Peer } from '../../src/commands/contact.ts';
 import type { CommandContext } from '../../src/commands/context.ts';
 import { disable } from '../../src/commands/disable.ts';
@@ -12,9 +13,10 @@ import { bothFacts } from '../../src/commands/setup-preflight.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import type { SetupAnswers } from '../../src/ha/answers.ts';
 import { planSetup } from '../../src/ha/setup.ts';
+import { ownFolder } from '../../src/pair/administered.ts';
 import { freshWorld, type Name, type Process, repository, type World } from './world.ts';
 
-export const operations = ['set up', 'reverse', 'restore', 'disable'] as const;
+export const operations = ['set up', 'reverse', 'restore', 'disable', 'administer', 'administer both'] as const;
 export type Operation = (typeof operations)[number];
 
 const silent = {
@@ -30,7 +32,8 @@ const silent = {
 function contextOn(world: World, name: Name, pid: number): { context: CommandContext; process: Process } {
   const process = world.spawn(name);
   const context: CommandContext = {
-    host: process.host,
+    // No agent runs: what it would drain is no matter here.
+    host: { ...process.host, callAgent: async () => null },
     profile: world.profile,
     report: silent,
     ask: undefined,
@@ -44,7 +47,29 @@ function contextOn(world: World, name: Name, pid: number): { context: CommandCon
   return { context, process };
 }
 
-const pids: Readonly<Record<Operation, number>> = { 'set up': 11, reverse: 12, restore: 13, disable: 14 };
+const pids: Readonly<Record<Operation, number>> = {
+  'set up': 11,
+  reverse: 12,
+  restore: 13,
+  disable: 14,
+  administer: 15,
+  'administer both': 16,
+};
+
+/** A change of what is administered, in which one file is made, one changed and one goes. */
+const administered = (text: string): AdministrativePlan => ({
+  operation: 'define an ACD',
+  files: [
+    { path: '/cms/admin/acd/1.yaml', content: `name: ${text}\n` },
+    { path: '/cms/admin/acd/2.yaml', content: text === 'first' ? 'name: goes\n' : null },
+    { path: `${ownFolder}/acd/${text}.yaml`, content: 'address: 192.0.2.1\n' },
+  ],
+  notes: [],
+});
+const onBoth = (text: string): AdministrativePlan => ({
+  ...administered(text),
+  peerFiles: [{ path: `${ownFolder}/acd/link.yaml`, content: `address: ${text}\n` }],
+});
 
 /** Runs one operation from cms1, or from cms2 after a reversal. @throws what the command throws */
 export async function run(world: World, operation: Operation): Promise<void> {
@@ -54,6 +79,8 @@ export async function run(world: World, operation: Operation): Promise<void> {
     if (operation === 'reverse') await reverse(context);
     if (operation === 'restore') await restore(context, { tag: tagOfSetUp(world) });
     if (operation === 'disable') await disable(context, { peer: 'cms2.example.com' });
+    if (operation === 'administer') await administer(context, administered('second'));
+    if (operation === 'administer both') await administer(context, onBoth('second'));
   } finally {
     process.kill();
   }
@@ -75,6 +102,12 @@ export async function worldBefore(operation: Operation): Promise<World> {
   if (operation === 'set up') return world;
   await run(world, 'set up');
   await world.quiet();
+  if (operation.startsWith('administer')) {
+    const { context, process } = contextOn(world, 'cms1', 10);
+    await administer(context, (operation === 'administer' ? administered : onBoth)('first'));
+    process.kill();
+    await world.quiet();
+  }
   return world;
 }
 

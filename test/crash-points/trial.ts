@@ -112,9 +112,9 @@ export async function attempt(stage: Stage, fault: Fault): Promise<Result> {
     await world.quiet();
   }
   // At the link step each server is linked or not by itself.
-  const linkSteps = { 'set up': ['before', 'linked'], disable: ['linked', 'planned'], reverse: [], restore: [] }[
-    stage.operation
-  ];
+  const { operation } = stage;
+  const linkSteps =
+    operation === 'set up' ? ['before', 'linked'] : operation === 'disable' ? ['linked', 'planned'] : [];
   const outcome = outcomeOf(world, stage.known, linkSteps);
   if (outcome === undefined) wrong.push(...describe(stage, world));
   if (names.every((name) => isLinked(world, name)))

@@ -49,13 +49,16 @@ export const differences = (one: Standing, other: Standing): string[] =>
  *   undefined for anything else: mixed
  */
 export function outcomeOf(world: World, known: readonly Known[], eachAlone: readonly string[]): string | undefined {
+  const both = known.find(({ standing }) =>
+    names.every((name) => differences(standing[name], standingOf(world, name)).length === 0),
+  );
+  if (both) return both.word;
   const words = names.map((name) => {
     const standing = standingOf(world, name);
     return known.find((one) => differences(one.standing[name], standing).length === 0)?.word;
   });
   const [first, second] = words;
   if (first === undefined || second === undefined) return undefined;
-  if (first === second) return first;
   return eachAlone.includes(first) && eachAlone.includes(second) ? 'linked on one server' : undefined;
 }
 

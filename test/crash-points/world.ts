@@ -75,7 +75,7 @@ export type World = {
 const fixtures = join(repository, 'fixtures/rehearsal');
 const shipped = loadProfile('cms', [join(repository, 'profiles')]);
 // Data sets are the agent's; here only transactions write.
-const profile: Profile = { ...shipped, dataSets: [], confirmSeconds: 30 };
+const profile: Profile = { ...shipped, confirmSeconds: 30 };
 
 /** Two single servers as the fixtures show them, the program installed on both. */
 export const freshWorld = (): World => makeWorld({ cms1: freshServer('cms1'), cms2: freshServer('cms2') });

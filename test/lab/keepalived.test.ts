@@ -61,6 +61,10 @@ async function profileWith(instance: string): Promise<void> {
   const profile = '/etc/cmsadm/profiles/lab.yaml';
   await sh('cms1', `test -e ${profile}.before || cp ${profile} ${profile}.before; cp ${profile}.before ${profile}`);
   await exec('cms1', ['sh', '-c', `cat >> ${profile}`], { input: lines.join('') });
+  // The first link copied it to the other server; from then on both are kept equal by hand.
+  const copied = await sh('cms1', `cat ${profile}`);
+  if ((await attempt('cms2', 'test', '-e', profile)).exitCode === 0)
+    await exec('cms2', ['sh', '-c', `cat > ${profile}`], { input: copied });
 }
 
 describe.skipIf(!ok)(`keepalived's configuration${ok ? '' : ` (skipped: ${why})`}`, () => {
