@@ -21,9 +21,11 @@ const laws = {
     'wanted',
     'passwords',
     'database',
+    'features',
   ],
-  wanted: ['host', 'profile', 'pair', 'passwords', 'database'],
+  wanted: ['host', 'profile', 'pair', 'passwords', 'database', 'features'],
   database: ['host', 'profile', 'pair', 'change'],
+  features: ['host', 'profile', 'pair', 'change', 'packages', 'licence', 'ha'],
   passwords: ['host', 'profile', 'pair', 'change'],
   rehearsal: [
     'wanted',

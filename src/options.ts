@@ -1,4 +1,10 @@
-import { accessParameters, agingParameters } from './commands/parameters.ts';
+import {
+  accessParameters,
+  agingParameters,
+  packageParameters,
+  packagingParameters,
+  setupParameters,
+} from './commands/parameters.ts';
 import type { Operation } from './operations.ts';
 
 /** One of the menu's options: what its number runs, and what more of it can be asked for on the command line. */
@@ -12,6 +18,36 @@ export type Option = {
 
 /** Options 1 to 11, and what belongs to them without being in the menu; loaded when they are used. */
 export const options: readonly Option[] = [
+  {
+    command: 'pkg_install',
+    operation: {
+      name: 'pkg_install',
+      label: 'Install a feature package',
+      parameters: [packageParameters.package, setupParameters.licencePackage],
+      run: async (context, given) => (await import('./commands/pkg-install.ts')).pkgInstall(context, given),
+    },
+    more: [],
+  },
+  {
+    command: 'pkg_remove',
+    operation: {
+      name: 'pkg_remove',
+      label: 'Remove a feature package',
+      parameters: [packageParameters.name],
+      run: async (context, given) => (await import('./commands/pkg-remove.ts')).pkgRemove(context, given),
+    },
+    more: [],
+  },
+  {
+    command: 'run_pkg',
+    operation: {
+      name: 'run_pkg',
+      label: 'Turn a feature package on or off',
+      parameters: [packageParameters.name, packageParameters.state],
+      run: async (context, given) => (await import('./commands/run-pkg.ts')).runPkg(context, given),
+    },
+    more: [],
+  },
   {
     command: 'passwd_age',
     operation: {
@@ -31,5 +67,45 @@ export const options: readonly Option[] = [
       run: async (context, given) => (await import('./commands/dbaccess.ts')).dbaccess(context, given),
     },
     more: [],
+  },
+  {
+    command: 'config_pkg',
+    operation: {
+      name: 'config_pkg',
+      label: 'Configure a feature',
+      parameters: [packageParameters.name, packageParameters.set],
+      run: async (context, given) => (await import('./commands/config-pkg.ts')).configPkg(context, given),
+    },
+    more: [],
+  },
+  // No entry of the menu: for looking, and for who makes packages.
+  {
+    command: 'package',
+    operation: {
+      name: 'package',
+      label: 'List the feature packages',
+      parameters: [],
+      run: async (context) => (await import('./commands/pkg-list.ts')).pkgList(context),
+    },
+    more: [
+      {
+        name: 'list',
+        label: 'List the feature packages, and what differs on this server',
+        parameters: [],
+        run: async (context) => (await import('./commands/pkg-list.ts')).pkgList(context),
+      },
+      {
+        name: 'build',
+        label: 'Make and sign a feature package',
+        parameters: [packagingParameters.folder, packagingParameters.key, packagingParameters.out],
+        run: async (context, given) => (await import('./commands/package-build.ts')).packageBuild(context, given),
+      },
+      {
+        name: 'check',
+        label: 'Verify a feature package and say what it is',
+        parameters: [packagingParameters.file],
+        run: async (context, given) => (await import('./commands/package-build.ts')).packageCheck(context, given),
+      },
+    ],
   },
 ];

@@ -101,6 +101,8 @@ export type Agent = {
   takeAsked(): Asked[];
   /** One for each data set of wanted state, rung when it is to be applied. */
   readonly wantedBells: ReadonlyMap<string, Bell>;
+  /** The epoch of the pair for which wanted state was last applied: what runs by role follows a change of the roles. */
+  readonly appliedFor: { epoch: number };
   /** Files that were edited here although the other server administers, once each. */
   readonly edits: Map<string, Set<string>>;
   /** Data sets whose files of this server's own could not be rendered, and why. */
@@ -200,6 +202,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     sets,
     edits: new Map(),
     wantedBells,
+    appliedFor: { epoch: 0 },
     unrendered: new Map(),
     heard: { at: Number.NEGATIVE_INFINITY, epoch: 0 },
     senders: { opened: 0, taking: Promise.resolve() },
@@ -271,6 +274,10 @@ async function oneTurn(agent: Agent, signal: AbortSignal): Promise<number> {
       return timing.settle;
     }
     agent.tell({ role, epoch: pair.epoch });
+    if (agent.appliedFor.epoch !== pair.epoch) {
+      agent.appliedFor.epoch = pair.epoch;
+      for (const wanted of agent.wantedBells.values()) wanted.ring();
+    }
     for (const live of agent.sets.values()) renderOwn(agent, live);
     if (role === 'primary') await bePrimary(agent, link, pair);
     else await beSecondary(agent, link, pair);

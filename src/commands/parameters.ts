@@ -185,3 +185,32 @@ export const accessParameters = {
     help: 'restricted (to the members of the group, as it is now) or public',
   },
 } as const satisfies Record<string, Parameter>;
+
+/** Of the feature packages (options 4, 5, 6 and 11). */
+export const packageParameters = {
+  package: {
+    name: 'package',
+    question: 'Full path of the feature package (q leaves)',
+    help: 'full path of the feature package (zip)',
+  },
+  name: { name: 'name', question: 'Package, by number or name (q leaves)', help: 'name of the feature package' },
+  state: { name: 'state', question: '1 turns it on, 2 off (q leaves)', help: 'on or off' },
+  set: { name: 'set', question: '', help: 'settings to change, as "name=value; name=value"' },
+} as const satisfies Record<string, Parameter>;
+
+/** Of `cmsadm package`, for who makes packages. */
+export const packagingParameters = {
+  folder: {
+    name: 'folder',
+    question: 'Folder of the package',
+    help: 'folder with package.yaml and files/',
+    words: true,
+  },
+  file: { name: 'file', question: 'Full path of the feature package', help: 'full path of the zip', words: true },
+  key: {
+    name: 'key',
+    question: 'Private key that signs it (PEM)',
+    help: 'private key that signs it, an Ed25519 key in PEM',
+  },
+  out: { name: 'out', question: 'Zip to write', help: 'zip to write' },
+} as const satisfies Record<string, Parameter>;

@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { CmsadmError } from '../errors.ts';
 import { packTar } from './archive.ts';
+import { contentsProblem, namesProblem } from './listed-files.ts';
 import { type Manifest, parseManifest, platform, sha256 } from './manifest.ts';
-import { maxTextSize, openPackage } from './package-kind.ts';
-import { parseSignature, type TrustedKey, verifySignature } from './signature.ts';
-import { shown, type ZipFile } from './zip.ts';
+import { openPackage, signerOf } from './package-kind.ts';
+import type { TrustedKey } from './signature.ts';
+import type { ZipFile } from './zip.ts';
 
 export type HaPackage = {
   readonly path: string;
@@ -37,7 +38,7 @@ export type HaPackage = {
 export async function openHaPackage(path: string, keys: readonly TrustedKey[]): Promise<HaPackage> {
   const { zip, main } = await openPackage(path, 'ha-package');
   if (!zip.names.includes('manifest.sig')) throw damaged(path, 'It is not signed: "manifest.sig" is missing.');
-  const signer = checkSignature(zip, main, keys, path);
+  const signer = signerOf(zip, main, keys, 'ha-package', path);
   const manifest = parseManifest(main.toString('utf8'));
   if (manifest === undefined) throw damaged(path, 'Its manifest cannot be read by this version.');
   if (manifest.platform !== platform)
@@ -71,39 +72,17 @@ export async function openHaPackage(path: string, keys: readonly TrustedKey[]): 
   return { path, version, protocol, digest: sha256(main), signer: signer.name, node, size, verify, upload, unpackInto };
 }
 
-function checkSignature(zip: ZipFile, main: Buffer, keys: readonly TrustedKey[], file: string): TrustedKey {
-  try {
-    return verifySignature(main, parseSignature(zip.read('manifest.sig', maxTextSize).toString('utf8')), keys);
-  } catch (cause) {
-    if (!(cause instanceof CmsadmError)) throw cause;
-    throw new CmsadmError(cause.code, `The HA package is not accepted. ${cause.message}`, {
-      file,
-      details: cause.details,
-      ...(cause.remedy === undefined ? {} : { remedy: cause.remedy }),
-      cause,
-    });
-  }
-}
-
 function checkFiles(zip: ZipFile, manifest: Manifest, path: string): void {
-  const listed = new Set(manifest.files.map((file) => file.path));
-  const stray = zip.names.find((name) => !listed.has(name) && name !== 'manifest.json' && name !== 'manifest.sig');
-  if (stray !== undefined) throw damaged(path, `${shown(stray)} is not in its manifest.`);
   for (const needed of ['install', 'program.tar', 'SHA256SUMS'])
-    if (!listed.has(needed)) throw damaged(path, `"${needed}" is missing.`);
-  for (const file of manifest.files) {
-    const size = zip.size(file.path);
-    if (size === undefined) throw damaged(path, `"${file.path}" is missing.`);
-    if (size !== file.size) throw damaged(path, unlike(file.path));
-  }
+    if (!manifest.files.some((file) => file.path === needed)) throw damaged(path, `"${needed}" is missing.`);
+  const problem = namesProblem(zip, manifest.files);
+  if (problem !== undefined) throw damaged(path, problem);
 }
 
 function checkContents(zip: ZipFile, manifest: Manifest, path: string): void {
-  for (const file of manifest.files)
-    if (sha256(zip.read(file.path)) !== file.sha256) throw damaged(path, unlike(file.path));
+  const problem = contentsProblem(zip, manifest.files);
+  if (problem !== undefined) throw damaged(path, problem);
 }
-
-const unlike = (name: string): string => `"${name}" is not what its manifest says.`;
 
 function damaged(file: string, what: string): CmsadmError {
   return new CmsadmError('ha-package-damaged', `The HA package is damaged. ${what}`, {

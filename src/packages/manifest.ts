@@ -10,11 +10,17 @@ export const noRuntime = 'none';
 // Flat names only: an entry is written into one folder, under its own name.
 const entryName = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/u));
 // The version becomes the name of a folder.
-const version = v.pipe(v.string(), v.regex(/^\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z]+([.-][0-9A-Za-z]+)*)?$/u));
+export const versionText = v.pipe(
+  v.string(),
+  v.regex(/^\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z]+([.-][0-9A-Za-z]+)*)?$/u),
+);
+
+/** The digest of a file, in a manifest. */
+export const digestText = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/u));
 
 const manifestSchema = v.object({
   kind: v.literal('cmsadm-ha-package'),
-  version,
+  version: versionText,
   protocol: v.pipe(v.number(), v.integer(), v.minValue(1)),
   platform: v.string(),
   node: v.union([v.literal(noRuntime), v.pipe(v.string(), v.regex(/^\d+\.\d+\.\d+$/u))]),
@@ -22,7 +28,7 @@ const manifestSchema = v.object({
     v.object({
       path: entryName,
       size: v.pipe(v.number(), v.integer(), v.minValue(0)),
-      sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/u)),
+      sha256: digestText,
       mode: v.picklist(['0644', '0755']),
     }),
   ),

@@ -1,11 +1,13 @@
-/** Opens a zip that should be of one of our two kinds, and says which kind it is if it is the other one. */
+/** Opens a zip that should be of one of our kinds, and says which kind it is if it is another one. */
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
+import { parseSignature, type TrustedKey, verifySignature } from './signature.ts';
 import { readZip, type ZipFile } from './zip.ts';
 
 const kinds = {
   'ha-package': { title: 'HA package', main: 'manifest.json', kind: 'cmsadm-ha-package' },
   licence: { title: 'licence package', main: 'licence.json', kind: 'cmsadm-licence' },
+  'feature-package': { title: 'feature package', main: 'manifest.json', kind: 'cmsadm-feature-package' },
 } as const;
 export type PackageKind = keyof typeof kinds;
 
@@ -14,12 +16,16 @@ export const maxTextSize = 1024 * 1024;
 
 /**
  * The zip at `path` and the bytes of its main file, if it is of this kind.
- * Throws '<kind>-unreadable' (no readable, safe zip) or '<kind>-foreign' (another kind).
+ * `open` is how it is read. Throws '<kind>-unreadable' (no readable, safe zip) or '<kind>-foreign' (another kind).
  */
-export async function openPackage(path: string, wanted: PackageKind): Promise<{ zip: ZipFile; main: Buffer }> {
+export async function openPackage(
+  path: string,
+  wanted: PackageKind,
+  open: () => Promise<ZipFile> = () => readZip(path),
+): Promise<{ zip: ZipFile; main: Buffer }> {
   const { title, main } = kinds[wanted];
   try {
-    const zip = await readZip(path);
+    const zip = await open();
     const found = kindOf(zip);
     if (found === wanted) return { zip, main: zip.read(main, maxTextSize) };
     const what = found === undefined ? 'something else' : `the ${kinds[found].title}`;
@@ -37,9 +43,29 @@ export async function openPackage(path: string, wanted: PackageKind): Promise<{ 
   }
 }
 
+/** Who signed the main file; a refusal says of which kind of package. Throws 'signature-invalid', 'signer-unknown'. */
+export function signerOf(
+  zip: ZipFile,
+  main: Buffer,
+  keys: readonly TrustedKey[],
+  wanted: PackageKind,
+  file: string,
+): TrustedKey {
+  try {
+    return verifySignature(main, parseSignature(zip.read('manifest.sig', maxTextSize).toString('utf8')), keys);
+  } catch (cause) {
+    if (!(cause instanceof CmsadmError)) throw cause;
+    throw new CmsadmError(cause.code, `The ${kinds[wanted].title} is not accepted. ${cause.message}`, {
+      file,
+      details: cause.details,
+      ...(cause.remedy === undefined ? {} : { remedy: cause.remedy }),
+      cause,
+    });
+  }
+}
+
 function kindOf(zip: ZipFile): PackageKind | undefined {
-  if (isKind(zip, 'ha-package')) return 'ha-package';
-  return isKind(zip, 'licence') ? 'licence' : undefined;
+  return (['ha-package', 'licence', 'feature-package'] as const).find((kind) => isKind(zip, kind));
 }
 
 function isKind(zip: ZipFile, wanted: PackageKind): boolean {

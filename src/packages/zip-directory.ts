@@ -13,6 +13,8 @@ export type ZipHeader = {
   readonly size: number;
   /** File type bits of the Unix mode (0o100000 file, 0o040000 folder, 0 not told). */
   readonly fileType: number;
+  /** Set-user-id, set-group-id and sticky bits of the Unix mode. */
+  readonly specialBits: number;
 };
 
 const sizes = { local: 30, central: 46, end: 22, locator64: 20 } as const;
@@ -42,6 +44,7 @@ export function readDirectory(bytes: Buffer, file: string): ZipHeader[] {
       storedSize: bytes.readUInt32LE(at + 20),
       size: bytes.readUInt32LE(at + 24),
       fileType: (bytes.readUInt32LE(at + 38) >>> 16) & 0o170000,
+      specialBits: (bytes.readUInt32LE(at + 38) >>> 16) & 0o7000,
     };
     const local = bytes.readUInt32LE(at + 42);
     if (!agrees(bytes, local, end, rawName, header)) throw damaged(file);

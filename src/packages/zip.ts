@@ -31,7 +31,12 @@ const remedy = 'Fetch the file again from where it was published; do not unpack 
  * 'zip-unsafe' (a name or kind of entry that could write elsewhere), 'zip-too-large'.
  */
 export async function readZip(path: string, limits: ZipLimits = defaultLimits): Promise<ZipFile> {
-  const bytes = await readWhole(path, limits);
+  return openZip(await readWhole(path, limits), path, limits);
+}
+
+/** The same for bytes that were read already. @param path names them in errors */
+export async function openZip(bytes: Buffer, path: string, limits: ZipLimits): Promise<ZipFile> {
+  if (bytes.length > limits.maxTotal + 1024 * 1024) throw tooLarge(path, `the archive has ${bytes.length} bytes`);
   const headers = readDirectory(bytes, path);
   checkSizes(headers, limits, path);
   const seen = new Set<string>();
@@ -62,7 +67,8 @@ export function shown(name: string): string {
   return `"${plain.length > 80 ? `${plain.slice(0, 77)}...` : plain}"`;
 }
 
-async function readWhole(path: string, limits: ZipLimits): Promise<Buffer> {
+/** A zip file's bytes. Throws 'zip-unreadable' (for what is no file, too), 'zip-too-large'. */
+export async function readWhole(path: string, limits: ZipLimits): Promise<Buffer> {
   try {
     const facts = await stat(path);
     // A pipe or a device would block or never end.
@@ -125,7 +131,8 @@ function nameProblem(name: string): string | undefined {
   return undefined;
 }
 
-function kindProblem({ fileType }: ZipHeader, isFolder: boolean): string | undefined {
+function kindProblem({ fileType, specialBits }: ZipHeader, isFolder: boolean): string | undefined {
+  if (specialBits !== 0) return 'has set-id or sticky bits';
   if (fileType === 0 || fileType === (isFolder ? folder : regularFile)) return undefined;
   return fileType === 0o120000 ? 'is a link' : 'is neither a file nor a folder';
 }

@@ -19,6 +19,8 @@ export function diffLines(review: Review, look: Look): string[] {
 
 function fileLines(file: ReviewFile, look: Look): string[] {
   if (file.secret) return wrap(`${file.path}: ${file.what} (secret, not shown)`, look.width);
+  if ([file.before, file.after].some((text) => text?.includes('\0')))
+    return wrap(`${file.path}: ${file.what} (no text, not shown)`, look.width);
   return unifiedLines(
     { name: file.what === 'created' ? '/dev/null' : file.path, text: file.before ?? '' },
     { name: file.what === 'removed' ? '/dev/null' : file.path, text: file.after ?? '' },

@@ -17,6 +17,7 @@ type WantedState = {
 const load: readonly (() => Promise<WantedState>)[] = [
   async () => (await import('../passwords/apply.ts')).passwordAging,
   async () => (await import('../database/apply.ts')).databaseAccess,
+  async () => (await import('../features/feature-packages.ts')).featurePackages,
 ];
 
 /** What one kind of wanted state came to: lines, or why it failed. */

@@ -1,0 +1,72 @@
+import type { Host } from '../host/system.ts';
+import type { FeaturePackage } from '../packages/feature-package.ts';
+import { clearHome, takeVersionAway } from './clear-home.ts';
+import { hookOf, type RunHook } from './hooks.ts';
+import { placesOf } from './places.ts';
+import { type FeatureRecord, noRecord, writeRecord } from './record.ts';
+import { settingsText } from './settings-file.ts';
+import { stageVersion, versionOf } from './stage-version.ts';
+import { refuseForeignUnits, switchTo } from './switch-version.ts';
+import { removeTree } from './take-away.ts';
+import type { WantedPackage } from './wanted-package.ts';
+
+/**
+ * Brings a version of a package to this server, in the place of the one that is here: staged as a whole, its hook run,
+ * then switched to. What fails leaves the server as it was; what dies half-way is taken up by the next call.
+ * @param runs whether its units run here; undefined: nobody can say now
+ * @returns what was done, a line each
+ * @throws CmsadmError unit-foreign, hook-failed, service-failed, unit-not-running
+ */
+export async function bring(
+  host: Host,
+  found: FeaturePackage,
+  wanted: WantedPackage,
+  record: FeatureRecord | undefined,
+  runs: boolean | undefined,
+  run?: RunHook,
+): Promise<string[]> {
+  const { root } = host;
+  const { name } = found.manifest;
+  const known = record ?? noRecord;
+  const to = versionOf(root, found, known.coming);
+  refuseForeignUnits(host, to, known, (unit) => found.read(`units/${unit}`).toString('latin1'));
+  const settings = settingsText(found.manifest, wanted.settings);
+  const begun: FeatureRecord = {
+    ...known,
+    coming: to,
+    comingSettings: settings,
+    // What an earlier attempt left of another version has to go.
+    leaving: known.coming && known.coming.folder !== to.folder ? [...known.leaving, known.coming] : known.leaving,
+  };
+  writeRecord(root, name, begun);
+  const lines: string[] = [];
+  try {
+    stageVersion(root, to, found);
+    await hookOf(host, to, 'install', [known.installed?.manifest.version ?? '-'], run);
+    lines.push(...(await switchTo(host, to, begun, settings, runs)));
+  } catch (error) {
+    removeTree(root, placesOf(name).staged(to.folder));
+    removeTree(root, placesOf(name).version(to.folder));
+    const before = { ...begun, coming: null, comingSettings: null };
+    writeRecord(root, name, before);
+    if (known.installed === null) clearHome(host, name, before);
+    throw error;
+  }
+  const leaving = [...begun.leaving, ...(known.installed ? [known.installed] : [])];
+  const installed: FeatureRecord = { installed: to, coming: null, leaving, settings, comingSettings: null };
+  writeRecord(root, name, installed);
+  const was = known.installed?.manifest.version;
+  return [
+    `${name}: ${to.manifest.version} installed${was === undefined ? '' : `, was ${was}`}`,
+    ...lines,
+    ...sweep(host, name, installed),
+  ];
+}
+
+/** Takes away what earlier versions left; what somebody edited stays beside it. @returns a line for each such file */
+export function sweep({ root }: Host, name: string, record: FeatureRecord): string[] {
+  if (record.leaving.length === 0) return [];
+  const kept = record.leaving.flatMap((version) => takeVersionAway(root, version));
+  writeRecord(root, name, { ...record, leaving: [] });
+  return kept.map((path) => `${name}: not ours, stays: ${path}`);
+}

@@ -1,0 +1,101 @@
+import { dirname } from 'node:path';
+import { CmsadmError } from '../errors.ts';
+import {
+  isFolder,
+  isThere,
+  list,
+  type Root,
+  readFact,
+  readTarget,
+  removeEmptyFolder,
+  removeIfThere,
+  rename,
+  syncFolder,
+  writeState,
+} from '../host/root.ts';
+
+/** @returns its new name */
+function keepEdited(root: Root, path: string): string {
+  const free = [`${path}.edited`, ...Array.from({ length: 98 }, (_, i) => `${path}.edited.${i + 2}`)].find(
+    (name) => !isThere(root, name),
+  );
+  const kept = free ?? `${path}.edited`;
+  rename(root, path, kept);
+  return kept;
+}
+
+/**
+ * Takes a file of ours away. One that somebody edited keeps its content under another name beside it.
+ * @param ours the digests of what we may have written there
+ * @returns that name
+ */
+export function takeAway(root: Root, path: string, ours: readonly string[]): string | undefined {
+  const fact = readFact(root, path);
+  // A link or a folder that took its place is somebody else's.
+  if (fact.state !== 'file') return undefined;
+  if (!ours.includes(fact.sha256)) return keepEdited(root, path);
+  removeIfThere(root, path);
+  return undefined;
+}
+
+/**
+ * Takes all of our files in a folder away, and what folders are empty then.
+ * @returns the names under which edited ones stay, and the folder itself where it holds what is not ours
+ */
+export function takeFolderAway(
+  root: Root,
+  folder: string,
+  files: readonly { path: string; sha256: string }[],
+): string[] {
+  if (!isThere(root, folder)) return [];
+  const kept = files.flatMap((file) => takeAway(root, `${folder}/${file.path}`, [file.sha256]) ?? []);
+  const folders = new Set(files.flatMap(({ path }) => foldersOf(path)));
+  // The longest names first: a folder goes before the one that it lies in.
+  for (const inner of [...folders].sort((a, b) => b.length - a.length)) removeEmptyFolder(root, `${folder}/${inner}`);
+  if (removeEmptyFolder(root, folder)) syncFolder(root, dirname(folder));
+  else if (kept.length === 0) kept.push(folder);
+  return kept;
+}
+
+/** `a/b/c` → a/b, a */
+export const foldersOf = (path: string): string[] =>
+  path
+    .split('/')
+    .slice(0, -1)
+    .map((_, index, parts) => parts.slice(0, index + 1).join('/'));
+
+/** True if a file has just this content. */
+export const hasContent = (root: Root, path: string, content: string): boolean => {
+  const fact = readFact(root, path);
+  return fact.state === 'file' && fact.content === content;
+};
+
+/**
+ * Replaces a file of ours; the same text is no write, and what somebody else wrote is kept beside it.
+ * @param ours the digests of what we may have written there
+ * @returns the name under which an edited one stays
+ * @throws CmsadmError file-refused for what is no file
+ */
+export function replaceOwn(root: Root, path: string, content: string, ours: readonly string[]): string | undefined {
+  const fact = readFact(root, path);
+  if (fact.state === 'refused')
+    throw new CmsadmError('file-refused', `${path} ${fact.why}.`, {
+      file: path,
+      remedy: 'Move it away, then run the command again.',
+    });
+  if (fact.state === 'file' && fact.content === content) return undefined;
+  const kept = fact.state === 'file' && !ours.includes(fact.sha256) ? keepEdited(root, path) : undefined;
+  writeState(root, path, content, 0o644);
+  return kept;
+}
+
+/** Takes a folder away with all that is in it; only for what nobody else has seen. */
+export function removeTree(root: Root, place: string): void {
+  if (!isThere(root, place)) return;
+  if (readTarget(root, place) !== undefined || !isFolder(root, place)) {
+    removeIfThere(root, place);
+    return;
+  }
+  for (const name of list(root, place)) removeTree(root, `${place}/${name}`);
+  removeEmptyFolder(root, place);
+}
