@@ -22,8 +22,11 @@ const laws = {
     'passwords',
     'database',
     'features',
+    'backup',
   ],
   wanted: ['host', 'profile', 'pair', 'passwords', 'database', 'features'],
+  // What it runs is the system's own archiver; the lock is the one of changes, under another name.
+  backup: ['host', 'profile', 'pair', 'change'],
   database: ['host', 'profile', 'pair', 'change'],
   features: ['host', 'profile', 'pair', 'change', 'packages', 'licence', 'ha'],
   passwords: ['host', 'profile', 'pair', 'change'],

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { readAnswers } from './answers-file.ts';
 import type { Given, Parameter } from './commands/context.ts';
+import { CmsadmError, exitCodes } from './errors.ts';
 import type { Operation } from './operations.ts';
 import type { GlobalOptions } from './session.ts';
 
@@ -31,12 +32,30 @@ export function addOperation(
     if (parameter.words) sub.argument(`[${parameter.name}...]`, parameter.help);
     else if (parameter.help !== '') sub.addOption(new Option(flagOf(parameter), parameter.help));
   sub.action(async () => {
+    if (group !== program) takeOver(group, sub);
     const options: GlobalOptions & Record<string, unknown> = { ...program.opts(), ...withoutUndefined(sub.opts()) };
     const file = sub.getOptionValue('answers');
     const fromFile = typeof file === 'string' ? readAnswers(file, parameters) : {};
     await run(options, { ...fromFile, ...flagValues(sub, parameters), ...wordValues(sub, parameters) });
   });
   return sub;
+}
+
+/**
+ * A flag that a command and an operation behind its name both know goes to the command (commander); here the operation
+ * gets it. @throws CmsadmError usage for one that the operation does not know
+ */
+function takeOver(group: Command, sub: Command): void {
+  for (const option of group.options) {
+    const key = option.attributeName();
+    if (group.getOptionValueSource(key) !== 'cli') continue;
+    if (!sub.options.some(({ long }) => long === option.long))
+      throw new CmsadmError('usage', `${sub.name()} does not know ${option.long}.`, {
+        exitCode: exitCodes.usage,
+        remedy: `cmsadm ${group.name()} ${sub.name()} --help`,
+      });
+    sub.setOptionValueWithSource(key, group.getOptionValue(key), 'cli');
+  }
 }
 
 const flagOf = (parameter: Parameter): string =>

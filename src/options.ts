@@ -1,4 +1,13 @@
 import {
+  backupListParameters,
+  backupParameters,
+  backupPruneParameters,
+  backupRestoreParameters,
+  backupShowParameters,
+  backupVerifyParameters,
+  maintenanceParameters,
+} from './commands/backup-parameters.ts';
+import {
   accessParameters,
   agingParameters,
   packageParameters,
@@ -47,6 +56,60 @@ export const options: readonly Option[] = [
       run: async (context, given) => (await import('./commands/run-pkg.ts')).runPkg(context, given),
     },
     more: [],
+  },
+  {
+    command: 'backup',
+    operation: {
+      name: 'backup',
+      label: 'Filesystem backup',
+      parameters: Object.values(backupParameters),
+      run: async (context, given) => (await import('./commands/backup.ts')).backup(context, given),
+    },
+    more: [
+      {
+        name: 'maintenance',
+        label: 'Maintenance backup of historical data, full or incremental',
+        parameters: Object.values(maintenanceParameters),
+        run: async (context, given) =>
+          (await import('./commands/backup-maintenance.ts')).backupMaintenance(context, given),
+      },
+      {
+        name: 'list',
+        label: 'List the backups',
+        parameters: Object.values(backupListParameters),
+        run: async (context, given) => (await import('./commands/backup-list.ts')).backupList(context, given),
+      },
+      {
+        name: 'show',
+        label: 'Show what a backup is, and what is in it',
+        parameters: Object.values(backupShowParameters),
+        run: async (context, given) => (await import('./commands/backup-show.ts')).backupShow(context, given),
+      },
+      {
+        name: 'verify',
+        label: 'Read a backup and compare it with its manifest',
+        parameters: Object.values(backupVerifyParameters),
+        run: async (context, given) => (await import('./commands/backup-verify.ts')).backupVerify(context, given),
+      },
+      {
+        name: 'restore',
+        label: 'Restore files of a backup, or all of it',
+        parameters: Object.values(backupRestoreParameters),
+        run: async (context, given) => (await import('./commands/backup-restore.ts')).backupRestore(context, given),
+      },
+      {
+        name: 'prune',
+        label: 'Remove old backups',
+        parameters: Object.values(backupPruneParameters),
+        run: async (context, given) => (await import('./commands/backup-prune.ts')).backupPrune(context, given),
+      },
+      {
+        name: 'unblock',
+        label: 'Take away what a backup that died has left',
+        parameters: [],
+        run: async (context) => (await import('./commands/backup-unblock.ts')).backupUnblock(context),
+      },
+    ],
   },
   {
     command: 'passwd_age',

@@ -1,3 +1,4 @@
+import { places as backupPlaces } from './backup/places.ts';
 import { transactions } from './change/journal.ts';
 import { lockOwner } from './change/lock.ts';
 import type { CommandContext, CommandOutcome } from './commands/context.ts';
@@ -74,6 +75,11 @@ function onSignals(context: CommandContext & { stop: { requested: boolean } }, r
     if (lockOwner(context.host)?.pid === process.pid) {
       if (!context.stop.requested)
         report.warn('Interrupted: finishing the step that runs, then putting both servers back.');
+      context.stop.requested = true;
+      return;
+    }
+    if (lockOwner(context.host, backupPlaces.lock)?.pid === process.pid) {
+      if (!context.stop.requested) report.warn('Interrupted: taking away what was begun.');
       context.stop.requested = true;
       return;
     }

@@ -79,7 +79,7 @@ const unitsOf = (profile: Profile, family: OsFamily): string[] => [
 ];
 
 /** Reads KEY=VALUE lines; # starts a comment. */
-const parseKeyValues = (text: string): Record<string, string> =>
+export const parseKeyValues = (text: string): Record<string, string> =>
   Object.fromEntries(
     text.split(/\r?\n/).flatMap((line) => {
       const found = /^\s*([A-Za-z_][\w.-]*)\s*=\s*(.*?)\s*$/.exec(line);

@@ -117,6 +117,32 @@ export const profileSchema = v.strictObject({
       port: v.string(),
     }),
   ),
+  /** What the filesystem backup and the maintenance backup save. Paths of other servers' kinds may be missing. */
+  backup: v.optional(
+    v.strictObject({
+      include: v.optional(v.array(absolutePath), ['/']),
+      /** Folders whose content is left out: call data, database tables, what is made anew by itself. */
+      exclude: v.optional(v.array(absolutePath), []),
+      /** Folders of the product's data: no backup goes to the disks that hold them. */
+      dataDisks: v.optional(v.array(absolutePath), []),
+      log: v.optional(absolutePath, '/var/log/cmsadm/backup.log'),
+      /** Historical data, saved in full and in part. */
+      maintenance: v.optional(
+        v.strictObject({
+          include: v.pipe(v.array(absolutePath), v.minLength(1)),
+          exclude: v.optional(v.array(absolutePath), []),
+        }),
+      ),
+      /** What stays when old backups are removed: so many of each kind, and all that are younger. */
+      keep: v.optional(
+        v.strictObject({
+          count: v.pipe(v.number(), v.integer(), v.minValue(1)),
+          days: v.pipe(v.number(), v.integer(), v.minValue(0)),
+        }),
+        { count: 3, days: 93 },
+      ),
+    }),
+  ),
   /** Whose passwords may age: users of the product. */
   passwords: v.optional(
     v.strictObject({

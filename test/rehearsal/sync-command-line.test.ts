@@ -90,7 +90,7 @@ describe('cmsadm sync', () => {
   test.each([
     ['cms1', 'acd_create', 64, 'This version does not have acd_create yet.'],
     ['cms2', 'acd_create', 3, 'Run it on cms1.example.com.'],
-    ['cms2', 'backup', 64, 'This version does not have backup yet.'],
+    ['cms2', 'backup', 64, 'Answers are missing'],
   ] as const)('on %s the option %s ends with %i', async (server, option, code, text) => {
     const { stdout, exitCode } = await run(pair[server], option, '--json');
     expect(exitCode).toBe(code);
@@ -108,8 +108,8 @@ describe('cmsadm sync', () => {
     ).stdout;
 
   test('the menu refuses on the secondary what changes administered data, and goes on', async () => {
-    const told = await atMenu(pair.cms2, '1', '3', 'q');
-    expect(told).toContain('This version does not have backup yet.');
+    const told = await atMenu(pair.cms2, '1', '3', 'q', 'q');
+    expect(told).toContain('This server knows of no backup.');
     expect(told).not.toContain('This version does not have acd_create yet.');
   });
 

@@ -1,0 +1,114 @@
+import { type Compression, type FormatName, ownMembers } from './formats.ts';
+
+/** How tar holds everything that a file system holds (GNU tar's manual, "Extended attributes" and "Sparse"). */
+const tarKeeps = ['--acls', '--xattrs', '--xattrs-include=*', '--selinux', '--numeric-owner', '--sparse'] as const;
+/** Times of access and of the last change of the inode can't be put back: they would only make each header longer. */
+const paxTimes = '--pax-option=delete=atime,delete=ctime';
+
+/**
+ * The archiver that writes the files whose names come on its input, each ended by a zero byte, to its output; it runs in
+ * the folder that the names start from.
+ */
+export const makeArgv: Readonly<Record<FormatName, readonly string[]>> = {
+  tar: [
+    ...['tar', '--create', '--file=-', '--format=pax', paxTimes, ...tarKeeps],
+    // A file that went since its name was listed is told, and no failure.
+    ...['--ignore-failed-read', '--no-recursion', '--null', '--files-from=-'],
+  ],
+  // Inode numbers of 64 bits do not fit: cut off they could make one file of two.
+  cpio: ['cpio', '--create', '--null', '--format=newc', '--renumber-inodes', '-C', '10240', '--quiet'],
+};
+
+/**
+ * The archiver of maintenance backups: it walks the folders itself and keeps in `snapshot` what it saw.
+ * @param names relative to the folder that it runs in
+ */
+export const makeListedArgv = (
+  names: readonly string[],
+  exclude: readonly string[],
+  snapshot: string,
+): readonly string[] => [
+  ...['tar', '--create', '--file=-', '--format=pax', paxTimes, ...tarKeeps, '--ignore-failed-read'],
+  `--listed-incremental=${snapshot}`,
+  // Device numbers of file systems may differ after a boot; the inode and its times tell enough.
+  '--no-check-device',
+  // What is said of patterns would hold for the names as well.
+  ...['--anchored', ...exclude.map((path) => `--exclude=${literally(path)}/*`), '--no-anchored'],
+  '--',
+  ...names,
+];
+
+/** What takes a file out of an archive that comes on the input. */
+export type Extraction = {
+  readonly format: FormatName;
+  /** File with names, each ended by a zero byte; everything without. */
+  readonly names?: string;
+  /** True for root: owners are set as they were. */
+  readonly owners: boolean;
+  /** Names that went since the full backup are removed. */
+  readonly incremental: boolean;
+};
+
+export const extractArgv = ({ format, names, owners, incremental }: Extraction): readonly string[] =>
+  format === 'cpio'
+    ? [
+        ...['cpio', '--extract', '--make-directories', '--preserve-modification-time', '--unconditional', '--sparse'],
+        ...['--no-absolute-filenames', '--quiet', '-C', '10240'],
+        ...(owners ? [] : ['--no-preserve-owner']),
+        ...(names === undefined ? ['--nonmatching', `${ownMembers.folder}/*`] : [`--pattern-file=${names}`]),
+      ]
+    : [
+        ...['tar', '--extract', '--file=-', ...tarKeeps, '--same-permissions', '--delay-directory-restore'],
+        ...['--keep-directory-symlink', owners ? '--same-owner' : '--no-same-owner'],
+        ...(incremental ? ['--listed-incremental=/dev/null'] : []),
+        ...(names === undefined
+          ? ['--anchored', `--exclude=${ownMembers.folder}`]
+          : ['--no-recursion', '--null', '--verbatim-files-from', `--files-from=${names}`]),
+      ];
+
+/** A name as a pattern that means just that name (fnmatch(3)). */
+export const literally = (name: string): string => name.replaceAll(/[\\*?[\]]/g, '\\$&');
+
+export const compressArgv: Readonly<Record<Compression, readonly string[] | undefined>> = {
+  none: undefined,
+  gzip: ['gzip', '--stdout'],
+  zstd: ['zstd', '--quiet', '--threads=0', '--check', '--stdout'],
+};
+
+export const decompressArgv: Readonly<Record<Compression, readonly string[] | undefined>> = {
+  none: undefined,
+  gzip: ['gzip', '--decompress', '--stdout'],
+  zstd: ['zstd', '--quiet', '--decompress', '--stdout'],
+};
+
+/** What the archiver said: files that went or changed while it read, which is no failure, and what is. */
+export type Complaints = { readonly meanwhile: readonly string[]; readonly failures: readonly string[] };
+
+const harmless = [
+  /: (?:Warning: )?Cannot (?:stat|open|readlink): No such file or directory$/,
+  /: File removed before we read it$/,
+];
+const changed = [/: file changed as we read it$/, /: File shrank by \d+ bytes/, /: [Ff]ile .*(?:grew|shrunk)/];
+const noise = [
+  /: Exiting with failure status due to previous errors$/,
+  /: Removing leading /,
+  /: socket ignored$/,
+  /: directory is new$/,
+  /: Directory (?:is new|has been renamed)/,
+  /is on a different filesystem; not dumped$/,
+];
+
+const matches = (patterns: readonly RegExp[], line: string): boolean => patterns.some((pattern) => pattern.test(line));
+
+/** Sorts what the archiver wrote to its standard error in the C locale. */
+export function sortComplaints(text: string): Complaints {
+  const lines = text.split('\n').filter((line) => line.trim() !== '' && !matches(noise, line));
+  const isMeanwhile = (line: string): boolean => matches(harmless, line) || matches(changed, line);
+  return { meanwhile: lines.filter(isMeanwhile), failures: lines.filter((line) => !isMeanwhile(line)) };
+}
+
+/** The programs that a backup needs, besides those that every server has. */
+export const programsFor = (format: FormatName, compression: Compression): readonly string[] => [
+  ...(format === 'cpio' ? ['cpio', 'getfattr'] : ['tar']),
+  ...(compression === 'none' ? [] : [compression]),
+];

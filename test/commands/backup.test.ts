@@ -1,0 +1,461 @@
+import { execFileSync, spawn } from 'node:child_process';
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { places } from '../../src/backup/places.ts';
+import { backup } from '../../src/commands/backup.ts';
+import { backupList } from '../../src/commands/backup-list.ts';
+import { backupMaintenance } from '../../src/commands/backup-maintenance.ts';
+import { backupPrune } from '../../src/commands/backup-prune.ts';
+import { backupRestore } from '../../src/commands/backup-restore.ts';
+import { backupShow } from '../../src/commands/backup-show.ts';
+import { backupUnblock } from '../../src/commands/backup-unblock.ts';
+import { backupVerify } from '../../src/commands/backup-verify.ts';
+import type { CommandContext, CommandOutcome } from '../../src/commands/context.ts';
+import { exitCodes } from '../../src/errors.ts';
+import { misfits, publishedSchema } from '../doors/json-schema.ts';
+import { tempFolder } from '../packages/temp-folder.ts';
+import { answering, type NewPair, pairMaker, type RehearsalPair, refusalOf } from '../rehearsal/pair.ts';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const folder = tempFolder();
+const isRoot = process.getuid?.() === 0;
+const has = (program: string): boolean => {
+  try {
+    execFileSync(program, ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+let make: NewPair;
+beforeAll(async () => {
+  make = await pairMaker(folder);
+}, 60_000);
+let pair: RehearsalPair;
+let count = 0;
+const at = (path: string): string => join(pair.cms1, path);
+const put = (path: string, text: string): void => {
+  fs.mkdirSync(join(at(path), '..'), { recursive: true });
+  fs.writeFileSync(at(path), text);
+};
+beforeEach(() => {
+  count += 1;
+  pair = make(`b${count}`);
+  put('cms/install/release', 'RELEASE=21.0\nLOAD=21.0.0.1\n');
+  put('cms/db/hist/monday', 'calls of monday');
+  put('etc/first', 'first');
+  fs.linkSync(at('etc/first'), at('etc/second'));
+  fs.symlinkSync('first', at('etc/soft'));
+  put('etc/spaces and ünicode/file\nname', 'x');
+  fs.mkdirSync(at('backup'));
+});
+
+const context = (more: Partial<CommandContext> = {}): CommandContext => pair.context(pair.cms1, more);
+const other = { device: '2', path: '/backup' };
+const namesIn = (path = 'backup'): string[] => fs.readdirSync(at(path)).sort();
+const sizeOf = (name: string): number => fs.statSync(at(`backup/${name}`), { throwIfNoEntry: false })?.size ?? 0;
+const only = (): string => namesIn()[0] ?? '';
+const fits = (schema: string, { exitCode, result }: CommandOutcome): void =>
+  expect(misfits(publishedSchema(schema), { exitCode, ...result })).toEqual([]);
+/** Nothing of a backup is under way. */
+const expectQuiet = (): void => {
+  for (const path of [places.lock, places.begun, places.nologin, places.ownNologin, places.scratch])
+    expect(fs.existsSync(at(path)), path).toBe(false);
+};
+/** Names, kinds, modes, links, times and contents of two folders, as GNU find tells them. */
+const listing = (root: string, leaveOut: readonly string[]): string[] =>
+  execFileSync(
+    'find',
+    ['.', ...leaveOut.flatMap((path) => ['-path', path, '-prune', '-o']), '-printf', '%p %y %m %n %l %T@ %s\\0'],
+    { cwd: root, encoding: 'latin1' },
+  )
+    .split('\0')
+    .filter((line) => !line.includes(' d '))
+    .sort();
+const leftOut = ['./cms/db', './backup', './run', './var', './restored', './tmp'];
+
+describe('the filesystem backup', () => {
+  test('saves everything but what the profile leaves out, under its name, and is read back', async () => {
+    const outcome = await backup(context(), other);
+    fits('backup', outcome);
+    expect(only()).toMatch(/^CMSADM-21\.0\.0\.1-\d{12}-cms1$/);
+    expect(outcome.result).toMatchObject({ outcome: 'done', name: only(), path: `/backup/${only()}`, meanwhile: [] });
+    expect(fs.statSync(at(`backup/${only()}`)).size % 10_240).toBe(0);
+    expect(fs.statSync(at(`backup/${only()}`)).mode & 0o777).toBe(0o600);
+    const shown = await backupShow(context(), { backup: only(), files: '' });
+    fits('backup-show', shown);
+    const text = JSON.stringify(shown.result['members']);
+    expect(text).toContain('"/etc/second"');
+    expect(text).toContain('"/cms/db/"');
+    expect(text).not.toContain('monday');
+    expect(text).not.toContain('/backup/CMSADM');
+    expect(fs.readFileSync(at('var/log/cmsadm/backup.log'), 'utf8')).toMatch(
+      /: begins, to \/backup\n.*: done: \d+ bytes/,
+    );
+    fits('backup-list', await backupList(context(), { folder: '/backup' }));
+    expectQuiet();
+  });
+
+  test.each([
+    { format: 'tar' },
+    { format: 'tar', compress: 'gzip' },
+    { format: 'tar', compress: 'zstd' },
+    { format: 'cpio' },
+    { format: 'cpio', compress: 'gzip' },
+  ])('is restored as it was: %o', async (form) => {
+    const { format, compress = 'gzip' } = form;
+    const needs = [compress, ...(format === 'cpio' ? ['cpio', 'getfattr', 'setfattr'] : [])];
+    if (!needs.every(has)) {
+      // Said before anything is begun, where this machine lacks one.
+      expect(await refusalOf(backup(context(), { ...other, ...form }))).toMatchObject({ code: 'program-missing' });
+      return;
+    }
+    // What sets times here knows microseconds, so this one can be exact.
+    if (format === 'cpio')
+      execFileSync('find', ['.', '-exec', 'touch', '--no-dereference', '--date=@1700000000.5', '{}', '+'], {
+        cwd: pair.cms1,
+      });
+    const before = listing(pair.cms1, leftOut);
+    fits('backup', await backup(context(), { ...other, ...form }));
+    const restored = await backupRestore(context(), { backup: only(), into: '/restored' });
+    fits('backup-restore', restored);
+    expect(listing(at('restored'), leftOut)).toEqual(before);
+    expect(fs.readFileSync(at('restored/etc/second'), 'utf8')).toBe('first');
+    expect(fs.readdirSync(at('restored'))).not.toContain('.cmsadm-backup');
+    expectQuiet();
+  });
+
+  test('can be read by the archiver alone', async () => {
+    await backup(context(), other);
+    const names = execFileSync('tar', ['-tf', at(`backup/${only()}`)], { encoding: 'utf8' }).split('\n');
+    expect(names[0]).toBe('./.cmsadm-backup/facts.json');
+    expect(names.at(-2)).toBe('./.cmsadm-backup/manifest');
+  });
+
+  test('asks for device and path, says why an answer is refused, and leaves at q with nothing done', async () => {
+    fs.writeFileSync(at('file'), '');
+    const wrong = async (answers: Record<string, string | string[]>) =>
+      refusalOf(backup(context({ ask: answering(answers), yes: false }), {}));
+    expect(await wrong({ Device: '3' })).toMatchObject({ details: [expect.stringContaining('"3" is no choice.')] });
+    expect(await wrong({ Device: '' })).toMatchObject({ details: [expect.stringContaining('No device was chosen.')] });
+    for (const [device, path, why] of [
+      ['2', 'backup', '"backup" is no full path.'],
+      ['2', '', '"" is no full path.'],
+      ['2', '/nowhere', '/nowhere is not there.'],
+      ['2', '/file', '/file is no folder.'],
+      ['2', '/cms/db/hist', '/cms/db/hist lies on a data disk (/cms/db).'],
+      ['1', '/backup', '/backup is a folder.'],
+      ['1', '/etc/first', '/etc/first holds something else.'],
+    ] as const)
+      expect(await wrong({ Device: device, Path: path })).toMatchObject({ details: [expect.stringContaining(why)] });
+    for (const answers of [{ Device: 'q' }, { Device: '2', Path: 'q' }, { Device: '2', Path: '/backup', Proceed: 'n' }])
+      expect(await wrong(answers)).toMatchObject({ result: { outcome: 'declined' } });
+    expect(namesIn()).toEqual([]);
+    expect(fs.existsSync(at('var/log/cmsadm/backup.log'))).toBe(false);
+    expectQuiet();
+  });
+
+  test('without a terminal tells all that is missing at once', async () => {
+    const refusal = await refusalOf(backup(context(), {}));
+    expect(refusal).toMatchObject({
+      code: 'usage',
+      details: [/^--path: /, /^--device: /].map((one) => expect.stringMatching(one)),
+    });
+  });
+
+  test('only shows what it would do, with its size, in a dry run', async () => {
+    const outcome = await backup(context({ dryRun: true }), other);
+    fits('backup', outcome);
+    expect(outcome).toMatchObject({ exitCode: exitCodes.pending, result: { expected: { files: expect.any(Number) } } });
+    expect(namesIn()).toEqual([]);
+  });
+
+  test('refuses a target without room before anything is written', async () => {
+    const { host } = context();
+    const system = { ...host.system, disk: async () => ({ freeMb: 0, totalMb: 100 }) };
+    for (const dryRun of [true, false])
+      expect(await refusalOf(backup(context({ host: { ...host, system }, dryRun }), other))).toMatchObject({
+        code: 'no-room',
+      });
+    expect(namesIn()).toEqual([]);
+    expectQuiet();
+  });
+
+  test('saves what cannot be read by nobody: it fails, and leaves nothing that looks whole', async ({ skip }) => {
+    if (isRoot) return skip('root reads everything');
+    fs.chmodSync(at('etc/first'), 0);
+    expect(await refusalOf(backup(context(), other))).toMatchObject({
+      code: 'archiver-failed',
+      details: [expect.stringContaining('first: Cannot open: Permission denied')],
+    });
+    expect(namesIn()).toEqual([]);
+    expectQuiet();
+  });
+});
+
+describe('a backup that is interrupted', () => {
+  test('by the operator takes away what it began', async () => {
+    const stop = { requested: false };
+    const { report } = context();
+    const stopping = (text: string) => ({
+      ...report,
+      step: (step: string) => {
+        if (step.startsWith(text)) stop.requested = true;
+        return report.step(step);
+      },
+    });
+    for (const when of ['Listing', 'Writing', 'Reading']) {
+      stop.requested = false;
+      expect(await refusalOf(backup(context({ stop, report: stopping(when) }), other)), when).toMatchObject({
+        code: 'interrupted',
+        exitCode: exitCodes.interrupted,
+      });
+      expect(namesIn(), when).toEqual([]);
+      expectQuiet();
+    }
+  });
+
+  test('by a full disk says so, and leaves nothing', async ({ skip }) => {
+    if (!isRoot) return skip('only root mounts a small disk');
+    for (const form of [{}, { compress: 'gzip' }]) {
+      fs.writeFileSync(at('etc/big'), Buffer.from(Array.from({ length: 3_000_000 }, () => Math.random() * 256)));
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', at('backup')]);
+      try {
+        expect(await refusalOf(backup(context(), { ...other, ...form }))).toMatchObject({ code: 'disk-full' });
+        expect(namesIn()).toEqual([]);
+        expectQuiet();
+      } finally {
+        execFileSync('umount', [at('backup')]);
+      }
+    }
+  });
+
+  test.each(['begins', 'writes'])(
+    'by SIGKILL (%s) leaves what the next look takes away, and no archive',
+    async (when) => {
+      // Enough that it is still at it when it is killed.
+      for (let i = 0; i < 40; i += 1) fs.writeFileSync(at(`etc/big${i}`), Buffer.alloc(4_000_000, i));
+      const child = spawn(
+        process.execPath,
+        ['--import', 'tsx', 'src/cli.ts', `--root=${pair.cms1}`, 'backup', '--device=2', '--path=/backup', '--yes'],
+        { cwd: repository, stdio: 'ignore' },
+      );
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      const isThere = (): boolean =>
+        fs.existsSync(at(places.begun)) && (when === 'begins' || namesIn().some((name) => sizeOf(name) > 5_000_000));
+      while (!isThere() && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 2));
+      child.kill('SIGKILL');
+      await ended;
+      expect(namesIn().filter((name) => name.startsWith('CMS'))).toEqual([]);
+      expect(fs.existsSync(at('run/nologin'))).toBe(true);
+      const outcome = await backupUnblock(context());
+      fits('backup-unblock', outcome);
+      expect(outcome.result['did']).toContain('new log-ins are possible again');
+      expect(namesIn()).toEqual([]);
+      expectQuiet();
+      fits('backup', await backup(context(), other));
+    },
+  );
+});
+
+describe('a device', () => {
+  const device = { device: '1', path: '/dev/tape' };
+  beforeEach(() => {
+    put('dev/tape', '');
+    fs.truncateSync(at('dev/tape'), 4_000_000);
+  });
+
+  test('takes an archive in blocks, and gives it back', async () => {
+    const before = listing(pair.cms1, [...leftOut, './dev']);
+    const outcome = await backup(context(), device);
+    fits('backup', outcome);
+    expect(outcome.result).toMatchObject({ device: true, target: '/dev/tape' });
+    expect(fs.statSync(at('dev/tape')).size).toBe(4_000_000);
+    await backupRestore(context(), { backup: '/dev/tape', into: '/restored' });
+    expect(listing(at('restored'), [...leftOut, './dev'])).toEqual(before);
+    // The same name as a member of the catalogue.
+    const verified = await backupVerify(context(), { backup: String(outcome.result['name']) });
+    expect(verified.result).toMatchObject({ outcome: 'whole' });
+    // It may be written over.
+    fits('backup', await backup(context(), device));
+  });
+
+  test('with half a backup on it is told as not whole', async () => {
+    await backup(context(), device);
+    const tape = fs.readFileSync(at('dev/tape'));
+    const stop = { requested: false };
+    const { report } = context();
+    put('etc/more', 'x'.repeat(100_000));
+    const interrupting = {
+      ...report,
+      step: (text: string) => {
+        if (text.startsWith('Reading')) stop.requested = true;
+        return report.step(text);
+      },
+    };
+    await refusalOf(backup(context({ stop, report: interrupting }), device));
+    const written = fs.readFileSync(at('dev/tape'));
+    // Half of the new one, the old one behind it.
+    fs.writeFileSync(at('dev/tape'), Buffer.concat([written.subarray(0, 40_960), tape.subarray(40_960)]));
+    expect(await refusalOf(backupVerify(context(), { backup: '/dev/tape' }))).toMatchObject({
+      code: 'archive-damaged',
+    });
+  });
+});
+
+describe('what was made', () => {
+  test.each(['tar', 'cpio'])('by %s is known as damaged, with the file that is', async (format) => {
+    if (format === 'cpio' && !has('cpio')) return;
+    put('etc/target', 'y'.repeat(5000));
+    await backup(context(), { ...other, format });
+    const file = at(`backup/${only()}`);
+    const bytes = fs.readFileSync(file);
+    const place = bytes.indexOf('y'.repeat(100)) + 1234;
+    bytes[place] = (bytes[place] ?? 0) ^ 4;
+    fs.writeFileSync(file, bytes);
+    const outcome = await backupVerify(context(), { backup: only() });
+    fits('backup-verify', outcome);
+    expect(outcome).toMatchObject({ exitCode: exitCodes.needsPerson, result: { damaged: ['/etc/target'] } });
+    expect(await refusalOf(backupRestore(context(), { backup: only(), into: '/restored' }))).toMatchObject({
+      code: 'archive-damaged',
+      details: ['/etc/target'],
+    });
+    expect(fs.existsSync(at('restored'))).toBe(false);
+    expectQuiet();
+  });
+
+  test('is pruned by a rule, the files with it', async () => {
+    await backup(context(), other);
+    const { host } = context();
+    const later = { ...host, system: { ...host.system, clock: () => Date.now() + 86_400_000 } };
+    await backup(context({ host: later }), other);
+    const [first = '', second = ''] = namesIn();
+    const pending = await backupPrune(context({ dryRun: true }), { keep: '1', days: '0' });
+    fits('backup-prune', pending);
+    expect(pending.result).toMatchObject({ outcome: 'pending', goes: [{ name: first }] });
+    fits('backup-prune', await backupPrune(context(), { keep: '1', days: '0' }));
+    expect(namesIn()).toEqual([second]);
+    expect((await backupPrune(context(), { keep: '1', days: '0' })).result).toMatchObject({ outcome: 'nothing' });
+  });
+});
+
+describe('a restore', () => {
+  test('of single files brings what they are names of, and their folders', async () => {
+    await backup(context(), other);
+    const outcome = await backupRestore(context(), {
+      backup: only(),
+      into: '/restored',
+      files: '/etc/second,cms/install/',
+    });
+    fits('backup-restore', outcome);
+    expect(fs.readdirSync(at('restored/etc')).sort()).toEqual(['first', 'second']);
+    expect(fs.readFileSync(at('restored/cms/install/release'), 'utf8')).toContain('LOAD');
+    expect(
+      await refusalOf(backupRestore(context(), { backup: only(), into: '/other', files: '/etc/none' })),
+    ).toMatchObject({
+      code: 'not-in-backup',
+    });
+  });
+
+  test('over a mounted root changes chosen files and keeps what they replace under the tag', async () => {
+    await backup(context(), other);
+    put('mnt/root/etc/first', 'edited');
+    const outcome = await backupRestore(context(), {
+      backup: only(),
+      over: '/mnt/root',
+      files: '/etc/first,/etc/hosts',
+    });
+    fits('backup-restore', outcome);
+    expect(fs.readFileSync(at('mnt/root/etc/first'), 'utf8')).toBe('first');
+    expect(fs.existsSync(at('mnt/root/etc/hosts'))).toBe(true);
+    const kept = fs.readdirSync(at('mnt/root/etc')).find((name) => name.startsWith('first.zdt_'));
+    expect(fs.readFileSync(at(`mnt/root/etc/${kept}`), 'utf8')).toBe('edited');
+    expect(fs.readdirSync(at('mnt/root'))).toEqual(['etc']);
+  });
+
+  test('of all over a mounted root overwrites, and removes nothing', async () => {
+    await backup(context(), other);
+    put('mnt/root/etc/first', 'edited');
+    put('mnt/root/etc/mine', 'mine');
+    fits('backup-restore', await backupRestore(context(), { backup: only(), over: '/mnt/root' }));
+    expect(fs.readFileSync(at('mnt/root/etc/first'), 'utf8')).toBe('first');
+    expect(fs.readFileSync(at('mnt/root/etc/mine'), 'utf8')).toBe('mine');
+    expect(fs.existsSync(at('mnt/root/.cmsadm-restore-unfinished'))).toBe(false);
+  });
+
+  test('over the server that runs wants its name', async () => {
+    await backup(context(), other);
+    put('etc/first', 'edited');
+    for (const server of [undefined, 'cms2'])
+      expect(
+        JSON.stringify(
+          await refusalOf(backupRestore(context(), { backup: only(), over: '/', files: '/etc/first', server })),
+        ),
+      ).toMatch(/restore-over-running|answers-refused/);
+    expect(fs.readFileSync(at('etc/first'), 'utf8')).toBe('edited');
+    await backupRestore(context(), { backup: only(), over: '/', files: '/etc/first', server: 'cms1' });
+    expect(fs.readFileSync(at('etc/first'), 'utf8')).toBe('first');
+  });
+
+  test('goes into no folder that holds something, and leaves none when it fails', async () => {
+    await backup(context(), other);
+    for (const into of ['/etc', '/no/where', 'restored', '/', '/etc/first', '/a/../b'])
+      expect(JSON.stringify(await refusalOf(backupRestore(context(), { backup: only(), into }))), into).toContain(
+        'new or empty folder',
+      );
+    fs.mkdirSync(at('restored'));
+    await backupRestore(context(), { backup: only(), into: '/restored' });
+    expect(fs.existsSync(at('restored/etc/first'))).toBe(true);
+  });
+
+  test('that is interrupted leaves no folder', async () => {
+    await backup(context(), other);
+    const { report } = context();
+    for (const when of ['Reading', 'Restoring']) {
+      const stop = { requested: false };
+      const stopping = {
+        ...report,
+        step: (text: string) => {
+          if (text.startsWith(when)) stop.requested = true;
+          return report.step(text);
+        },
+      };
+      const refusal = await refusalOf(
+        backupRestore(context({ stop, report: stopping }), { backup: only(), into: '/restored' }),
+      );
+      expect(refusal, when).toMatchObject({ code: 'interrupted' });
+      expect(fs.readdirSync(pair.cms1).filter((name) => name.includes('restor'))).toEqual([]);
+      expectQuiet();
+    }
+  });
+});
+
+describe('the maintenance backup', () => {
+  test('saves historical data in full, then what changed, and a restore needs both', async () => {
+    const level = (one: string) => ({ ...other, level: one });
+    expect(await refusalOf(backupMaintenance(context(), level('2')))).toMatchObject({ code: 'no-full-backup' });
+    put('cms/db/hist/goes', 'soon');
+    fits('backup', await backupMaintenance(context(), level('full')));
+    const [full = ''] = namesIn();
+    expect(full).toMatch(/^CMSMNT-F-/);
+    put('cms/db/hist/tuesday', 'calls of tuesday');
+    fs.rmSync(at('cms/db/hist/goes'));
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    const made = await backupMaintenance(context(), level('incremental'));
+    fits('backup', made);
+    expect(made.result).toMatchObject({ kind: 'incremental', of: full });
+    const second = String(made.result['name']);
+    const shown = JSON.stringify((await backupShow(context(), { backup: second, files: '' })).result['members']);
+    expect(shown).toContain('tuesday');
+    expect(shown).not.toContain('monday');
+    fits('backup-restore', await backupRestore(context(), { backup: second, into: '/restored' }));
+    expect(fs.readdirSync(at('restored/cms/db/hist')).sort()).toEqual(['monday', 'tuesday']);
+    fs.rmSync(at(`backup/${full}`));
+    expect(await refusalOf(backupRestore(context(), { backup: second, into: '/again' }))).toMatchObject({
+      code: 'full-backup-missing',
+    });
+  });
+});
