@@ -10,16 +10,20 @@ if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   process.stdout.write(`${version}\n`);
 } else if (args.length === 1 && args[0] === 'peer') {
   // The other server waits for the greeting.
-  const { openToPeer, pipeToAgent, serveBulk } = await import('./peer-door.ts');
-  // What the pair's key was asked for, as sshd hands it on (sshd(8), SSH_ORIGINAL_COMMAND): one of three fixed texts.
+  const { openToPeer, pipeToAgent } = await import('./peer-door.ts');
+  // What the pair's key was asked for, as sshd hands it on (sshd(8), SSH_ORIGINAL_COMMAND): one of three fixed texts; the
+  // third, rsync's, never comes here (bin/cmsadm).
   const asked = process.env['SSH_ORIGINAL_COMMAND'];
   if (asked === 'cmsadm peer sync') await pipeToAgent('/');
-  else if (asked === 'rsync --server --daemon .') await serveBulk('/');
   else await openToPeer('/', undefined);
 } else if (args.length === 1 && args[0] === 'agent') {
   // Set up waits for the service: it needs neither menu nor flags.
   const { serveAgent } = await import('./agent-door.ts');
   await serveAgent('/');
+} else if (args.length === 2 && args[0] === 'wanted' && (args[1] === 'apply' || args[1] === 'report')) {
+  // The agent asks often.
+  const { tellWanted } = await import('./wanted-door.ts');
+  process.exitCode = await tellWanted('/', args[1]);
 } else {
   const { main } = await import('./main.ts');
   await main(args);

@@ -228,7 +228,8 @@ function addService(program: Command): void {
     .argument('<what>')
     .action(async (what: string) => {
       if (what !== 'apply' && what !== 'report') throw new CommanderError(1, 'usage', 'error: wanted apply|report');
-      finish(await wantedItself(program.opts(), what));
+      const { tellWanted } = await import('./wanted-door.ts');
+      finish(await tellWanted(program.opts<GlobalOptions>().root, what));
     });
   program
     .command('agent', { hidden: true })
@@ -247,17 +248,6 @@ async function settleItself(options: GlobalOptions, only: string | undefined): P
   const settled = await recover(host, only, 'itself');
   for (const { id, did, why } of settled) process.stdout.write(`${id}: ${did}: ${why}\n`);
   return settled.some(({ did }) => did === 'waits') ? exitCodes.needsPerson : exitCodes.done;
-}
-
-/** The agent asks, every so often: the administration log is for what people do. */
-async function wantedItself({ root }: GlobalOptions, what: 'apply' | 'report'): Promise<ExitCode> {
-  requireRoot(root);
-  const { eachWanted } = await import('./wanted/states.ts');
-  const told = await eachWanted(what, await hostOf(root, () => {}), profileOfServer(root, programRoot));
-  for (const { name, lines } of told) for (const line of lines) process.stdout.write(`${name}: ${line}\n`);
-  const failed = told.filter((one) => one.failed !== undefined);
-  for (const one of failed) process.stderr.write(`${one.name}: ${one.failed}\n`);
-  return failed.length === 0 ? exitCodes.done : exitCodes.refused;
 }
 
 function addRehearsal(program: Command): void {

@@ -1,8 +1,6 @@
 import { dialAgent, pipe } from './agent/socket.ts';
 import { servePeer } from './commands/peer.ts';
 import { CmsadmError, exitCodes } from './errors.ts';
-import { isThere } from './host/root.ts';
-import { paths } from './pair/state.ts';
 import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
 import { hostOf, requireRoot } from './session.ts';
@@ -41,21 +39,4 @@ export async function pipeToAgent(root: string): Promise<void> {
     process.stderr.write(`${error.message} ${error.remedy ?? ''}\n`);
     process.exit(exitCodes.refused);
   }
-}
-
-/**
- * The same door to rsync as a server, which may only add files to the data set for which the agent has opened it.
- * Source: rsync(1), "using rsync-daemon features via a remote-shell connection".
- */
-export async function serveBulk(root: string): Promise<void> {
-  requireRoot(root);
-  if (!isThere({ prefix: root, ownersCount: true }, paths.bulkConfig)) {
-    process.stderr.write('No bulk transfer is open on this server.\n');
-    process.exit(exitCodes.refused);
-  }
-  // By Node's means: the other server waits.
-  const { spawn } = await import('node:child_process');
-  spawn('rsync', ['--server', '--daemon', `--config=${paths.bulkConfig}`, '.'], { stdio: 'inherit' })
-    .on('error', () => process.exit(exitCodes.refused))
-    .on('exit', (exitCode) => process.exit(exitCode ?? exitCodes.refused));
 }

@@ -13,7 +13,9 @@ import { type Bulk, makeTaker, type Taken } from './taker.ts';
 import { provisionalSign, stampOf } from './tree.ts';
 
 /** From so many new files, or so many bytes in them, rsync is quicker than one message each. */
-const ENOUGH = { files: 500, bytes: 16_777_216 };
+const ENOUGH = { files: 500, bytes: 16_777_216, forTwo: 134_217_728 };
+/** What a file costs beside its bytes, in bytes. */
+const EACH = 16_384;
 
 /**
  * Brings new files with rsync in its daemon form over OpenSSH's client: its cipher is native code, and a gigabyte passes
@@ -21,8 +23,7 @@ const ENOUGH = { files: 500, bytes: 16_777_216 };
  * arrived, under a sign of this run; what changed meanwhile is left to be sent one by one. (rsync(1), rsyncd.conf(5))
  */
 export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['bulk']> {
-  return async (live, wanted) => {
-    const sent: Sent = { sent: 0, removed: 0, bytes: 0, problems: [] };
+  return async (live, wanted, sendFolders) => {
     const { set, tree } = live;
     const base = baseOf(host, set);
     const files = wanted.flatMap((path): Bulk[] => {
@@ -33,36 +34,67 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
       return stat?.isFile() && stat.nlink === 1 && name.here === provisionalSign(stampOf(stat)) ? [{ path, stat }] : [];
     });
     const bytes = files.reduce((sum, { stat }) => sum + stat.size, 0);
-    if ((files.length < ENOUGH.files && bytes < ENOUGH.bytes) || !(await hasTools())) return sent;
-    if ((await line.session.call('agentBulk', { epoch: line.epoch, set: set.name })) !== true) return sent;
-    let taken: readonly Taken[] = [];
+    if ((files.length < ENOUGH.files && bytes < ENOUGH.bytes) || !(await hasTools())) return sendFolders();
+    if ((await line.session.call('agentBulk', { epoch: line.epoch, set: set.name })) !== true) return sendFolders();
     const taker = makeTaker(line, live, files);
+    const peer = reachPeer(host, link);
+    // Looking for holes costs rsync a good part of its time.
+    const plain = files.filter(({ stat }) => !hasHoles(stat));
+    const holed = files.filter(({ stat }) => hasHoles(stat));
+    const start = (some: readonly Bulk[], withHoles: boolean, gate: Promise<boolean>): Promise<unknown> =>
+      Promise.all(sharesOf(some).map((share) => runRsync(peer, set, base, share, withHoles, gate, taker.wasSent)));
+    let taken: readonly Taken[] = [];
+    let sent: Sent;
+    let open: (really: boolean) => void = () => {};
     try {
+      // rsync logs in while the folders are made; it hears of its files when they are.
+      const runs = start(
+        plain,
+        false,
+        new Promise((resolve) => {
+          open = resolve;
+        }),
+      );
+      sent = await sendFolders();
       await whileBusy(
         line,
         live,
         files.map(({ path }) => path),
         async () => {
-          // Looking for holes costs rsync a good part of its time.
-          for (const withHoles of [false, true]) {
-            const some = files.filter(({ stat }) => hasHoles(stat) === withHoles);
-            if (some.length > 0)
-              await othersMeanwhile(line, runRsync(host, link, set, base, some, withHoles, taker.wasSent));
-          }
+          open(true);
+          await othersMeanwhile(line, runs);
+          if (holed.length > 0) await othersMeanwhile(line, start(holed, true, Promise.resolve(true)));
         },
       );
       taken = await taker.takeRest();
     } finally {
+      open(false);
       await line.session.call('agentBulkEnd', { epoch: line.epoch, set: set.name });
     }
-    for (const one of taken) agree(line, live, base, one, sent);
+    for (const one of taken) agree(line, live, one, sent);
     tree.agreed.flush();
     return sent;
   };
 }
 
+/**
+ * Two shares of about as many bytes, for two connections, where that is worth a second login: the end that receives is the
+ * slower one, and one connection keeps one processor of it busy.
+ */
+function sharesOf(files: readonly Bulk[]): Bulk[][] {
+  if (files.length === 0) return [];
+  const shares: [Bulk[], Bulk[]] = [[], []];
+  const bytes: [number, number] = [0, 0];
+  for (const file of files) {
+    const lighter = bytes[0] <= bytes[1] ? 0 : 1;
+    shares[lighter].push(file);
+    bytes[lighter] += file.stat.size + EACH;
+  }
+  return bytes[0] + bytes[1] < ENOUGH.forTwo ? [[...files]] : shares;
+}
+
 /** Lets what else changes pass while something takes long. */
-async function othersMeanwhile(line: Line, work: Promise<void>): Promise<void> {
+async function othersMeanwhile(line: Line, work: Promise<unknown>): Promise<void> {
   let isOver = false;
   const over = work.finally(() => {
     isOver = true;
@@ -81,19 +113,8 @@ async function hasTools(): Promise<boolean> {
   return asked.every(({ exitCode }) => exitCode === 0);
 }
 
-/**
- * What rsync could not bring is sent in the other way.
- * @param wasSent hears of each file once its last byte was sent
- */
-async function runRsync(
-  host: Host,
-  { peer }: Link,
-  set: DataSet,
-  base: Buffer,
-  files: readonly Bulk[],
-  withHoles: boolean,
-  wasSent: (path: string) => void,
-): Promise<void> {
+/** How rsync reaches the other server, which is known by nothing but the pinned keys. */
+function reachPeer(host: Host, { peer }: Link): { readonly shell: string; readonly address: string } {
   const hosts = at(host.root, '/run/cmsadm/bulk-hosts');
   makeFolders(host.root, dirname('/run/cmsadm/bulk-hosts'), 0o700);
   const lines = peer.hostKeys.map(({ type, base64 }) => `cmsadm-peer ${type} ${base64}\n`);
@@ -111,8 +132,26 @@ async function runRsync(
     ServerAliveCountMax: '4',
   };
   const ssh = ['ssh', '-F', 'none', '-i', at(host.root, paths.pairKey), '-p', String(peer.port), '-l', 'root'];
-  const shell = [...ssh, ...Object.entries(options).map(([name, value]) => `-o${name}=${value}`)].join(' ');
-  const address = peer.address.includes(':') ? `[${peer.address}]` : peer.address;
+  return {
+    shell: [...ssh, ...Object.entries(options).map(([name, value]) => `-o${name}=${value}`)].join(' '),
+    address: peer.address.includes(':') ? `[${peer.address}]` : peer.address,
+  };
+}
+
+/**
+ * What rsync could not bring is sent in the other way.
+ * @param gate when rsync may begin; false: it ends without having brought anything
+ * @param wasSent hears of each file once its last byte was sent
+ */
+async function runRsync(
+  { shell, address }: ReturnType<typeof reachPeer>,
+  set: DataSet,
+  base: Buffer,
+  files: readonly Bulk[],
+  withHoles: boolean,
+  gate: Promise<boolean>,
+  wasSent: (path: string) => void,
+): Promise<void> {
   await runLines(
     [
       'rsync',
@@ -123,7 +162,7 @@ async function runRsync(
       '--out-format=%b %n',
       ...['-e', shell, `${base.toString()}/`, `${address}::${set.name}/`],
     ],
-    Buffer.from(files.map(({ path }) => path).join('\0'), 'latin1'),
+    gate.then((isOpen) => Buffer.from(isOpen ? files.map(({ path }) => path).join('\0') : '', 'latin1')),
     (line) => wasSent(nameIn(line)),
   );
 }
@@ -135,10 +174,8 @@ const nameIn = (line: string): string =>
     .replaceAll(/\\#([0-7]{3})/g, (_whole, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 
 /** What was taken is on the disk there now. */
-function agree(line: Line, { set, tree }: LiveSet, base: Buffer, { path, stat, sign }: Taken, sent: Sent): void {
-  const now = orGone(() => fs.lstatSync(placeIn(base, path)));
-  // Changed while it was read: what arrived may be half of each.
-  if (!now || stampOf(now) !== stampOf(stat)) {
+function agree(line: Line, { set, tree }: LiveSet, { path, stat, sign, isUnchanged }: Taken, sent: Sent): void {
+  if (!isUnchanged) {
     const name = tree.names.get(path);
     if (name) name.there = sign;
     return;

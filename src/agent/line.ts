@@ -33,10 +33,10 @@ type Bulk = NonNullable<Line['bulk']>;
 /** While rsync carries nothing is acknowledged; it ends by itself if it hangs. */
 export const progressing =
   (agent: Agent, bulk: Bulk): Bulk =>
-  async (live, paths) => {
+  async (live, paths, sendFolders) => {
     const signs = setInterval(agent.progressed, 1000);
     try {
-      return await bulk(live, paths);
+      return await bulk(live, paths, sendFolders);
     } finally {
       clearInterval(signs);
     }

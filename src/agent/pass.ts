@@ -163,11 +163,11 @@ async function sendIfAllowed(
     return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
   // Folders first: whatever brings the files needs them.
   const isFolder = (path: string): boolean => isFolderSign(live.tree.names.get(path)?.here);
-  const made = await sendWork(line, live, { clear: work.clear, put: work.put.filter(isFolder), remove: [] });
-  const carried = await line.bulk(live, work.put);
+  const folders = { clear: work.clear, put: work.put.filter(isFolder), remove: [] };
+  const carried = await line.bulk(live, work.put, () => sendWork(line, live, folders));
   // Of the same names: what else differs, the guard has not judged.
   const rest = await sendWork(line, live, { ...workOf(live.tree, looked), clear: [] });
-  return { ...added(added(made, carried), rest), held: undefined, failure: undefined };
+  return { ...added(carried, rest), held: undefined, failure: undefined };
 }
 
 const added = (one: Sent, other: Sent): Sent => ({

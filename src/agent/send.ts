@@ -25,8 +25,11 @@ export type Line = {
   readonly busy?: Map<string, Set<string>>;
   /** Sends what else has changed; to be called now and then while something is busy. */
   readonly meanwhile?: () => Promise<void>;
-  /** Brings many new files at once, where both servers can; the names that it leaves are sent one by one. */
-  readonly bulk?: (live: LiveSet, paths: readonly string[]) => Promise<Sent>;
+  /**
+   * Sends the folders, then brings many new files at once, where both servers can; the names that it leaves are sent one by
+   * one.
+   */
+  readonly bulk?: (live: LiveSet, paths: readonly string[], sendFolders: () => Promise<Sent>) => Promise<Sent>;
 };
 
 /** What was sent of one data set. */

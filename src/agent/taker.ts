@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import type * as fs from 'node:fs';
+import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { readAccounts } from './accounts.ts';
-import { mtimeOf } from './data-set.ts';
+import { baseOf, mtimeOf, orGone, placeIn } from './data-set.ts';
 import type { LiveSet } from './live-set.ts';
 import type { Line } from './send.ts';
+import { stampOf } from './tree.ts';
 import { makeWindow } from './window.ts';
 
 /** Files told in one message. */
@@ -12,8 +13,8 @@ const BATCH = 1_000;
 
 /** A file that rsync brings, as it was before. */
 export type Bulk = { readonly path: string; readonly stat: fs.Stats };
-/** One that the other server has taken, and the sign under which it did. */
-export type Taken = Bulk & { readonly sign: string };
+/** One that the other server has taken, the sign under which it did, and whether it is here still as it was. */
+export type Taken = Bulk & { readonly sign: string; readonly isUnchanged: boolean };
 
 /**
  * Has the other server take what rsync brought: what was sent a while ago already while rsync still brings the others. A
@@ -26,10 +27,16 @@ export function makeTaker(line: Line, { set, tree }: LiveSet, files: readonly Bu
   const waiting = new Map(files.map((file) => [file.path, file]));
   const sent: Bulk[] = [];
   const taken: Taken[] = [];
+  const base = baseOf(tree.host, set);
+  // Changed while it was read: what arrived may be half of each.
+  const isUnchanged = ({ path, stat }: Bulk): boolean => {
+    const now = orGone(() => fs.lstatSync(placeIn(base, path)));
+    return now !== undefined && stampOf(now) === stampOf(stat);
+  };
 
   const take = (some: readonly Bulk[]): Promise<void> =>
     window.add(BATCH, async () => {
-      const signed = some.map((file): Taken => {
+      const signed = some.map((file) => {
         const digest = createHash('sha256').update(`${run} ${file.path}`).digest('base64');
         return { ...file, sign: `f${digest.slice(0, 22)}` };
       });
@@ -39,7 +46,8 @@ export function makeTaker(line: Line, { set, tree }: LiveSet, files: readonly Bu
       });
       const answer = await line.session.call('agentTake', { epoch: line.epoch, set: set.name, files: told });
       const paths = new Set(v.parse(v.array(v.string()), answer));
-      for (const one of signed) if (paths.has(one.path) && waiting.delete(one.path)) taken.push(one);
+      for (const one of signed)
+        if (paths.has(one.path) && waiting.delete(one.path)) taken.push({ ...one, isUnchanged: isUnchanged(one) });
     });
 
   return {

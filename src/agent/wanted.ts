@@ -5,6 +5,7 @@ import { printable } from '../printable.ts';
 import type { Agent } from './agent.ts';
 import { carriedBy, type DataSet } from './entry.ts';
 import type { LiveSet } from './live-set.ts';
+import { isBulkOpen } from './take.ts';
 import { watchFolder } from './watch.ts';
 
 type Wanted = NonNullable<DataSet['wanted']>;
@@ -69,9 +70,13 @@ async function keepOne(agent: Agent, { set }: LiveSet, signal: AbortSignal): Pro
       if (concerns(path)) bell.ring();
     });
   let watching = watch();
+  // The data first: a full pass and a bulk transfer need the processor.
+  const isBusy = (): boolean => isBulkOpen(agent) || (agent.isFollowing() && agent.status().passPercent !== null);
   try {
+    await bell.wait(timing.wantedFirst);
     while (!signal.aborted) {
       watching ??= watch();
+      while (!signal.aborted && isBusy()) await bell.wait(timing.wantedFirst);
       agent.tellWanted(name, await apply(agent, wanted));
       if (!(await bell.wait(wanted.every * 1000))) continue;
       // Until a moment without further changes, but not for ever.

@@ -30,9 +30,14 @@ export const run = (
 
 /**
  * Runs a program for as long as it takes, and tells each line of its output as it comes, a character for each byte.
+ * @param input for its standard input, which it may have to wait for
  * @returns its exit code; 127 where the program is missing, or was ended by a signal
  */
-export const runLines = (argv: readonly string[], input: Buffer, line: (text: string) => void): Promise<number> =>
+export const runLines = (
+  argv: readonly string[],
+  input: Promise<Buffer>,
+  line: (text: string) => void,
+): Promise<number> =>
   new Promise((resolve) => {
     const [program = '', ...args] = argv;
     const child = spawn(program, args, {
@@ -43,7 +48,7 @@ export const runLines = (argv: readonly string[], input: Buffer, line: (text: st
     child.on('error', () => resolve(127));
     child.on('close', (exitCode) => resolve(exitCode ?? 127));
     child.stdin.on('error', () => {});
-    child.stdin.end(input);
+    void input.then((all) => child.stdin.end(all));
   });
 
 /**

@@ -14,7 +14,7 @@ import { profile, tree, twoServers, write } from './two-servers.ts';
 
 const timing = {
   ...{ retry: 50, settle: 20, heartbeat: 50, reachable: 100, folders: 60_000, compare: 60_000, coalesce: 3 },
-  wanted: 20,
+  ...{ wanted: 20, wantedFirst: 20 },
 };
 const stops: (() => Promise<void>)[] = [];
 afterEach(async () => {

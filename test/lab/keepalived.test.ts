@@ -23,6 +23,8 @@ import {
 const { ok, why } = available();
 
 const path = '/etc/keepalived/keepalived.conf';
+/** Of the lab's network, nobody's own. */
+const cluster = '10.77.0.50';
 const text = (instance: string): string => `global_defs {
   router_id @{fqdn}
 }
@@ -36,6 +38,9 @@ vrrp_instance cms {
   unicast_src_ip @{address}
   unicast_peer {
     @{peer-address}
+  }
+  virtual_ipaddress {
+    ${cluster}/24
   }
 }
 `;
@@ -93,13 +98,27 @@ describe.skipIf(!ok)(`keepalived's configuration${ok ? '' : ` (skipped: ${why})`
     expect(await sh('cms1', `cat ${path}`)).toContain(`unicast_src_ip ${cms1.address}`);
     expect(await sh('cms2', `cat ${path}`)).toContain(`unicast_src_ip ${cms2.address}`);
     for (const server of pair) {
-      expect(await sh(server, 'systemctl is-active keepalived'), server).toBe('active');
+      // A service that did not run is left so.
+      expect((await attempt(server, 'systemctl', 'is-active', 'keepalived')).stdout.trim(), server).toBe('inactive');
+      await sh(server, 'systemctl start keepalived');
       expect((await attempt(server, 'keepalived', '--config-test', '--use-file', path)).exitCode, server).toBe(0);
     }
   });
 
+  it('has one of them hold the address', async () => {
+    const held = async (): Promise<number> =>
+      (await Promise.all(pair.map((server) => sh(server, 'ip -br address')))).filter((told) => told.includes(cluster))
+        .length;
+    await expect.poll(held, { timeout: 20_000, interval: 300 }).toBe(1);
+  });
+
   it('follows a reversal, and goes with the pair', async () => {
+    const runs = () =>
+      Promise.all(pair.map((server) => sh(server, 'systemctl show --property=InvocationID keepalived')));
+    const before = await runs();
     await configHa('cms1', ['reverse']);
+    const after = await runs();
+    for (const [index, run] of after.entries()) expect(run).not.toBe(before[index]);
     expect(await sh('cms1', `cat ${path}`)).toContain('# secondary');
     expect(await sh('cms2', `cat ${path}`)).toContain('# primary');
     await configHa('cms2', ['disable', `--peer=${cms1.fqdn}`]);
