@@ -42,7 +42,8 @@ export async function passwdAge(context: CommandContext, given: Given): Promise<
     files: isNew ? [{ path: agingFile(profile), content: printAging(wanted) }] : [],
     notes: notesOf(context, wanted, plan, users),
     ...(warning === undefined ? {} : { warning }),
-    afterwards: () => afterTheDecision('What is wanted is saved', () => passwordAging.apply(host, profile)),
+    afterwards: () =>
+      afterTheDecision('What is wanted is saved', async () => shortened(await passwordAging.apply(host, profile))),
     result: {
       ...wanted,
       users: users.map(({ expiry, ...user }) => ({ ...user, expires: expiryText(expiry) })),
@@ -54,14 +55,20 @@ export async function passwdAge(context: CommandContext, given: Given): Promise<
 const operationOf = ({ aging, weeks }: WantedAging): string =>
   aging === 'on' ? `password aging on, every ${weeks} weeks` : 'password aging off';
 
+/** As many lines as a person reads; `--json` has all users. */
+const MOST = 40;
+const shortened = (lines: readonly string[]): string[] =>
+  lines.length <= MOST ? [...lines] : [...lines.slice(0, MOST - 1), `and ${lines.length - MOST + 1} more`];
+
 function tellState({ host, profile, report }: CommandContext, current: WantedAging): void {
   const { aging, weeks, exclude } = current;
   report.line(aging === 'on' ? `Password aging is on: every ${weeks} weeks.` : 'Password aging is off.');
   report.line(`Excluded: ${exclude.length === 0 ? 'nobody' : exclude.join(', ')}.`);
   const plan = agingPlan(host, profile, current);
-  for (const user of usersOf(plan, host.system.clock()))
-    report.line(`  ${user.name}: ${daysText(user.was)}, expires ${expiryText(user.expiry)}`);
-  for (const line of plan?.byHand ?? []) report.line(`  ${line}`);
+  const users = usersOf(plan, host.system.clock()).map(
+    ({ name, was, expiry }) => `${name}: ${daysText(was)}, expires ${expiryText(expiry)}`,
+  );
+  for (const line of [...shortened(users), ...shortened(plan?.byHand ?? [])]) report.line(`  ${line}`);
 }
 
 /** The questions, in the original's order: what to do; the exclude list before it is turned on; the weeks. */
@@ -93,7 +100,7 @@ async function settleWanted(
             },
           ]
         : []),
-      { parameter: weeks, preset: String(chosen === 'on' ? WEEKS.usual : current.weeks), check: weeksOf },
+      { parameter: weeks, preset: String(current.aging === 'on' ? current.weeks : WEEKS.usual), check: weeksOf },
     ],
     given,
     context,
@@ -155,8 +162,8 @@ function notesOf(
     users.length === 0
       ? `No user of this server is affected (login shell ${profile.passwords?.shell}).`
       : `${users.length === 1 ? 'One user' : `${users.length} users`} of this server:`,
-    ...users.map((user) => `${user.name}: ${changes(user)}, expires ${expiryText(user.expiry)}`),
-    ...plan.byHand,
+    ...shortened(users.map((user) => `${user.name}: ${changes(user)}, expires ${expiryText(user.expiry)}`)),
+    ...shortened(plan.byHand),
     ...(unknown.length === 0 ? [] : [`Excluded, but no account of this server: ${unknown.join(', ')}.`]),
     ...(readPair(host.root) ? ['The other server does the same to its own users, as soon as the file is there.'] : []),
   ];

@@ -51,7 +51,7 @@ async function apply(host: Host, profile: Profile): Promise<readonly string[]> {
         );
     }
     if (plan.statements.length > 0 || !isRecorded) writeAccessRecord(host.root, plan.after);
-    return [...plan.statements, ...unknownLines(plan)];
+    return [...plan.statements.map((statement) => statement.replace(/;$/, '')), ...unknownLines(plan)];
   });
 }
 

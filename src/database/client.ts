@@ -1,4 +1,5 @@
 import { CmsadmError } from '../errors.ts';
+import { hasPrograms } from '../host/has-programs.ts';
 import { lastLines, run } from '../host/processes.ts';
 import { at } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
@@ -18,16 +19,16 @@ export const adapterOf = ({ adapter }: AccessProfile): Adapter => adapters[adapt
  * the program in it, and no other user to run it as.
  * @throws CmsadmError database-refused, with the last lines of what the program said
  */
-async function carryOut({ root, system }: Host, access: AccessProfile, statements: string): Promise<string> {
+async function carryOut(host: Host, access: AccessProfile, statements: string): Promise<string> {
   const adapter = adapterOf(access);
   const { name, user, program, environment, seconds } = access;
   const settings = Object.entries({ ...environment, ...adapter.environment }).map(([key, value]) => `${key}=${value}`);
   const outcome = await run(
     [
-      ...(system.real && user !== undefined ? ['runuser', '-u', user, '--'] : []),
+      ...(hasPrograms(host) && user !== undefined ? ['runuser', '-u', user, '--'] : []),
       // Where the operator stands is not for everybody to read.
       ...['env', '--chdir=/', ...settings],
-      at(root, program),
+      at(host.root, program),
       ...adapter.args(name),
     ],
     { timeout: seconds * 1000, input: statements },

@@ -1,4 +1,5 @@
 import { CmsadmError } from '../errors.ts';
+import { hasPrograms } from '../host/has-programs.ts';
 import { lastLines, run } from '../host/processes.ts';
 import { readFact, removeIfThere, rename, syncFolder, writeNew } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
@@ -12,7 +13,7 @@ const shadow = '/etc/shadow';
  * @throws CmsadmError ages-refused
  */
 export async function setAges(host: Host, name: string, ages: Ages): Promise<void> {
-  if (!host.system.real) return setInFolder(host, name, ages);
+  if (!hasPrograms(host)) return setInFolder(host, name, ages);
   const options = { min: '--mindays', max: '--maxdays', warn: '--warndays' } as const;
   const { prefix } = host.root;
   const argv = [

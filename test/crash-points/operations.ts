@@ -5,6 +5,7 @@ import { type AdministrativePlan, administer } from '../../src/commands/administ
 import type { Peer } from '../../src/commands/contact.ts';
 import type { CommandContext } from '../../src/commands/context.ts';
 import { disable } from '../../src/commands/disable.ts';
+import { passwdAge } from '../../src/commands/passwd-age.ts';
 import { recoverCommand } from '../../src/commands/recover.ts';
 import { restore } from '../../src/commands/restore.ts';
 import { reverse } from '../../src/commands/reverse.ts';
@@ -16,7 +17,15 @@ import { planSetup } from '../../src/ha/setup.ts';
 import { ownFolder } from '../../src/pair/administered.ts';
 import { freshWorld, type Name, type Process, repository, type World } from './world.ts';
 
-export const operations = ['set up', 'reverse', 'restore', 'disable', 'administer', 'administer both'] as const;
+export const operations = [
+  'set up',
+  'reverse',
+  'restore',
+  'disable',
+  'administer',
+  'administer both',
+  'password aging',
+] as const;
 export type Operation = (typeof operations)[number];
 
 const silent = {
@@ -54,6 +63,7 @@ const pids: Readonly<Record<Operation, number>> = {
   disable: 14,
   administer: 15,
   'administer both': 16,
+  'password aging': 17,
 };
 
 /** A change of what is administered, in which one file is made, one changed and one goes. */
@@ -81,6 +91,7 @@ export async function run(world: World, operation: Operation): Promise<void> {
     if (operation === 'disable') await disable(context, { peer: 'cms2.example.com' });
     if (operation === 'administer') await administer(context, administered('second'));
     if (operation === 'administer both') await administer(context, onBoth('second'));
+    if (operation === 'password aging') await passwdAge(context, { action: 'on', exclude: 'none', weeks: '9' });
   } finally {
     process.kill();
   }

@@ -40,7 +40,7 @@ const sql = async (server: Server, statement: string): Promise<string> =>
 
 /** The access list of the database, an entry a line. */
 const grantsOf = async (server: Server): Promise<string[]> =>
-  (await sql(server, `SELECT unnest(datacl) FROM pg_database WHERE datname = '${database}' ORDER BY 1`)).split('\n');
+  (await sql(server, `SELECT unnest(datacl) FROM pg_database WHERE datname = '${database}'`)).split('\n').sort();
 /** Who of them gets in, tried by each as a user of the system. */
 async function entering(server: Server, ...names: string[]): Promise<string[]> {
   const tried = await Promise.all(
@@ -182,7 +182,7 @@ describe.skipIf(!ok)(`database access on real servers${ok ? '' : ` (skipped: ${w
     await terminal.answer(question.menu, '10');
     await terminal.answer(question.anew, 'y');
     await terminal.answer(question.proceed, 'y');
-    await terminal.see(`REVOKE CONNECT ON DATABASE "${database}" FROM "anna";`);
+    await terminal.see(`REVOKE CONNECT ON DATABASE "${database}" FROM "anna"`);
     await terminal.see(question.menu);
     await letsIn('cms1', 'ben', 'carol');
   });
@@ -256,10 +256,11 @@ describe.skipIf(!ok)(`database access on real servers${ok ? '' : ` (skipped: ${w
       await fill('cms1', free);
       const full = await cmsadm('cms1', 'dbaccess', '--access', 'restricted', '--yes');
       await drain('cms1');
-      const isRestricted = (await attempt('cms1', 'grep', '-q', 'access: restricted', file)).exitCode === 0;
-      if (full.exitCode === 0) expect(isRestricted, told(full)).toBe(true);
       const recovered = await cmsadm('cms1', 'recover');
       expect(recovered.exitCode, told(recovered)).toBe(0);
+      const isRestricted = (await attempt('cms1', 'grep', '-q', 'access: restricted', file)).exitCode === 0;
+      if (full.exitCode === 0 || full.exitCode === 4) expect(isRestricted, told(full)).toBe(full.exitCode === 0);
+      if (free === 0) expect(full.exitCode, told(full)).not.toBe(0);
       await letsIn('cms1', ...['anna', 'ben', ...(isRestricted ? [] : ['carol'])]);
       await access('cms1', 'public');
     }
@@ -271,7 +272,7 @@ describe.skipIf(!ok)(`database access on real servers${ok ? '' : ` (skipped: ${w
     await letsIn('cms1', 'anna', 'ben');
     await letsIn('cms2', 'anna');
     await expect
-      .poll(() => sh('cms2', 'cmsadm sync status'), { timeout: 20_000, interval: 500 })
+      .poll(() => sh('cms2', 'cmsadm sync status --json'), { timeout: 20_000, interval: 500 })
       .toContain('ben: the database has no such user yet');
     await sql('cms2', 'CREATE ROLE ben LOGIN');
     const pass = await cmsadm('cms1', 'sync', 'now');

@@ -77,11 +77,14 @@ describe.skipIf(!ok)(`password aging on real servers${ok ? '' : ` (skipped: ${wh
   stopAtFirstFailure();
   let terminal: Terminal;
   let before: Days;
+  /** Of the other server. */
+  let there: Days;
   beforeAll(async () => {
     for (const server of pair) await sh(server, accounts);
     await sh('cms2', 'chage --maxdays 300 ben');
     await prepareKills('cms1');
     before = await shadowOf('cms1');
+    there = await shadowOf('cms2');
     terminal = await openTerminal('cms1', 'passwords');
   });
   afterAll(() => terminal.close());
@@ -225,7 +228,8 @@ describe.skipIf(!ok)(`password aging on real servers${ok ? '' : ` (skipped: ${wh
     for (let at = 1; at <= length; at += 4) {
       const wanted = isOn ? ['--action', 'off'] : on;
       const killed = await killedAt('cms1', at, 'passwd_age', ...wanted, '--yes');
-      expect(killed.exitCode, `${at}: ${told(killed)}`).toBe(137);
+      // Turned off there are fewer calls: the last numbers are not reached.
+      expect([137, 0], `${at}: ${told(killed)}`).toContain(killed.exitCode);
       await cmsadm('cms1', 'recover');
       isOn = /^aging: on$/m.test(await sh('cms1', `cat ${file}`));
       ends.push(isOn ? 'on' : 'off');
@@ -237,16 +241,22 @@ describe.skipIf(!ok)(`password aging on real servers${ok ? '' : ` (skipped: ${wh
     expect(await shadowOf('cms1')).toEqual(before);
   }, 240_000);
 
-  it('killed while hundreds of accounts are set is made good', async () => {
+  it('killed or interrupted while hundreds of accounts are set is made good', async () => {
     await sh('cms1', 'for n in $(seq 300); do echo "u$n:x:$((5000 + n)):100::/:/usr/bin/cms"; done >>/etc/passwd');
     await sh('cms1', 'for n in $(seq 300); do echo "u$n:*:20000:$((n % 3)):$((1000 + n)):7:::"; done >>/etc/shadow');
     await sh('cms1', "sed -i 's/^\\(u[0-9]*\\):\\*:/\\1:$6$lab$lab:/' /etc/shadow");
     const many = await shadowOf('cms1');
-    for (const milliseconds of [100, 300, 600]) {
+    for (const [signal, milliseconds] of [
+      ['KILL', 100],
+      ['INT', 200],
+      ['KILL', 300],
+      ['TERM', 400],
+      ['KILL', 600],
+    ] as const) {
       const running = start('cms1', ['cmsadm', 'passwd_age', ...on, '--yes']);
       await expect.poll(() => maximum('cms1', 'u1'), { timeout: 20_000, interval: 5 }).toBe(63);
       await new Promise((resolve) => setTimeout(resolve, milliseconds));
-      await sh('cms1', "kill -9 $(pgrep -f ' [p]asswd_age ')");
+      await sh('cms1', `kill -${signal} $(pgrep -f ' [p]asswd_age ')`);
       await running.ended();
       await cmsadm('cms1', 'recover');
       const now = await shadowOf('cms1');
@@ -259,27 +269,30 @@ describe.skipIf(!ok)(`password aging on real servers${ok ? '' : ` (skipped: ${wh
 
   it('does nothing on a full disk, tells it, and is made good once there is room', async () => {
     await sh('cms1', `rm -f ${file}`);
+    const outcomes: number[] = [];
     for (const free of [0, 8, 40, 120]) {
       await fill('cms1', free);
       const full = await cmsadm('cms1', 'passwd_age', ...on, '--yes');
       await drain('cms1');
-      const isOn = (await attempt('cms1', 'grep', '-q', 'aging: on', file)).exitCode === 0;
-      if (full.exitCode === 0) expect(isOn, told(full)).toBe(true);
-      if (!isOn) expect(await shadowOf('cms1'), told(full)).toEqual(before);
       const recovered = await cmsadm('cms1', 'recover');
       expect(recovered.exitCode, told(recovered)).toBe(0);
+      // What could not be put back on the full disk is put back now; what was decided is made so.
+      const isOn = (await attempt('cms1', 'grep', '-q', 'aging: on', file)).exitCode === 0;
+      if (full.exitCode === 0 || full.exitCode === 4) expect(isOn, told(full)).toBe(full.exitCode === 0);
       expect(await maximum('cms1', 'anna')).toBe(isOn ? 63 : 99999);
+      outcomes.push(full.exitCode);
       await aging('cms1', ['--action', 'off']);
       expect(await shadowOf('cms1')).toEqual(before);
     }
+    expect(outcomes[0]).not.toBe(0);
   }, 120_000);
 
   it('in a pair ages the users of both servers within seconds', async () => {
     await setUp();
     await aging('cms1', on);
     for (const server of pair) for (const name of users) await becomes(server, name, 63);
-    for (const name of ['root', 'service', 'clerk', 'locked', 'operator', 'informix'])
-      expect(await maximum('cms2', name), name).toBe(99999);
+    const now = await shadowOf('cms2');
+    expect(Object.keys(now).filter((name) => now[name] !== there[name])).toEqual([...users]);
     expect(objectOf(await cmsadm('cms1', 'passwd_age', ...on, '--json'))).toMatchObject({ outcome: 'nothing' });
   });
 
@@ -308,7 +321,7 @@ describe.skipIf(!ok)(`password aging on real servers${ok ? '' : ` (skipped: ${wh
     expect(pass.exitCode, told(pass)).toBe(0);
     await becomes('cms2', 'emil', 63);
     await expect
-      .poll(() => sh('cms2', 'cmsadm sync status'), { timeout: 15_000, interval: 500 })
+      .poll(() => sh('cms2', 'cmsadm sync status --json'), { timeout: 15_000, interval: 500 })
       .toContain('anna: the maximum of 90 days was set by hand and stays');
     expect(await maximum('cms2', 'anna')).toBe(90);
     await aging('cms1', ['--action', 'off']);
