@@ -113,12 +113,12 @@ async function workServices(
   await healthy(host, [...running, ...work.start], work.seconds);
 }
 
-/** Waits until all units are active. @throws CmsadmError service-unhealthy */
+/** Waits until all units are active, or have nothing to do any more. @throws CmsadmError service-unhealthy */
 async function healthy(host: Host, units: readonly string[], seconds: number): Promise<void> {
   const deadline = host.system.clock() + seconds * 1000;
   for (let pause = 20; ; pause = Math.min(2 * pause, 320)) {
     const states = await host.system.units(units);
-    const down = units.filter((unit) => !states[unit]?.active);
+    const down = units.filter((unit) => !states[unit]?.active && !states[unit]?.idle);
     if (down.length === 0) return;
     // systemd tries no more: waiting would only leave it down for longer.
     if (host.system.clock() > deadline || down.some((unit) => states[unit]?.failed))

@@ -75,7 +75,7 @@ async function identity(): Promise<Identity> {
   };
 }
 
-const unitProperties = 'Id,LoadState,ActiveState,UnitFileState,MainPID,Listen';
+const unitProperties = 'Id,LoadState,ActiveState,UnitFileState,MainPID,Listen,ConditionResult';
 
 async function units(names: readonly string[]): Promise<Record<string, UnitState>> {
   if (names.length === 0) return {};
@@ -96,6 +96,7 @@ async function units(names: readonly string[]): Promise<Record<string, UnitState
           active: field('ActiveState') === 'active',
           enabled: field('UnitFileState') === 'enabled',
           failed: field('ActiveState') === 'failed',
+          idle: field('ActiveState') === 'inactive' && field('ConditionResult') === 'no',
           daemon: !['', '0'].includes(field('MainPID')),
           listens: [...(blocks[i] ?? '').matchAll(/^Listen=(.*)$/gm)].map(([, listen = '']) => listen),
         },

@@ -18,6 +18,8 @@ export type UnitState = {
   readonly enabled: boolean;
   /** Down, and systemd will not try again by itself. */
   readonly failed?: boolean;
+  /** Down because it has nothing to do: a condition of its unit file is not met (systemd.unit(5), ConditionFileNotEmpty=…). */
+  readonly idle?: boolean;
   /** It has a main process: a daemon, and no unit that only once did something. */
   readonly daemon?: boolean;
   /** What a socket unit listens on, as `systemctl show --property=Listen` tells it. */

@@ -103,6 +103,20 @@ describe('commit', () => {
     expect(error).toMatchObject({ code: 'service-unhealthy', remedy: expect.stringContaining('cms.service') });
   });
 
+  test('a service whose file went away, and that has nothing to do without it, is waited for no longer', async () => {
+    const services = { ...noServices, restart: ['cms.service'], seconds: 60 };
+    const idle = testHost(join(folder, `${number}-idle`), {
+      control: async (verb) => {
+        if (verb === 'try-restart')
+          idle.units.set('cms.service', { exists: true, active: false, enabled: true, idle: true });
+      },
+    });
+    const one = serverOf(idle);
+    await one.stage({ change: changeOf(idle, { '/root/.rhosts': null }, { services }), part: 'alone' });
+    await one.commit({ id });
+    expect(textAt(idle, '/root/.rhosts')).toBeUndefined();
+  });
+
   test('a service that fails is told only when the others are done: what is put back then is at rest', async () => {
     const services = { ...noServices, restart: ['cms.service'], start: ['cmsadm-agent.service'] };
     const done: string[] = [];
