@@ -1,3 +1,4 @@
+import { readTarget } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import type { FeaturePackage } from '../packages/feature-package.ts';
 import { clearHome, takeVersionAway } from './clear-home.ts';
@@ -45,6 +46,8 @@ export async function bring(
     await hookOf(host, to, 'install', [known.installed?.manifest.version ?? '-'], run);
     lines.push(...(await switchTo(host, to, begun, settings, runs)));
   } catch (error) {
+    // A full disk may keep the link from being put back: then the version stays, and the next call goes on with it.
+    if (readTarget(root, placesOf(name).current) === to.folder) throw error;
     removeTree(root, placesOf(name).staged(to.folder));
     removeTree(root, placesOf(name).version(to.folder));
     const before = { ...begun, coming: null, comingSettings: null };

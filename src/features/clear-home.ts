@@ -1,10 +1,10 @@
 import { dirname } from 'node:path';
-import { type Root, removeDurably, removeEmptyFolder } from '../host/root.ts';
+import { type Root, removeDurably } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { featuresFolder, placesOf } from './places.ts';
 import { type FeatureRecord, type Version, writeRecord } from './record.ts';
 import { ownSettings } from './switch-version.ts';
-import { removeTree, takeAway, takeFolderAway } from './take-away.ts';
+import { removeFolderDurably, removeTree, takeAllAway, takeFolderAway } from './take-away.ts';
 
 /** Takes away all that is below the package's folder and is ours, and the record last. @returns what stays */
 export function clearHome({ root }: Host, name: string, record: FeatureRecord): string[] {
@@ -12,12 +12,11 @@ export function clearHome({ root }: Host, name: string, record: FeatureRecord): 
   removeDurably(root, places.current);
   const versions = [record.installed, record.coming, ...record.leaving].filter((version) => version !== null);
   const kept = [
-    ...(takeAway(root, places.settings, ownSettings(record)) ?? []),
+    ...takeAllAway(root, places.home, [{ path: places.settings, ours: ownSettings(record) }]),
     ...versions.flatMap((version) => takeVersionAway(root, version)),
   ];
-  removeEmptyFolder(root, places.home);
-  removeEmptyFolder(root, featuresFolder);
-  removeEmptyFolder(root, dirname(places.data));
+  for (const folder of [places.home, featuresFolder, places.data, dirname(places.data)])
+    removeFolderDurably(root, folder);
   writeRecord(root, name, null);
   return kept;
 }

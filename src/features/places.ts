@@ -28,7 +28,8 @@ export const placesOf = (name: string) => {
 
 const dataFolder = '/var/lib/cmsadm-packages';
 export const recordFolder = `${ownFolder}/packages`;
-export const unitFile = (unit: string): string => `/etc/systemd/system/${unit}`;
+export const unitFolder = '/etc/systemd/system';
+export const unitFile = (unit: string): string => `${unitFolder}/${unit}`;
 
 /** The folder that says which packages both servers shall have; admin-sync carries it. */
 export const wantedFolder = (profile: Profile): string => `${administrationFolder(profile)}/packages`;

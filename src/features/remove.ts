@@ -1,4 +1,4 @@
-import { isThere, removeEmptyFolder } from '../host/root.ts';
+import { isThere } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { clearHome } from './clear-home.ts';
 import { hookOf, type RunHook } from './hooks.ts';
@@ -29,7 +29,7 @@ export async function remove(host: Host, name: string, record: FeatureRecord, ru
     }
   }
   const kept = [...(await removeUnits(host, record)), ...clearHome(host, name, record)];
-  const hasData = isThere(root, places.data) && !removeEmptyFolder(root, places.data);
+  const hasData = isThere(root, places.data);
   return [
     `${name}: removed`,
     ...kept.map((path) => `${name}: not ours, stays: ${path}`),

@@ -1,9 +1,9 @@
-import { CmsadmError } from '../errors.ts';
+import { CmsadmError, explained } from '../errors.ts';
 import { at, pointLink, readTarget, readText, removeDurably, sha256, writeState } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
-import { placesOf, unitFile } from './places.ts';
+import { placesOf, unitFile, unitFolder } from './places.ts';
 import type { FeatureRecord, Version } from './record.ts';
-import { hasContent, replaceOwn, takeAway } from './take-away.ts';
+import { hasContent, replaceOwn, takeAllAway } from './take-away.ts';
 import { standUnits } from './unit-states.ts';
 
 /** The units of some versions, each once. */
@@ -65,7 +65,7 @@ export async function switchTo(
     await stopUnits(host, dropped);
     keep(replaceOwn(root, places.settings, settings, ownSettings(record)));
     for (const unit of own) keep(replaceUnit(host, unit, to, record));
-    for (const unit of dropped) keep(dropUnit(host, unit, record));
+    for (const kept of dropUnits(host, dropped, record)) keep(kept);
     pointLink(root, places.current, to.folder);
     await system.label(
       [...own.map(unitFile), ...to.manifest.files.map(({ path }) => `${places.version(to.folder)}/${path}`)].map(
@@ -80,33 +80,29 @@ export async function switchTo(
   }
 
   async function putBack(): Promise<void> {
+    // The link first: what it leads to is what runs. Each step is tried, whatever became of the one before.
+    await quietly(async () => {
+      if (before.link === undefined) removeDurably(root, places.current);
+      else if (readTarget(root, places.current) !== before.link) pointLink(root, places.current, before.link);
+    });
     for (const { file, text } of before.texts)
-      if (text === undefined) removeDurably(root, file);
-      else if (!hasContent(root, file, text)) writeState(root, file, text, 0o644);
-    if (before.link === undefined) removeDurably(root, places.current);
-    else pointLink(root, places.current, before.link);
+      await quietly(async () => {
+        if (text === undefined) removeDurably(root, file);
+        else if (!hasContent(root, file, text)) writeState(root, file, text, 0o644);
+      });
     if (all.length === 0) return;
-    const stateOf = (unit: string, what: 'active' | 'enabled'): boolean => before.states[unit]?.[what] === true;
+    const were = (what: 'active' | 'enabled'): string[] => all.filter((unit) => before.states[unit]?.[what] === true);
     // While systemd still knows the new units, what did not run before is stopped.
+    const active = were('active');
     await quietly(() =>
       stopUnits(
         host,
-        all.filter((unit) => !stateOf(unit, 'active')),
+        all.filter((unit) => !active.includes(unit)),
       ),
     );
     await quietly(() => system.reloadUnitFiles());
-    await quietly(() =>
-      system.control(
-        'enable',
-        all.filter((unit) => stateOf(unit, 'enabled')),
-      ),
-    );
-    await quietly(() =>
-      system.control(
-        'restart',
-        all.filter((unit) => stateOf(unit, 'active')),
-      ),
-    );
+    await quietly(() => system.control('enable', were('enabled')));
+    await quietly(() => system.control('restart', active));
   }
 }
 
@@ -117,9 +113,13 @@ export const ownSettings = ({ settings, comingSettings }: FeatureRecord): string
 const replaceUnit = (host: Host, unit: string, to: Version, record: FeatureRecord): string | undefined =>
   replaceOwn(host.root, unitFile(unit), unitText(host, to, unit), unitDigests(unit, record));
 
-/** Takes away a unit that a version no longer has. */
-const dropUnit = ({ root }: Host, unit: string, record: FeatureRecord): string | undefined =>
-  takeAway(root, unitFile(unit), unitDigests(unit, record));
+/** Takes units away. @returns the names under which edited ones stay */
+const dropUnits = ({ root }: Host, units: readonly string[], record: FeatureRecord): string[] =>
+  takeAllAway(
+    root,
+    unitFolder,
+    units.map((unit) => ({ path: unitFile(unit), ours: unitDigests(unit, record) })),
+  );
 
 /** The digests of what may stand in a unit's file by us. */
 const unitDigests = (unit: string, { installed, coming, leaving }: FeatureRecord): string[] =>
@@ -145,7 +145,7 @@ export async function removeUnits(host: Host, record: FeatureRecord): Promise<st
   const all = unitsOf([record.installed, record.coming, ...record.leaving]);
   if (all.length === 0) return [];
   await stopUnits(host, all);
-  const kept = all.flatMap((unit) => dropUnit(host, unit, record) ?? []);
+  const kept = dropUnits(host, all, record);
   await host.system.reloadUnitFiles();
   return kept;
 }
@@ -155,6 +155,6 @@ async function quietly(work: () => Promise<unknown>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    if (!(error instanceof CmsadmError)) throw error;
+    if (!(explained(error) instanceof CmsadmError)) throw error;
   }
 }

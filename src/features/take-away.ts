@@ -29,13 +29,24 @@ function keepEdited(root: Root, path: string): string {
  * @param ours the digests of what we may have written there
  * @returns that name
  */
-export function takeAway(root: Root, path: string, ours: readonly string[]): string | undefined {
+function takeAway(root: Root, path: string, ours: readonly string[]): string | undefined {
   const fact = readFact(root, path);
   // A link or a folder that took its place is somebody else's.
   if (fact.state !== 'file') return undefined;
   if (!ours.includes(fact.sha256)) return keepEdited(root, path);
   removeIfThere(root, path);
   return undefined;
+}
+
+/** The same for single files, on disk when it returns. @returns the names under which edited ones stay */
+export function takeAllAway(
+  root: Root,
+  folder: string,
+  files: readonly { readonly path: string; readonly ours: readonly string[] }[],
+): string[] {
+  const kept = files.flatMap(({ path, ours }) => takeAway(root, path, ours) ?? []);
+  if (isThere(root, folder)) syncFolder(root, folder);
+  return kept;
 }
 
 /**
@@ -52,9 +63,18 @@ export function takeFolderAway(
   const folders = new Set(files.flatMap(({ path }) => foldersOf(path)));
   // The longest names first: a folder goes before the one that it lies in.
   for (const inner of [...folders].sort((a, b) => b.length - a.length)) removeEmptyFolder(root, `${folder}/${inner}`);
-  if (removeEmptyFolder(root, folder)) syncFolder(root, dirname(folder));
-  else if (kept.length === 0) kept.push(folder);
-  return kept;
+  if (removeFolderDurably(root, folder)) return kept;
+  // What is gone must not come back with a power cut, when nobody knows of it any more.
+  for (const inner of ['', ...[...folders].map((path) => `/${path}`)])
+    if (isThere(root, `${folder}${inner}`)) syncFolder(root, `${folder}${inner}`);
+  return kept.length === 0 ? [folder] : kept;
+}
+
+/** Removes a folder if it is empty, so that no power cut brings it back; says whether it did. */
+export function removeFolderDurably(root: Root, folder: string): boolean {
+  if (!removeEmptyFolder(root, folder)) return false;
+  syncFolder(root, dirname(folder));
+  return true;
 }
 
 /** `a/b/c` → a/b, a */

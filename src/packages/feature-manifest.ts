@@ -1,6 +1,7 @@
 /** The manifest of a feature package: what it is, needs, brings, runs and asks. Its bytes are what is signed. */
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
+import { printable } from '../printable.ts';
 import { digestText, versionText } from './manifest.ts';
 import { label, type Settings, settingName, settingSchema } from './setting.ts';
 
@@ -128,7 +129,7 @@ export function parseFeatureManifest(text: string): FeatureManifest | { readonly
 
 /** Issues of a schema as lines, not at any length. */
 export const faultsOf = (issues: readonly v.BaseIssue<unknown>[]): string[] =>
-  issues.slice(0, 20).map((issue) => `${v.getDotPath(issue) ?? 'manifest'}: ${issue.message.slice(0, 200)}`);
+  issues.slice(0, 20).map((issue) => printable(`${v.getDotPath(issue) ?? 'manifest'}: ${issue.message.slice(0, 200)}`));
 
 /** On which servers of a pair the units run, as the settings are. */
 export const rolesOf = ({ runsOn, onBothWhen }: Pick<FeatureManifest, 'runsOn' | 'onBothWhen'>, settings: Settings) =>

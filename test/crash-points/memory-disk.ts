@@ -9,6 +9,8 @@ type FileNode = {
   data: Buffer;
   meta: Meta;
   kept: { data: Buffer; meta: Meta };
+  /** Of a symbolic link, which nothing here follows. */
+  readonly target?: string;
 };
 type FolderNode = {
   readonly kind: 'folder';
@@ -106,8 +108,8 @@ export function memoryDisk(like?: MemoryDisk): MemoryDisk {
     return { folder, name };
   }
   const fileOf = (node: Node, call: string, path: string): FileNode => {
-    if (node.kind === 'file') return node;
-    throw failed('EISDIR', call, path);
+    if (node.kind === 'file' && node.target === undefined) return node;
+    throw failed(node.kind === 'file' ? 'ELOOP' : 'EISDIR', call, path);
   };
   const handleOf = (handle: number, call: string): { node: Node; append: boolean } => {
     const open = handles.get(handle);
@@ -115,8 +117,8 @@ export function memoryDisk(like?: MemoryDisk): MemoryDisk {
     return open;
   };
   const statOf = (node: Node) => ({
-    isFile: () => node.kind === 'file',
-    isSymbolicLink: () => false,
+    isFile: () => node.kind === 'file' && node.target === undefined,
+    isSymbolicLink: () => node.kind === 'file' && node.target !== undefined,
     mode: node.meta.mode,
     uid: node.meta.uid,
     gid: node.meta.gid,
@@ -173,11 +175,14 @@ export function memoryDisk(like?: MemoryDisk): MemoryDisk {
     },
     readFileSync: (path) => fileOf(find(path, 'open'), 'read', path).data.toString('latin1'),
     readlinkSync: (path) => {
+      const node = find(path, 'readlink');
+      if (node.kind === 'file' && node.target !== undefined) return node.target;
       throw failed('EINVAL', 'readlink', path);
     },
-    // No operation that is tried here makes a link.
-    symlinkSync: (_target, path) => {
-      throw failed('ENOSYS', 'symlink', path);
+    symlinkSync: (target, path) => {
+      const { folder, name } = parentOf(path, 'symlink');
+      if (folder.names.has(name)) throw failed('EEXIST', 'symlink', path);
+      folder.names.set(name, { ...newFile(0o777), target });
     },
     realpathSync: (path) => {
       find(path, 'realpath');
@@ -187,8 +192,8 @@ export function memoryDisk(like?: MemoryDisk): MemoryDisk {
     fstatSync: (handle) => statOf(handleOf(handle, 'fstat').node),
     existsSync(path) {
       try {
-        find(path, 'stat');
-        return true;
+        const node = find(path, 'stat');
+        return node.kind === 'folder' || !path.endsWith('/.');
       } catch {
         return false;
       }
@@ -293,7 +298,8 @@ export function memoryDisk(like?: MemoryDisk): MemoryDisk {
         for (const [name, node] of folder.names) {
           const { mode, uid, gid, attributes } = node.meta;
           const meta = `${mode.toString(8)} ${uid}:${gid} ${attributes}`;
-          found.set(`${within}/${name}`, node.kind === 'file' ? `${meta}\n${node.data.toString('latin1')}` : meta);
+          const text = node.kind === 'file' ? `${meta}\n${node.target ?? node.data.toString('latin1')}` : meta;
+          found.set(`${within}/${name}`, text);
           if (node.kind === 'folder') walk(node, `${within}/${name}`);
         }
       };
@@ -360,8 +366,14 @@ export function watched(disk: Disk, before: (call: string, path: string, kind: '
       before('read', path, 'read');
       return disk.readFileSync(path, encoding);
     },
-    readlinkSync: disk.readlinkSync,
-    symlinkSync: disk.symlinkSync,
+    readlinkSync: (path) => {
+      before('readlink', path, 'read');
+      return disk.readlinkSync(path);
+    },
+    symlinkSync: (target, path) => {
+      before('symlink', path, 'write');
+      disk.symlinkSync(target, path);
+    },
     realpathSync: (path) => {
       before('realpath', path, 'read');
       return disk.realpathSync(path);

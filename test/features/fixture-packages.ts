@@ -1,5 +1,6 @@
 // Feature packages and licences for tests: those of fixtures/packages and changed ones, signed by the rehearsal's key.
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse, stringify } from 'yaml';
@@ -7,7 +8,10 @@ import { buildLicence } from '../../src/licence/build-licence.ts';
 import { prepareFeaturePackage } from '../../src/packages/build-feature-package.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
-const testKey = readFileSync(join(repository, 'fixtures/keys/test-signing.pem'), 'utf8');
+export const testKey = readFileSync(join(repository, 'fixtures/keys/test-signing.pem'), 'utf8');
+export const testTrust = [
+  { name: 'test', publicKey: readFileSync(join(repository, 'fixtures/keys/test-signing.pub.pem'), 'utf8') },
+];
 export const fixtureNames = ['external_call_history', 'forecasting', 'multi_tenancy', 'dual_ip'] as const;
 export type FixtureName = (typeof fixtureNames)[number];
 
@@ -21,7 +25,7 @@ export type Changes = {
 /** Builds a fixture's package into `out`, with changes. */
 export async function buildFixture(name: FixtureName, out: string, { source = {}, files = {} }: Changes = {}) {
   mkdirSync(dirname(out), { recursive: true });
-  const folder = mkdtempSync(`${out}-source-`);
+  const folder = mkdtempSync(join(tmpdir(), 'cmsadm-package-source-'));
   cpSync(join(repository, 'fixtures/packages', name), folder, { recursive: true });
   const yaml = join(folder, 'package.yaml');
   writeFileSync(yaml, stringify({ ...parse(readFileSync(yaml, 'utf8')), ...source }));
@@ -30,7 +34,7 @@ export async function buildFixture(name: FixtureName, out: string, { source = {}
     writeFileSync(join(folder, 'files', path), text);
     if (text.startsWith('#!')) chmodSync(join(folder, 'files', path), 0o755);
   }
-  const prepared = await prepareFeaturePackage(folder, testKey);
+  const prepared = await prepareFeaturePackage(folder, testKey).finally(() => rmSync(folder, { recursive: true }));
   await prepared.write(out);
   return prepared.manifest;
 }

@@ -145,7 +145,14 @@ test('keeps what somebody edited, and the data, when it goes', async () => {
   ]);
   expect(await applied(pair)).toEqual([]); // nothing of it is overwritten
   expect(text(pair.cms1, `${home}/settings.env`)).toBe('edited\n');
-  await pkgRemove(pair.context(pair.cms1), { name: history });
+  const gone = await pkgRemove(pair.context(pair.cms1), { name: history });
+  expect(gone.result['verified']).toEqual([
+    `${history}: removed`,
+    `${history}: not ours, stays: /etc/systemd/system/${unit}.edited`,
+    `${history}: not ours, stays: /${home}/settings.env.edited`,
+    `${history}: not ours, stays: /${home}/${current}/bin/row.awk.edited`,
+    `${history}: its data stay in /var/lib/cmsadm-packages/${history}`,
+  ]);
   for (const path of [
     `${home}/${current}/bin/row.awk.edited`,
     `${home}/settings.env.edited`,
