@@ -90,7 +90,7 @@ export function keepWriting({ host }: Agent, live: LiveSet): () => Promise<void>
   const stop = new AbortController();
   const write = async (): Promise<void> => {
     while (!stop.signal.aborted) {
-      await sleep(2_000, undefined, { signal: stop.signal }).catch(() => {});
+      await sleep(1_000, undefined, { signal: stop.signal }).catch(() => {});
       // What it could not write, the last one tells.
       if (!stop.signal.aborted) await syncAll(host, live).catch(() => {});
     }
