@@ -9,7 +9,7 @@ import { type Alarm, readAlarms } from '../pair/alarms.ts';
 import { type About, type Facts, type ManagedFact, readFacts } from '../pair/facts.ts';
 import { type Link, paths } from '../pair/state.ts';
 import { readStatus, type SyncStatus } from '../pair/sync-status.ts';
-import { backupOf, isTag, isTransactionId, steps, type Tag, type TransactionId } from '../pair/tag.ts';
+import { backupOf, isTag, isTransactionId, steps, type Tag, type TransactionId, transactionId } from '../pair/tag.ts';
 import type { OsFamily, Profile } from '../profile/schema.ts';
 import { commit, confirm, putBackAlready } from './apply.ts';
 import { type Pruned, pruneBackups, readBackups, type TagBackups } from './backups.ts';
@@ -229,9 +229,13 @@ export function localServer({ host, profile, family, carriedIn, seenFrom, cameTo
   };
 }
 
+/** What of a tag can be restored: the link stays, and another version of the program is its own matter. */
+const restorable = ['change', 'administration'] as const;
+
 function readTag(host: Host, tag: Tag): TagFacts | undefined {
-  const id = `${tag}.change`;
-  if (!transactions(host.root).includes(id)) return undefined;
+  const known = transactions(host.root);
+  const id = restorable.map((step) => transactionId(tag, step)).find((one) => known.includes(one));
+  if (id === undefined) return undefined;
   const { manifest } = readJournal(host.root, id);
   const before: Record<string, TagFacts['before'][string]> = {};
   const missing: string[] = [];

@@ -17,7 +17,7 @@ import { lockPlace, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-pla
 import { settleFirst } from './settle-first.ts';
 
 /** A file below the administration folder or, for what belongs to one server alone, below /var/lib/cmsadm/own. */
-type AdministeredFile = {
+export type AdministeredFile = {
   readonly path: string;
   /** Latin1 text, one character for each byte; null: the file goes away. */
   readonly content: string | null;

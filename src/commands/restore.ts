@@ -5,13 +5,14 @@ import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { refuseUnlessWhole, tagList } from '../ha/tag-list.ts';
 import { planRestore } from '../ha/undo.ts';
-import { type Pair, parsePair, paths } from '../pair/state.ts';
-import { backupOf, isTag, type Tag } from '../pair/tag.ts';
+import { type Pair, parsePair, paths, readLink } from '../pair/state.ts';
+import { backupOf, type Tag } from '../pair/tag.ts';
 import { during, type TagLine } from '../report.ts';
 import { linkedPeer, type Peer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
 import { factsOfBoth, linksOf, type OwnStanding, ownStanding } from './pair-of-servers.ts';
 import { tagParameter } from './parameters.ts';
+import { administeredTag, knownTag, restoreAdministered, restoreSingle } from './restore-administered.ts';
 import { lastSync } from './reverse.ts';
 import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
 import { settleFirst } from './settle-first.ts';
@@ -20,6 +21,7 @@ import { settleFirst } from './settle-first.ts';
 export async function restore(context: CommandContext, given: Given): Promise<CommandOutcome> {
   // A list only looks.
   if (given[tagParameter.name] !== undefined || context.ask) await settleFirst(context);
+  if (!readLink(context.host.root)) return restoreSingle(context, given);
   const own = await ownStanding(context);
   const { peer, away } = await peerIfThere(context, own);
   try {
@@ -33,6 +35,8 @@ export async function restore(context: CommandContext, given: Given): Promise<Co
       given,
       context,
     );
+    const tagged = await administeredTag(own.local, tag, tags);
+    if (tagged) return await restoreAdministered(context, tag, tagged, await peer?.server.tag({ tag }));
     if (away && own.role !== 'secondary') throw peerAway(own, away);
     if (peer && own.role === 'secondary' && own.pair)
       throw notPrimary('restore a tag while it is reachable', own.pair.primary.fqdn);
@@ -49,14 +53,6 @@ async function listTags(own: OwnStanding, peer: Peer | undefined): Promise<TagLi
     { name: own.link.self.fqdn, tags: ours },
     ...(theirs ? [{ name: own.other.fqdn, tags: theirs }] : []),
   ]);
-}
-
-function knownTag(text: string, tags: readonly TagLine[]): Tag {
-  const tag = text.replace(/^\./, '');
-  if (isTag(tag) && tags.some((line) => line.tag === tag)) return tag;
-  throw new CmsadmError('tag-unknown', `${JSON.stringify(text)} is none of the tags that can be restored.`, {
-    remedy: 'cmsadm config_HA restore lists them.',
-  });
 }
 
 /** The peer, or why it can't be asked. */

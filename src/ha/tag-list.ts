@@ -10,7 +10,7 @@ export type ServerTags = { readonly name: string; readonly tags: readonly TagSum
 export function tagList(servers: readonly ServerTags[]): TagLine[] {
   const changes = servers.map(({ name, tags }) => ({
     name,
-    tags: tags.filter(({ manifest }) => manifest.step === 'change'),
+    tags: tags.filter(({ manifest }) => manifest.step === 'change' || manifest.step === 'administration'),
   }));
   const confirmed = changes.flatMap(({ tags }) => tags.filter(({ decision }) => decision === 'confirmed'));
   const names = new Set<Tag>(confirmed.map(({ manifest }) => manifest.tag));
@@ -24,13 +24,20 @@ export function tagList(servers: readonly ServerTags[]): TagLine[] {
       return [
         {
           ...{ tag, at, operation, operator, files: [...files] },
-          state: stateOf(found.map(({ one }) => one)),
-          lacks: found.flatMap(({ name, one }) => lacksOf(one).map((what) => `${name}: ${what}`)),
+          ...standingOf(first.manifest.step === 'administration' ? found.filter(({ one }) => one) : found),
         },
       ];
     })
     .sort((a, b) => b.at.localeCompare(a.at) || (a.tag < b.tag ? 1 : -1));
 }
+
+/** What is administered is changed where it is administered: the other server has it from admin-sync. */
+const standingOf = (
+  found: readonly { readonly name: string; readonly one: TagSummary | undefined }[],
+): Pick<TagLine, 'state' | 'lacks'> => ({
+  state: stateOf(found.map(({ one }) => one)),
+  lacks: found.flatMap(({ name, one }) => lacksOf(one).map((what) => `${name}: ${what}`)),
+});
 
 function stateOf(found: readonly (TagSummary | undefined)[]): TagLine['state'] {
   if (found.some((one) => one?.pruned)) return 'pruned';

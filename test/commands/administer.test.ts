@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync
 import { dirname, join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { administer } from '../../src/commands/administer.ts';
+import { restore } from '../../src/commands/restore.ts';
 import { setUp } from '../../src/commands/setup.ts';
 import { exitCodes } from '../../src/errors.ts';
 import { administrationFolder, isAdministered, ownFolder } from '../../src/pair/administered.ts';
@@ -107,6 +108,29 @@ test('changes what each server has to itself on both at once', async () => {
   expect(statSync(join(pair.cms2, own)).mode & 0o777).toBe(0o600);
   expect(existsSync(join(pair.cms2, acd))).toBe(false); // that is admin-sync's
   expect(tagged(pair.cms1)).toEqual([]);
+});
+
+test('is taken back by its tag, on a single server and in a pair, where it is listed with the others', async () => {
+  const single = make('taken-back');
+  const { result } = await administer(single.context(single.cms1), plan('name: one\n'));
+  await administer(single.context(single.cms1), plan('name: two\n'));
+  expect((await restore(single.context(single.cms1), {})).result).toMatchObject({ outcome: 'listed' });
+  expect(await refusalOf(restore(single.context(single.cms1), { tag: 'zdt_1_1700000000' }))).toMatchObject({
+    code: 'answers-refused',
+  });
+  const back = await restore(single.context(single.cms1), { tag: String(result['tag']) });
+  expect(back.result).toMatchObject({ outcome: 'done', restored: result['tag'] });
+  expect(existsSync(join(single.cms1, acd))).toBe(false);
+  await restore(single.context(single.cms1), { tag: String(back.result['tag']) });
+  expect(readFileSync(join(single.cms1, acd), 'utf8')).toBe('name: two\n');
+
+  const pair = make('taken-back-in-a-pair', paired);
+  const both = { ...plan('name: one\n'), peerFiles: [{ path: own, content: 'address: 192.0.2.2\n' }] };
+  const done = await administer(pair.context(pair.cms1), both);
+  const tag = String(done.result['tag']);
+  expect(await refusalOf(restore(pair.context(pair.cms2), { tag }))).toMatchObject({ code: 'not-authority' });
+  await restore(pair.context(pair.cms1), { tag });
+  expect([existsSync(join(pair.cms1, acd)), existsSync(join(pair.cms2, own))]).toEqual([false, false]);
 });
 
 test('takes no path outside the two folders, and no backup for a file', async () => {
