@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { dbaccess } from '../../src/commands/dbaccess.ts';
+import { restore } from '../../src/commands/restore.ts';
 import { accessRecordFile } from '../../src/database/access-record.ts';
 import { databaseAccess } from '../../src/database/apply.ts';
 import { exitCodes } from '../../src/errors.ts';
@@ -131,9 +132,13 @@ describe('database access', () => {
     expect(await databaseAccess.apply(host, profile)).toHaveLength(5);
     expect(await databaseAccess.apply(host, profile)).toEqual([]);
     expect(await databaseAccess.report(host, profile)).toEqual([]);
-    // As a restore of its tag does: the decision is taken back.
-    rmSync(join(pair.cms1, file));
-    await databaseAccess.apply(host, profile);
+  });
+
+  test('is taken back by its tag: the grants are as before the first decision', async () => {
+    const pair = serverOf('tag', 'anna');
+    const { result } = await access(pair, { access: 'restricted' });
+    await restore(pair.context(pair.cms1), { tag: String(result['tag']) });
+    expect(textAt(pair, file)).toBeUndefined();
     expect(usersOf(pair)).toEqual(['informix D', 'public C']);
     expect(textAt(pair, accessRecordFile)).toBeUndefined();
   });

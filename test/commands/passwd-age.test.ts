@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { passwdAge } from '../../src/commands/passwd-age.ts';
+import { restore } from '../../src/commands/restore.ts';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
 import { ageRecordFile } from '../../src/passwords/age-record.ts';
 import { passwordAging } from '../../src/passwords/apply.ts';
@@ -151,6 +152,17 @@ describe('password aging', () => {
     const excluded = await aging(pair, { action: 'change', exclude: 'ben,nobody.here' });
     expect(excluded.result).toMatchObject({ weeks: 4, exclude: ['ben', 'nobody.here'] });
     expect(['anna', 'ben', 'carol'].map((name) => maximum(pair, name))).toEqual(['28', '200', '28']);
+  });
+
+  test('is taken back by its tag: everybody has what he had before, or the interval of before', async () => {
+    const pair = serverOf('tag');
+    const first = await aging(pair, on);
+    const second = await aging(pair, { action: 'change', weeks: '4' });
+    await restore(pair.context(pair.cms1), { tag: String(second.result['tag']) });
+    expect(maximum(pair, 'ben')).toBe('63');
+    await restore(pair.context(pair.cms1), { tag: String(first.result['tag']) });
+    expect(textAt(pair, 'etc/shadow')).toBe(shadow);
+    expect(textAt(pair, file)).toBeUndefined();
   });
 
   test('is refused where its file was spoilt or its folder is gone, and nothing is set then', async () => {
