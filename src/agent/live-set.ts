@@ -24,6 +24,8 @@ export type LiveSet = {
   look(except?: ReadonlySet<string>): Promise<ReadonlySet<string> | undefined>;
   /** Looks at everything. @param step told the number of names seen */
   lookAll(step?: (seen: number) => void): Promise<void>;
+  /** The very first look at everything begins now; the next `lookAll` has it, if it comes soon. */
+  lookEarly(): void;
   /** Looks at one name. */
   lookAt(path: string): Promise<void>;
   /** Whether new files are read only when they are sent: on the server that sends. */
@@ -42,6 +44,9 @@ export type LiveSet = {
  * max_queued_events), and node says nothing when it is full.
  */
 const MANY = 6_000;
+
+/** Milliseconds for which an early look stands for the next one: what changed since, events tell. */
+const RECENT = 5_000;
 
 /** @param ring called at each event that matters, with the path where it is known */
 export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => void): LiveSet {
@@ -69,8 +74,11 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
     since = undefined;
   };
   let looking = Promise.resolve();
+  let isLookedAt = false;
+  let early: { readonly done: Promise<void>; readonly at: number } | undefined;
   /** One after the other: what one has not met yet, the other must not take for gone. */
   const everything = (step?: (seen: number) => void): Promise<void> => {
+    isLookedAt = true;
     const looked = looking.then(() => lookAround(step));
     looking = looked.catch(() => {});
     return looked;
@@ -115,7 +123,18 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
         throw error;
       }
     },
-    lookAll: everything,
+    lookAll: (step) => {
+      const recent = early;
+      early = undefined;
+      return recent && performance.now() - recent.at < RECENT ? recent.done : everything(step);
+    },
+    lookEarly: () => {
+      if (isLookedAt) return;
+      const done = everything();
+      // Who asks for it hears of what went wrong.
+      done.catch(() => {});
+      early = { done, at: performance.now() };
+    },
     lookAt: async (path) => void (await lookAtNames([path])),
     setLazy: (lazy) => {
       if (tree.lazy && !lazy) all = true;

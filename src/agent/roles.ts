@@ -13,6 +13,11 @@ import { allUndecided, clearUndecided, readUndecided, undecidedError } from './u
 
 /** With the authority: takes over a newer epoch if there is one, else sends until the turn is over. */
 export async function bePrimary(agent: Agent, link: Link, pair: Pair): Promise<void> {
+  // While the login takes its time.
+  for (const live of agent.sets.values()) {
+    live.setLazy(true);
+    live.lookEarly();
+  }
   const session = await agent.login(link);
   try {
     for (;;) {
