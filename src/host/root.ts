@@ -335,13 +335,13 @@ export function list(root: Root, folder: string): string[] {
   }
 }
 
-/** Removes a folder if it is empty; says whether it did. */
+/** Removes a folder if it is empty and no mount point; says whether it did. */
 export function removeEmptyFolder(root: Root, folder: string): boolean {
   try {
     on(root).rmdirSync(at(root, folder));
     return true;
   } catch (error) {
-    if (isMissing(error) || codeOf(error) === 'ENOTEMPTY' || codeOf(error) === 'EEXIST') return false;
+    if (isMissing(error) || ['ENOTEMPTY', 'EEXIST', 'EBUSY'].includes(codeOf(error))) return false;
     throw error;
   }
 }
