@@ -10,6 +10,8 @@ import { eachWanted } from './wanted/states.ts';
  */
 export async function tellWanted(root: string, what: 'apply' | 'report'): Promise<ExitCode> {
   requireRoot(root);
+  // As in main: what is made here is for others too, whatever the agent's own umask.
+  process.umask(0o022);
   const told = await eachWanted(what, await hostOf(root, () => {}), profileOfServer(root, programRoot));
   for (const { name, lines } of told) for (const line of lines) process.stdout.write(`${name}: ${line}\n`);
   const failed = told.filter((one) => one.failed !== undefined);

@@ -219,6 +219,15 @@ async function endProcess(pid: number): Promise<void> {
   });
 }
 
+/**
+ * As the first process sees it: a container's own is mounted over the kernel's, and a hardened service (the agent) is
+ * shown the one below. Locks must mean the same to both.
+ */
+const bootId = (): string => {
+  const file = '/proc/sys/kernel/random/boot_id';
+  return (readOr(`/proc/1/root${file}`, '') || readOr(file, 'unknown')).trim();
+};
+
 /** The system of the server that the program runs on. */
 export const realSystem = (): System => ({
   real: true,
@@ -272,7 +281,7 @@ export const realSystem = (): System => ({
   // A pattern too: a way back that had to wait armed further ones of its name.
   disarm: async (unit) => void (await run(['systemctl', 'stop', `${unit}.timer`, `${unit}-*.timer`])),
   connect,
-  bootId: () => readOr('/proc/sys/kernel/random/boot_id', 'unknown').trim(),
+  bootId,
   processStart,
   processState,
   askToLeave,
