@@ -121,6 +121,7 @@ function cmsFiles(): readonly Placed[] {
     { path: '/opt/informix/etc/sqlhosts', mode: 0o644, content: fileOfLab('sqlhosts'), owner },
     { path: '/opt/informix/etc/onconfig.cms', mode: 0o644, content: fileOfLab('onconfig.cms'), owner },
     { path: '/cms/bin/cms-stand-in', mode: 0o755, content: fileOfLab('cms-stand-in') },
+    { path: '/cms/bin/acd-link', mode: 0o755, content: fileOfLab('acd-link-stand-in') },
     { path: '/cms/install/release', mode: 0o644, content: fileOfLab('release') },
     { path: '/cms/install/data-storage', mode: 0o644, content: fileOfLab('data-storage') },
     { path: '/cms/install/security/OpenPorts', mode: 0o644, content: fileOfLab('OpenPorts') },

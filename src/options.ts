@@ -1,3 +1,4 @@
+import { acdParameters } from './commands/acd-parameters.ts';
 import {
   backupListParameters,
   backupParameters,
@@ -9,9 +10,11 @@ import {
 } from './commands/backup-parameters.ts';
 import {
   accessParameters,
+  acdChoice,
   agingParameters,
   packageParameters,
   packagingParameters,
+  serviceParameters,
   setupParameters,
 } from './commands/parameters.ts';
 import type { Operation } from './operations.ts';
@@ -27,6 +30,56 @@ export type Option = {
 
 /** Options 1 to 11, and what belongs to them without being in the menu; loaded when they are used. */
 export const options: readonly Option[] = [
+  {
+    command: 'acd_create',
+    operation: {
+      name: 'acd_create',
+      label: 'Define a new ACD',
+      parameters: acdParameters,
+      run: async (context, given) => (await import('./commands/acd-create.ts')).acdCreate(context, given),
+    },
+    more: [],
+  },
+  {
+    command: 'acd_remove',
+    operation: {
+      name: 'acd_remove',
+      label: 'Remove all administration and data of an ACD',
+      parameters: [acdChoice.acd, acdChoice.name],
+      run: async (context, given) => (await import('./commands/acd-remove.ts')).acdRemove(context, given),
+    },
+    more: [],
+  },
+  {
+    command: 'acd_list',
+    operation: {
+      name: 'acd_list',
+      label: 'Show the ACDs, their links and data collection on both servers',
+      parameters: [],
+      run: async (context) => (await import('./commands/acd-list.ts')).acdList(context),
+    },
+    more: [],
+  },
+  {
+    command: 'acd_check',
+    operation: {
+      name: 'acd_check',
+      label: 'Call the switch of every link from both servers',
+      parameters: [acdChoice.only],
+      run: async (context, given) => (await import('./commands/acd-check.ts')).acdCheck(context, given),
+    },
+    more: [],
+  },
+  {
+    command: 'acd_link',
+    operation: {
+      name: 'acd_link',
+      label: 'Start, stop, busy out or release the link of an ACD on this server',
+      parameters: [acdChoice.link],
+      run: async (context, given) => (await import('./commands/acd-link.ts')).acdLink(context, given),
+    },
+    more: [],
+  },
   {
     command: 'pkg_install',
     operation: {
@@ -110,6 +163,26 @@ export const options: readonly Option[] = [
         run: async (context) => (await import('./commands/backup-unblock.ts')).backupUnblock(context),
       },
     ],
+  },
+  {
+    command: 'run_ids',
+    operation: {
+      name: 'run_ids',
+      label: 'Turn the database on or off',
+      parameters: [serviceParameters.idsAction, serviceParameters.bothOff],
+      run: async (context, given) => (await import('./commands/run-ids.ts')).runIds(context, given),
+    },
+    more: [],
+  },
+  {
+    command: 'run_cms',
+    operation: {
+      name: 'run_cms',
+      label: 'Turn the application on or off',
+      parameters: [serviceParameters.cmsAction, serviceParameters.bothOff],
+      run: async (context, given) => (await import('./commands/run-cms.ts')).runCms(context, given),
+    },
+    more: [],
   },
   {
     command: 'passwd_age',

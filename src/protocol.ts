@@ -18,6 +18,7 @@ const newerVerbs: Readonly<Record<string, number>> = {
   prune: 2,
   endOwner: 2,
   administered: 2,
+  acds: 2,
   agentOpen: 2,
   agentEdits: 2,
   agentDigests: 2,

@@ -24,6 +24,8 @@ export type PairView = {
   /** What admin-sync says of itself, in one line. */
   readonly sync: string | undefined;
   readonly alarms: readonly { readonly at: string; readonly text: string }[];
+  /** Data collection of each ACD there, a line each; nothing where no ACD is defined. */
+  readonly acds?: readonly string[];
 };
 
 /** Admin-sync as the agent of one server tells it: `status`, or `error` where the agent can't be asked. */

@@ -7,6 +7,7 @@ import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
 import { type Link, paths, readLink, readPair } from '../pair/state.ts';
 import type { Profile } from '../profile/schema.ts';
+import { watchAcdLinks } from './acd-links.ts';
 import { controlVerbs } from './control.ts';
 import { isSystemError } from './data-set.ts';
 import type { DataSet } from './entry.ts';
@@ -133,6 +134,7 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   const { stall } = agent.timing;
   const stalls = setInterval(() => agent.lookForStall(stall), Math.min(5_000, stall / 4));
   const wanted = keepWanted(agent, signal);
+  const acdLinks = watchAcdLinks(agent, signal);
   let stateWatch = watchFolder(at(host.root, paths.state), () => agent.bell.ring());
   signal.addEventListener('abort', agent.bell.ring, { once: true });
   try {
@@ -153,6 +155,7 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
     }
     // A program that makes things as wanted is not killed half-way.
     await wanted;
+    await acdLinks;
     agent.tell({ state: 'stopped' });
     agent.end();
   }

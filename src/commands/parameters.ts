@@ -160,6 +160,36 @@ export const syncParameters = {
   },
 } as const satisfies Record<string, Parameter>;
 
+/** Of the ACDs; the questions about one are acdParameters. */
+export const acdChoice = {
+  acd: { name: 'acd', question: 'ACD number', help: 'number of the ACD' },
+  archive: { name: 'from-archive', question: '', help: 'define a removed ACD again: its id, as acd_list shows it' },
+  name: { name: 'name', question: 'Type the name of the ACD to remove it', help: 'name of the ACD, as a confirmation' },
+  only: { name: 'acd', question: '', help: 'only this ACD' },
+  link: {
+    name: 'what',
+    question: 'What to do with which link (start, stop, busy or release, and the number)',
+    help: 'start, stop, busy or release, and the number of the ACD',
+    words: true,
+  },
+} as const satisfies Record<string, Parameter>;
+
+/** Of run_ids and run_cms. */
+export const serviceParameters = {
+  idsAction: { name: 'action', question: '1 turn it on, 2 turn it off, q leaves (1-2)', help: 'on or off' },
+  cmsAction: {
+    name: 'action',
+    question: '1 turn it on, 2 off but leave the database running, 3 off with the database, q leaves (1-3)',
+    help: 'on, off (the database goes on) or all-off',
+  },
+  bothOff: {
+    name: 'both-off',
+    question: '',
+    help: 'with --yes: also where it would be off on both servers, or the other one can’t be asked',
+    flag: true,
+  },
+} as const satisfies Record<string, Parameter>;
+
 export const agingParameters = {
   action: {
     name: 'action',

@@ -12,6 +12,7 @@ import { readText } from '../host/root.ts';
 import { type Facts, fileOf } from '../pair/facts.ts';
 import { paths, readLink } from '../pair/state.ts';
 import { during } from '../report.ts';
+import { collectionNotes } from './acd-servers.ts';
 import { linkedPeer, type Peer, reachPeer } from './contact.ts';
 import {
   type CommandContext,
@@ -300,6 +301,7 @@ async function finish(
   ];
   const notes = [
     `To undo: cmsadm config_HA restore --tag ${tag}`,
+    ...(await collectionNotes(context)),
     ...(unjudged.length > 0 || !context.host.system.real
       ? [`Not judged by the program that reads it: ${unjudged.join(', ') || 'nothing'}`]
       : []),

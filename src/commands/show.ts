@@ -1,3 +1,4 @@
+import { type AcdsHere, acdsFrom, acdsHere } from '../acd/standing.ts';
 import type { Holder } from '../change/end-owner.ts';
 import type { Server as Verbs } from '../change/server.ts';
 import type { Server } from '../config-files/server.ts';
@@ -7,6 +8,7 @@ import type { About, Facts } from '../pair/facts.ts';
 import { readLink, roleOf } from '../pair/state.ts';
 import type { SyncStatus } from '../pair/sync-status.ts';
 import type { PairView } from '../report.ts';
+import { linesOrWhy } from './acd-servers.ts';
 import { linkedPeer } from './contact.ts';
 import type { CommandContext, CommandOutcome } from './context.ts';
 import { localContextServer } from './run-plan.ts';
@@ -18,11 +20,12 @@ export async function show(context: CommandContext): Promise<CommandOutcome> {
   const views: PairView[] = [];
   const self = link?.self ?? { address: '', fqdn: (await context.host.system.identity()).hostname, hostname: '' };
   const version = versionOf(context.host.programRoot);
-  views.push(await viewOf(local, version, self, link?.peer ?? { address: '192.0.2.1', fqdn: '' }));
+  const own = acdsHere(context.host, context.profile, false);
+  views.push(await viewOf(local, version, self, link?.peer ?? { address: '192.0.2.1', fqdn: '' }, own));
   if (link) views.push(await peerView(context, link.peer, link.self));
   context.report.show({ kind: 'pair', views });
-  const [own] = views;
-  const summary = own?.role ? `show: ${own.role} at epoch ${own.epoch}` : 'show: no pair';
+  const [first] = views;
+  const summary = first?.role ? `show: ${first.role} at epoch ${first.epoch}` : 'show: no pair';
   return { exitCode: exitCodes.done, summary, result: { outcome: 'done', views } };
 }
 
@@ -32,7 +35,8 @@ async function peerView(context: CommandContext, other: Server, self: About): Pr
   try {
     const peer = await linkedPeer(context, link);
     try {
-      return await viewOf(peer.server, peer.session.greeting.version, other, self);
+      const acds = peer.session.call('acds', { probes: false }).then(acdsFrom);
+      return await viewOf(peer.server, peer.session.greeting.version, other, self, acds);
     } finally {
       peer.session.close();
     }
@@ -55,8 +59,14 @@ async function peerView(context: CommandContext, other: Server, self: About): Pr
   }
 }
 
-async function viewOf(server: Verbs, version: string, self: Server, about: About): Promise<PairView> {
-  const [facts, standing] = await Promise.all([server.facts(about), server.standing()]);
+async function viewOf(
+  server: Verbs,
+  version: string,
+  self: Server,
+  about: About,
+  asked: Promise<AcdsHere>,
+): Promise<PairView> {
+  const [facts, standing, acds] = await Promise.all([server.facts(about), server.standing(), linesOrWhy(asked)]);
   const { pair } = facts;
   return {
     seenBy: self.fqdn,
@@ -72,6 +82,7 @@ async function viewOf(server: Verbs, version: string, self: Server, about: About
     unfinished: standing.unfinished,
     sync: standing.sync && syncLine(standing.sync),
     alarms: standing.alarms,
+    ...(acds.length === 0 ? {} : { acds }),
   };
 }
 

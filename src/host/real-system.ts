@@ -112,22 +112,31 @@ const flags: Partial<Record<ServiceVerb, readonly string[]>> = {
   enable: ['--no-reload'],
 };
 
-async function control(verb: ServiceVerb, names: readonly string[]): Promise<void> {
+async function control(verb: ServiceVerb, names: readonly string[], seconds?: number): Promise<void> {
   if (names.length === 0) return;
-  const outcome = await run(['systemctl', verb, ...(flags[verb] ?? []), '--', ...names], { timeout: 600_000 });
+  const options = seconds === undefined ? (flags[verb] ?? []) : [];
+  const timeout = (seconds ?? 600) * 1000;
+  const began = performance.now();
+  const outcome = await run(['systemctl', verb, ...options, '--', ...names], { timeout });
   if (outcome.exitCode === 0) return;
+  const isLate = performance.now() - began >= timeout;
+  // systemd itself says three or four lines of each unit that fails.
+  const lines = 5 * names.length;
   const journal = await run([
     'journalctl',
     '--no-pager',
     '-q',
     '-n',
-    '5',
+    String(lines),
     '-o',
     'cat',
     ...names.flatMap((name) => ['-u', name]),
   ]);
-  throw new CmsadmError('service-failed', `systemctl ${verb} ${names.join(' ')} failed.`, {
-    details: [...lastLines(outcome.stderr, 3), ...lastLines(journal.stdout)].filter((line) => line !== ''),
+  const how = isLate ? `did not end within ${timeout / 1000} s` : 'failed';
+  throw new CmsadmError('service-failed', `systemctl ${verb} ${names.join(' ')} ${how}.`, {
+    details: [...(isLate ? [] : lastLines(outcome.stderr, 3)), ...lastLines(journal.stdout, lines)].filter(
+      (line) => line !== '',
+    ),
     remedy: `See \`journalctl -u ${names[0]}\` there.`,
   });
 }

@@ -94,8 +94,11 @@ export type System = {
   routeSource(address: string): Promise<string | undefined>;
   disk(path: string): Promise<Disk>;
   units(names: readonly string[]): Promise<Readonly<Record<string, UnitState>>>;
-  /** @throws CmsadmError service-failed, with the journal's last lines */
-  control(verb: ServiceVerb, units: readonly string[]): Promise<void>;
+  /**
+   * @param seconds waits so long until systemd has done it; without it for minutes, and `start` not at all
+   * @throws CmsadmError service-failed, with the journal's last lines
+   */
+  control(verb: ServiceVerb, units: readonly string[], seconds?: number): Promise<void>;
   reloadUnitFiles(): Promise<void>;
   /** Text of `sshd -T -C …`; undefined where it can't be had. */
   effectiveSshd(connection: SshConnection): Promise<string | undefined>;

@@ -169,6 +169,36 @@ export const profileSchema = v.strictObject({
       seconds: v.optional(seconds, 30),
     }),
   ),
+  /** The ACDs (telephone switches) that feed the servers with data. */
+  acd: v.optional(
+    v.strictObject({
+      max: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(8)), 8),
+      /** Most split/skill members of one ACD, where the licence says nothing. */
+      members: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 99_999),
+      /** Features of the licence whose counts are the most ACDs, and the most members of one; a licence without them sets no limit. */
+      features: v.optional(v.strictObject({ acds: v.optional(v.string()), members: v.optional(v.string()) }), {}),
+      /** The feature package with which a link may have a survivable address too. */
+      dualIp: v.optional(v.string(), 'dual_ip'),
+      /** Folders with an ACD's data on each server; `@{acd}` is its number. */
+      data: v.optional(v.array(v.pipe(absolutePath, v.regex(/@\{acd\}[^/]*$/), v.regex(/^(?!.*\/\.{1,2}(\/|$))/))), []),
+      /** Programs that are given the ACD's number as their last argument. */
+      hooks: v.optional(
+        v.strictObject({
+          start: v.optional(argv),
+          stop: v.optional(argv),
+          busy: v.optional(argv),
+          release: v.optional(argv),
+          /** Prints `collection=on|off` and `link=up|down|busy`, a line each. */
+          state: v.optional(argv),
+          /** Prints the switch's time in seconds since 1970. */
+          clock: v.optional(argv),
+        }),
+        {},
+      ),
+      /** Longest time that a hook may take. */
+      seconds: v.optional(seconds, 60),
+    }),
+  ),
   rhostsUser: v.optional(v.string()),
   bashProfile: v.optional(v.array(v.string()), []),
   dataSets: v.array(

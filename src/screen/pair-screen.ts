@@ -23,6 +23,7 @@ function viewLines(view: PairView, { width, paint }: Look): string[] {
     ...row('secondary', view.secondary ?? 'none'),
     ...row('link', view.linked ? 'yes' : 'no'),
     ...row('services', services.length === 0 ? 'none' : services.join(', ')),
+    ...(view.acds ?? []).flatMap((line, index) => row(index === 0 ? 'ACDs' : '', line)),
     ...row('admin-sync', view.sync ?? 'not running'),
     ...row('being changed', view.lock === undefined ? 'no' : `by ${view.lock}`),
     ...row('unfinished', view.unfinished.length === 0 ? 'nothing' : view.unfinished.join(', ')),

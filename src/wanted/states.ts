@@ -18,6 +18,7 @@ const load: readonly (() => Promise<WantedState>)[] = [
   async () => (await import('../passwords/apply.ts')).passwordAging,
   async () => (await import('../database/apply.ts')).databaseAccess,
   async () => (await import('../features/feature-packages.ts')).featurePackages,
+  async () => (await import('../acd/apply.ts')).acdsWanted,
 ];
 
 /** What one kind of wanted state came to: lines, or why it failed. */

@@ -88,7 +88,7 @@ describe('cmsadm sync', () => {
   });
 
   test.each([
-    ['cms1', 'acd_create', 64, 'This version does not have acd_create yet.'],
+    ['cms1', 'acd_create', 3, 'The application is on'],
     ['cms2', 'acd_create', 3, 'Run it on cms1.example.com.'],
     ['cms2', 'backup', 64, 'Answers are missing'],
   ] as const)('on %s the option %s ends with %i', async (server, option, code, text) => {

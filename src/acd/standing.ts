@@ -1,0 +1,139 @@
+import * as v from 'valibot';
+import { CmsadmError } from '../errors.ts';
+import { run } from '../host/processes.ts';
+import { at, isThere } from '../host/root.ts';
+import type { Host } from '../host/system.ts';
+import { forFamily, type Profile } from '../profile/schema.ts';
+import { clockCheck } from './clock.ts';
+import { acdName, acdNumber, readAcds } from './definition.ts';
+import { runHook, stateOf } from './hooks.ts';
+import { linkSchema, readLinkOf } from './link.ts';
+import { linkFaults, probeLink } from './probe.ts';
+import { readDone, readRemovals } from './removal.ts';
+import { readWatched } from './watched.ts';
+
+const probeSchema = v.object({ host: v.string(), port: v.number(), answers: v.boolean(), why: v.string() });
+
+const acdHereSchema = v.object({
+  number: acdNumber,
+  /** Undefined where this server does not know the definition. */
+  name: v.optional(v.string()),
+  link: v.optional(linkSchema),
+  collection: v.picklist(['on', 'off', 'unknown']),
+  state: v.picklist(['up', 'down', 'busy', 'unknown']),
+  /** Folders with data, and their size. */
+  data: v.array(v.object({ path: v.string(), kilobytes: v.number() })),
+  /** What the agent's link check last said. */
+  watched: v.optional(v.string()),
+  /** Where it was asked for: who answers, by how many seconds the switch's clock is ahead, and what is wrong. */
+  checked: v.optional(
+    v.object({
+      main: v.optional(probeSchema),
+      survivable: v.optional(probeSchema),
+      clockSeconds: v.optional(v.number()),
+      faults: v.array(v.string()),
+    }),
+  ),
+});
+/** One ACD as one server has it. */
+export type AcdHere = v.InferOutput<typeof acdHereSchema>;
+
+const acdsHereSchema = v.object({
+  acds: v.array(acdHereSchema),
+  /** Removed ACDs whose part is still here. */
+  toRemove: v.array(v.string()),
+  /** Whether the application, which holds the links, is on; undefined where there is none. */
+  applicationOn: v.optional(v.boolean()),
+});
+export type AcdsHere = v.InferOutput<typeof acdsHereSchema>;
+
+/** What another server's program told. */
+export const acdsFrom = (value: unknown): AcdsHere => v.parse(acdsHereSchema, value);
+
+/** The folders with an ACD's data on each server. */
+export const dataFolders = ({ acd }: Profile, number: number): string[] =>
+  (acd?.data ?? []).map((path) => path.replaceAll('@{acd}', String(number)));
+
+/**
+ * Every ACD that is defined or linked on this server.
+ * @param probes whether its switch is called and asked for its clock
+ * @throws CmsadmError administration-missing, acd-unreadable
+ */
+export async function acdsHere(host: Host, profile: Profile, probes: boolean): Promise<AcdsHere> {
+  if (!profile.acd) return { acds: [], toRemove: [], applicationOn: undefined };
+  const defined = readAcds(host.root, profile);
+  const watched = readWatched(host.root);
+  const numbers = [1, 2, 3, 4, 5, 6, 7, 8].filter(
+    (number) => defined.some((acd) => acd.number === number) || readLinkOf(host.root, number) !== undefined,
+  );
+  // Side by side: each switch may let us wait.
+  const acds = await Promise.all(
+    numbers.map(async (number): Promise<AcdHere> => {
+      const { collection, link: state } = await stateOf(host, profile, number);
+      return {
+        number,
+        name: defined.find((acd) => acd.number === number)?.name,
+        link: readLinkOf(host.root, number),
+        ...{ collection, state },
+        data: await sizes(host, dataFolders(profile, number)),
+        watched: watched[number],
+        ...(probes ? { checked: await checked(host, profile, number) } : {}),
+      };
+    }),
+  );
+  const { removed } = readDone(host.root);
+  const waiting = readRemovals(host.root, profile).filter(({ definition }) => !removed.includes(definition.id));
+  return {
+    acds,
+    toRemove: waiting.map(({ number, definition }) => acdName({ number, name: definition.name })),
+    applicationOn: await applicationOn(host, profile),
+  };
+}
+
+async function applicationOn({ system }: Host, profile: Profile): Promise<boolean | undefined> {
+  const unit = profile.services['application']?.unit;
+  if (unit === undefined) return undefined;
+  const family = system.osFamily();
+  const name = forFamily(unit, family === 'rhel' ? 'rhel' : 'debian');
+  return (await system.units([name]))[name]?.active;
+}
+
+async function checked(host: Host, profile: Profile, number: number): Promise<AcdHere['checked']> {
+  const link = readLinkOf(host.root, number);
+  if (!link) return { faults: ['this server has no link to it'] };
+  const probes = await probeLink(host.system, link);
+  const clock = await clockFaults(host, profile, number);
+  return { ...probes, ...clock, faults: [...linkFaults(probes), ...clock.faults] };
+}
+
+/** The switch's clock against this server's; faults where the link is refused for it, or the hook fails. */
+export async function clockFaults(
+  host: Host,
+  profile: Profile,
+  number: number,
+): Promise<{ readonly clockSeconds?: number; readonly faults: string[] }> {
+  if (!profile.acd?.hooks.clock) return { faults: [] };
+  try {
+    const clock = clockCheck(await runHook(host, profile, 'clock', number), host.system.clock());
+    if (!clock) return { faults: ['the clock hook printed no time'] };
+    const hours = Math.round(Math.abs(clock.seconds) / 3600);
+    const faults = clock.refused
+      ? [`its clock is ${hours} hours ${clock.seconds > 0 ? 'ahead' : 'behind'}: over 24 hours the link is refused`]
+      : [];
+    return { clockSeconds: clock.seconds, faults };
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    return { faults: [[error.message, ...error.details].join(' ')] };
+  }
+}
+
+/** The folders that are there, and what they take on disk (du(1)). */
+async function sizes(host: Host, folders: readonly string[]): Promise<AcdHere['data']> {
+  const there = folders.filter((path) => isThere(host.root, path));
+  return Promise.all(
+    there.map(async (path) => {
+      const { stdout } = await run(['du', '-sk', '--', at(host.root, path)], { timeout: 120_000 });
+      return { path, kilobytes: Number(/^\d+/.exec(stdout)?.[0] ?? 0) };
+    }),
+  );
+}

@@ -1,0 +1,16 @@
+import * as v from 'valibot';
+import { type Root, readText, writeState } from '../host/root.ts';
+
+const watchedFile = '/run/cmsadm/acd-links.json';
+const watchedSchema = v.record(v.string(), v.string());
+
+/** What the agent's link check last found, by the ACD's number. */
+export type Watched = Readonly<Record<string, string>>;
+
+export function readWatched(root: Root): Watched {
+  const found = v.safeParse(v.pipe(v.string(), v.parseJson(), watchedSchema), readText(root, watchedFile));
+  return found.success ? found.output : {};
+}
+
+export const writeWatched = (root: Root, watched: Watched): void =>
+  writeState(root, watchedFile, `${JSON.stringify(watched)}\n`);

@@ -1,0 +1,76 @@
+import { type Acd, acdName, readAcds } from '../acd/definition.ts';
+import { acdProfile, stateOf } from '../acd/hooks.ts';
+import { type AcdLink, readLinkOf } from '../acd/link.ts';
+import { probe } from '../acd/probe.ts';
+import { afterTry, type CycleState, cycle, firstTry } from '../acd/retry-cycle.ts';
+import { writeWatched } from '../acd/watched.ts';
+import { CmsadmError } from '../errors.ts';
+import type { Agent } from './agent.ts';
+import { raiseOnce, settleBut } from './standing-alarms.ts';
+
+/** What is known of one link; forgotten when the link changes. */
+type Known = { readonly link: string; readonly state: CycleState };
+
+const alarmHead = (acd: Acd): string => `${acdName(acd)}: `;
+
+/**
+ * Watches this server's links to its ACDs in the retry cycle of a link: one address at a time. A link that the product
+ * says is up needs no call, and one that is busied out gets none. After a whole round without an answer it is an alarm.
+ */
+export async function watchAcdLinks(agent: Agent, signal: AbortSignal, seconds: number = cycle.seconds): Promise<void> {
+  const { host, profile } = agent;
+  if (!profile.acd || !host.system.real) return;
+  const known = new Map<number, Known>();
+  while (!signal.aborted) {
+    try {
+      await lookOnce(agent, known);
+    } catch (error) {
+      // The administration folder is away, or a file in it is spoilt: wanted state tells that.
+      if (!(error instanceof CmsadmError)) throw error;
+    }
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, seconds * 1000);
+      signal.addEventListener('abort', () => resolve(clearTimeout(timer)), { once: true });
+    });
+  }
+}
+
+/** One try of each link. */
+export async function lookOnce(
+  { host, profile }: Pick<Agent, 'host' | 'profile'>,
+  known: Map<number, Known>,
+): Promise<void> {
+  acdProfile(profile);
+  const watched: Record<string, string> = {};
+  for (const acd of readAcds(host.root, profile)) {
+    const link = readLinkOf(host.root, acd.number);
+    if (!link) continue;
+    const now = await stateOf(host, profile, acd.number);
+    if (now.link === 'busy') {
+      watched[acd.number] = 'busied out';
+      settleBut(host, [alarmHead(acd)], undefined);
+      continue;
+    }
+    const text = JSON.stringify(link);
+    const before = known.get(acd.number);
+    const state = before?.link === text ? before.state : firstTry;
+    const { host: name, port } = addressOf(link, state);
+    const answers = now.link === 'up' || (await probe(host.system, name, port)).answers;
+    const next = afterTry(state, answers, link.survivable !== undefined);
+    known.set(acd.number, { link: text, state: next });
+    watched[acd.number] = stateText(link, next);
+    const alarm = next.rounds > 0 ? `${alarmHead(acd)}no address of the switch answers this server.` : undefined;
+    if (alarm !== undefined) raiseOnce(host, alarm);
+    else if (answers) settleBut(host, [alarmHead(acd)], undefined);
+  }
+  writeWatched(host.root, watched);
+}
+
+const addressOf = (link: AcdLink, { address }: CycleState): { readonly host: string; readonly port: number } =>
+  address === 'survivable' && link.survivable ? link.survivable : link;
+
+function stateText(link: AcdLink, state: CycleState): string {
+  const { host, port } = addressOf(link, state);
+  const place = `${host} port ${port}${link.survivable ? ` (${state.address})` : ''}`;
+  return state.up ? `${place} answers` : `${place} is tried, ${state.failed} of ${cycle[state.address]} tries failed`;
+}

@@ -1,0 +1,111 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, connect as dial, type Server } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { lookOnce } from '../../src/agent/acd-links.ts';
+import { CmsadmError } from '../../src/errors.ts';
+import { readAlarms } from '../../src/pair/alarms.ts';
+import { tempFolder } from '../packages/temp-folder.ts';
+import { type NewPair, pairMaker, type RehearsalPair } from '../rehearsal/pair.ts';
+
+const folder = tempFolder();
+let make: NewPair;
+beforeAll(async () => {
+  make = await pairMaker(folder);
+}, 60_000);
+const listeners: Server[] = [];
+afterAll(() => listeners.forEach((one) => void one.close()));
+
+/** Plays a switch on a port of this machine, and counts its calls. */
+async function listening(): Promise<{ readonly port: number; calls: number }> {
+  const told = { port: 0, calls: 0 };
+  const server = createServer((socket) => {
+    told.calls += 1;
+    socket.on('error', () => {});
+  });
+  listeners.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  told.port = typeof address === 'object' && address ? address.port : 0;
+  return told;
+}
+
+const definition =
+  'id: 1-1-1\nname: north\nrelease: 10.x\nmaster: true\nvectoring: true\nexpertAgentSelection: false\n' +
+  'disconnectSupervision: true\nsplits: 1\nsplitMembers: 1\nshifts: []\ntrunkGroups: 1\ntrunks: 1\n' +
+  'unmeasuredFacilities: 1\ncallWorkCodes: 1\nvectors: 1\nvdns: 1\n';
+
+/** A server with one ACD whose two addresses are these ports. */
+function server(pair: RehearsalPair, main: number, survivable: number) {
+  const put = (path: string, text: string): void => {
+    mkdirSync(join(pair.cms1, path, '..'), { recursive: true });
+    writeFileSync(join(pair.cms1, path), text);
+  };
+  put('cms/admin/acd/1.yaml', definition);
+  put(
+    'var/lib/cmsadm/own/acd/1-link.yaml',
+    `id: 1-1-1\nlocalPort: 1\nremotePort: 1\ntransport: TCP/IP\nhost: 127.0.0.1\nport: ${main}\n` +
+      `survivable: { host: 127.0.0.1, port: ${survivable} }\n`,
+  );
+  const { host, profile } = pair.context(pair.cms1);
+  const connect = (name: string, port: number) =>
+    new Promise<ReturnType<typeof dial>>((resolve, reject) => {
+      const socket = dial({ host: name, port });
+      socket.once('connect', () => resolve(socket));
+      socket.once('error', (error) => reject(new CmsadmError('unreachable', error.message)));
+    });
+  const known = new Map();
+  const agent = { host: { ...host, system: { ...host.system, connect } }, profile };
+  const look = async (): Promise<string> => {
+    await lookOnce(agent, known);
+    const watched: unknown = JSON.parse(readFileSync(join(pair.cms1, 'run/cmsadm/acd-links.json'), 'utf8'));
+    return JSON.stringify(watched);
+  };
+  return { look, put, alarms: () => readAlarms(host.root).map(({ text }) => text) };
+}
+
+describe('the agent watches the links to the ACDs', () => {
+  test('goes to the survivable address after five tries, one address at a time, and stays with what answers', async () => {
+    const survivable = await listening();
+    const { look, alarms } = server(make('moves'), 1, survivable.port);
+    for (let tries = 1; tries <= 4; tries += 1) expect(await look()).toContain(`${tries} of 5 tries failed`);
+    await look();
+    expect(survivable.calls).toBe(0);
+    expect(await look()).toContain(`127.0.0.1 port ${survivable.port} (survivable) answers`);
+    expect(survivable.calls).toBe(1);
+    expect(alarms()).toEqual([]);
+  });
+
+  test('raises one alarm after a whole round without an answer, and settles it when the switch is back', async () => {
+    const main = await listening();
+    const { look, put, alarms } = server(make('alarm'), 1, 2);
+    for (let tries = 1; tries <= 6; tries += 1) await look();
+    expect(alarms()).toEqual([]);
+    for (let tries = 1; tries <= 4; tries += 1) await look();
+    expect(alarms()).toEqual(['ACD 1 (north): no address of the switch answers this server.']);
+    put(
+      'var/lib/cmsadm/own/acd/1-link.yaml',
+      `id: 1-1-1\nlocalPort: 1\nremotePort: 1\ntransport: TCP/IP\nhost: 127.0.0.1\nport: ${main.port}\n`,
+    );
+    expect(await look()).toContain('answers');
+    expect(alarms()).toEqual([]);
+  });
+
+  test('calls no link that is busied out, or that the product says is up', async () => {
+    const main = await listening();
+    const { look, put } = server(make('busy'), main.port, 2);
+    const says = (state: string): void => {
+      put('cms/bin/acd-link', `#!/bin/sh\necho collection=on\necho link=${state}\n`);
+    };
+    says('busy');
+    const { chmodSync } = await import('node:fs');
+    chmodSync(join(folder, 'busy/cms1/cms/bin/acd-link'), 0o755);
+    expect(await look()).toContain('busied out');
+    says('up');
+    expect(await look()).toContain('answers');
+    expect(main.calls).toBe(0);
+    says('down');
+    expect(await look()).toContain('answers');
+    expect(main.calls).toBe(1);
+  });
+});
