@@ -1,10 +1,10 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { CmsadmError } from '../errors.ts';
-import { at, isThere, list, removeDurably, syncFolder } from '../host/root.ts';
+import { at, isFolder, isThere, list, removeDurably, rename, syncFolder, writeState } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import type { Profile } from '../profile/schema.ts';
-import { extractFrom, foldersIn, makeArchive } from './archive.ts';
+import { extractFrom, makeArchive, namesIn } from './archive.ts';
 import { type Acd, acdName, readAcds } from './definition.ts';
 import { stateOf } from './hooks.ts';
 import { linkFile, readLinkOf } from './link.ts';
@@ -14,40 +14,68 @@ import { dataFolders } from './standing.ts';
 /** Each server's own part of ACDs that were removed, or brought back. */
 export const acdsWanted = { name: 'ACDs', apply, report };
 
-/** Removals whose part of this server is not done, and definitions whose data did not come back yet. */
-function open(host: Host, profile: Profile): { readonly removals: AcdRemoval[]; readonly restored: Acd[] } {
-  if (!profile.acd) return { removals: [], restored: [] };
+/** What this server has not done yet. */
+type Open = {
+  readonly removals: readonly AcdRemoval[];
+  /** Defined again from an archive. */
+  readonly restored: readonly Acd[];
+  /** Removed here, and the removal was taken back by its tag. */
+  readonly takenBack: readonly Acd[];
+};
+
+function open(host: Host, profile: Profile): Open {
+  if (!profile.acd) return { removals: [], restored: [], takenBack: [] };
   const acds = readAcds(host.root, profile);
-  const done = readDone(host.root);
+  const { removed, restored } = readDone(host.root);
+  const isDefined = (id: string): boolean => acds.some((acd) => acd.id === id);
   return {
-    removals: readRemovals(host.root, profile).filter(({ definition }) => !done.removed.includes(definition.id)),
+    removals: readRemovals(host.root, profile).filter(
+      ({ definition: { id } }) => !removed.includes(id) && !isDefined(id),
+    ),
     restored: acds.filter(
       ({ id, restoredFrom }) =>
-        restoredFrom !== undefined && !done.restored.includes(id) && isThere(host.root, archiveFile(restoredFrom)),
+        restoredFrom !== undefined && !restored.includes(id) && isThere(host.root, archiveFile(restoredFrom)),
     ),
+    takenBack: acds.filter(({ id }) => removed.includes(id)),
   };
 }
 
 /**
- * Archives this server's part of removed ACDs and removes it; puts back the data of those that were brought back. What
+ * Archives this server's part of removed ACDs and removes it; puts back what belongs to those that were brought back. What
  * collects data is left alone.
  * @throws CmsadmError administration-missing, acd-unreadable, acd-collects, archive-failed
  */
 async function apply(host: Host, profile: Profile): Promise<string[]> {
   const lines: string[] = [];
-  const { removals } = open(host, profile);
+  const { removals, restored, takenBack } = open(host, profile);
   for (const removal of removals) lines.push(...(await removePart(host, profile, removal)));
-  for (const acd of open(host, profile).restored) lines.push(...(await restorePart(host, profile, acd)));
+  for (const acd of restored) {
+    lines.push(...(await putBack(host, profile, acd, archiveFile(acd.restoredFrom ?? ''), [])));
+    const done = readDone(host.root);
+    writeDone(host.root, { ...done, restored: [...done.restored, acd.id] });
+  }
+  for (const acd of takenBack) {
+    const file = archiveFile(acd.id);
+    if (isThere(host.root, file)) {
+      lines.push(...(await putBack(host, profile, acd, file, [linkFile(acd.number)])));
+      // The next removal makes an archive of its own.
+      rename(host.root, file, `${file}.taken-back`);
+    }
+    const done = readDone(host.root);
+    writeDone(host.root, { ...done, removed: done.removed.filter((id) => id !== acd.id) });
+  }
   return lines;
 }
 
 async function report(host: Host, profile: Profile): Promise<string[]> {
-  const { removals, restored } = open(host, profile);
+  const { removals, restored, takenBack } = open(host, profile);
   return [
     ...removals.map(
       ({ number, definition }) => `ACD ${number} (${definition.name}) is removed, its part here is not yet`,
     ),
-    ...restored.map((acd) => `${acdName(acd)} is defined again, its data here did not come back yet`),
+    ...[...restored, ...takenBack].map(
+      (acd) => `${acdName(acd)} is defined again, its part here did not come back yet`,
+    ),
   ];
 }
 
@@ -77,26 +105,29 @@ async function removePart(host: Host, profile: Profile, removal: AcdRemoval): Pr
   return [`${name}: ${[...links, ...folders].join(', ') || 'nothing here'} removed, kept in ${file}`];
 }
 
-async function restorePart(host: Host, profile: Profile, acd: Acd): Promise<string[]> {
+/** Puts the data of an ACD, and further files, back from an archive; what is there already stays. */
+async function putBack(
+  host: Host,
+  profile: Profile,
+  acd: Acd,
+  file: string,
+  more: readonly string[],
+): Promise<string[]> {
   const { root } = host;
-  const file = archiveFile(acd.restoredFrom ?? '');
-  const kept = await foldersIn(root, file, dataFolders(profile, acd.number));
-  const isFilled = (path: string): boolean => list(root, path).length > 0;
-  const free = kept.filter((path) => !isFilled(path));
+  const kept = await namesIn(root, file, [...more, ...dataFolders(profile, acd.number)]);
   // A run that died in the middle left a part: tar writes the same files over it.
   const marker = `${file}.restoring`;
-  const begun = isThere(root, marker);
-  const folders = begun ? kept : free;
-  if (folders.length > 0) {
-    fs.writeFileSync(at(root, marker), '');
-    await extractFrom(root, file, folders);
-    fs.rmSync(at(root, marker), { force: true });
+  const isFree = (path: string): boolean =>
+    !isThere(root, path) || (isFolder(root, path) && list(root, path).length === 0);
+  const paths = isThere(root, marker) ? kept : kept.filter(isFree);
+  if (paths.length > 0) {
+    writeState(root, marker, '');
+    await extractFrom(root, file, paths);
   }
-  const done = readDone(root);
-  writeDone(root, { ...done, restored: [...done.restored, acd.id] });
-  const left = kept.filter((path) => !folders.includes(path));
+  removeDurably(root, marker);
+  const left = kept.filter((path) => !paths.includes(path));
   return [
-    `${acdName(acd)}: ${folders.join(', ') || 'no data'} back from ${file}`,
-    ...left.map((path) => `${path} holds something already, and stays`),
+    `${acdName(acd)}: ${paths.join(', ') || 'nothing'} back from ${file}`,
+    ...left.map((path) => `${path} is there already, and stays`),
   ];
 }

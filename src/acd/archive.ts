@@ -44,12 +44,12 @@ export async function makeArchive(root: Root, file: string, paths: readonly stri
 export const extractFrom = (root: Root, file: string, paths: readonly string[]): Promise<void> =>
   tar(extractArgv(root, file, paths), file);
 
-/** Which of the folders an archive holds. @throws CmsadmError archive-failed */
-export async function foldersIn(root: Root, file: string, folders: readonly string[]): Promise<string[]> {
+/** Which of these files and folders an archive holds. @throws CmsadmError archive-failed */
+export async function namesIn(root: Root, file: string, paths: readonly string[]): Promise<string[]> {
   const outcome = await run(['tar', '--list', `--file=${at(root, file)}`], { timeout: 0 });
   if (outcome.exitCode !== 0) throw failed(file, outcome.stderr);
   const names = new Set(outcome.stdout.split('\n').map((name) => name.replace(/\/$/, '')));
-  return folders.filter((folder) => names.has(named([folder])[0] ?? ''));
+  return paths.filter((path) => names.has(named([path])[0] ?? ''));
 }
 
 async function tar(argv: readonly string[], file: string): Promise<void> {

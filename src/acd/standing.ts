@@ -47,6 +47,9 @@ const acdsHereSchema = v.object({
 });
 export type AcdsHere = v.InferOutput<typeof acdsHereSchema>;
 
+/** How the other server's program is asked. */
+export const acdsAsked = v.object({ probes: v.boolean(), only: v.optional(acdNumber) });
+
 /** What another server's program told. */
 export const acdsFrom = (value: unknown): AcdsHere => v.parse(acdsHereSchema, value);
 
@@ -57,14 +60,17 @@ export const dataFolders = ({ acd }: Profile, number: number): string[] =>
 /**
  * Every ACD that is defined or linked on this server.
  * @param probes whether its switch is called and asked for its clock
+ * @param only this one alone
  * @throws CmsadmError administration-missing, acd-unreadable
  */
-export async function acdsHere(host: Host, profile: Profile, probes: boolean): Promise<AcdsHere> {
+export async function acdsHere(host: Host, profile: Profile, probes: boolean, only?: number): Promise<AcdsHere> {
   if (!profile.acd) return { acds: [], toRemove: [], applicationOn: undefined };
   const defined = readAcds(host.root, profile);
   const watched = readWatched(host.root);
   const numbers = [1, 2, 3, 4, 5, 6, 7, 8].filter(
-    (number) => defined.some((acd) => acd.number === number) || readLinkOf(host.root, number) !== undefined,
+    (number) =>
+      (only === undefined || number === only) &&
+      (defined.some((acd) => acd.number === number) || readLinkOf(host.root, number) !== undefined),
   );
   // Side by side: each switch may let us wait.
   const acds = await Promise.all(

@@ -14,11 +14,11 @@ import { acdChoice } from './parameters.ts';
 export async function acdCheck(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { host, profile, report } = context;
   acdProfile(profile);
-  const only = given[acdChoice.only.name];
-  const acds = readAcds(host.root, profile);
-  if (only !== undefined && !acds.some(({ number }) => String(number) === only))
-    throw usage(`There is no ACD ${JSON.stringify(only)}.`, 'cmsadm acd_list shows the ACDs.');
-  const servers = serversOf(await askAcdServers(context, true)).map((server) => onlyOf(server, only));
+  const asked = given[acdChoice.only.name];
+  const only = readAcds(host.root, profile).find(({ number }) => String(number) === asked)?.number;
+  if (asked !== undefined && only === undefined)
+    throw usage(`There is no ACD ${JSON.stringify(asked)}.`, 'cmsadm acd_list shows the ACDs.');
+  const servers = serversOf(await askAcdServers(context, true, only));
   const faults: string[] = [];
   for (const server of servers) {
     const found = faultsOf(server);
@@ -36,11 +36,6 @@ export async function acdCheck(context: CommandContext, given: Given): Promise<C
   });
   return { exitCode: exitCodes.needsPerson, summary: `acd_check: ${faults.length} faults`, result, error };
 }
-
-const onlyOf = (server: AcdServer, only: string | undefined): AcdServer =>
-  'away' in server || only === undefined
-    ? server
-    : { ...server, here: { ...server.here, acds: server.here.acds.filter(({ number }) => String(number) === only) } };
 
 function faultsOf(server: AcdServer): string[] {
   if ('away' in server) return [`it can't be asked: ${server.away}`];

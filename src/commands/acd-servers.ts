@@ -17,16 +17,17 @@ export type AcdServers = {
 /**
  * Asks both servers of a pair how they stand to each ACD.
  * @param probes whether each calls its switches
+ * @param only this ACD alone
  * @throws CmsadmError administration-missing, acd-unreadable
  */
-export async function askAcdServers(context: CommandContext, probes: boolean): Promise<AcdServers> {
+export async function askAcdServers(context: CommandContext, probes: boolean, only?: number): Promise<AcdServers> {
   const text = probes ? 'Calling the switches' : 'Asking how the ACDs stand';
   return during(context.report, text, async () => {
     const { servers, link, peer, away } = await serversThere(context);
-    const own = acdsHere(context.host, context.profile, probes);
+    const own = acdsHere(context.host, context.profile, probes, only);
     const theirs = peer
       ? peer.session
-          .call('acds', { probes })
+          .call('acds', { probes, ...(only === undefined ? {} : { only }) })
           .then((value): AcdServer => ({ name: link?.peer.fqdn ?? '', here: acdsFrom(value) }))
           .catch((error: unknown): AcdServer => {
             if (!(error instanceof CmsadmError)) throw error;

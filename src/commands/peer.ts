@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import * as v from 'valibot';
-import { acdsHere } from '../acd/standing.ts';
+import { acdsAsked, acdsHere } from '../acd/standing.ts';
 import { standingOf } from '../agent/standing.ts';
 import { removeBrought } from '../change/brought.ts';
 import { unfinished } from '../change/journal.ts';
@@ -65,7 +65,10 @@ export async function servePeer(
     ...releaseVerbs(host, active),
     ping: async () => 'pong',
     heartbeat: async () => standingOf(host),
-    acds: async (args: unknown) => acdsHere(host, active, v.parse(v.object({ probes: v.boolean() }), args).probes),
+    acds: async (args: unknown) => {
+      const { probes, only } = v.parse(acdsAsked, args);
+      return acdsHere(host, active, probes, only);
+    },
     useProfile: async (args: unknown) => {
       // A server with settings of its own keeps them: paths come only from its own table.
       if (readText(host.root, paths.settings) !== undefined || readText(host.root, paths.link) !== undefined)

@@ -20,6 +20,7 @@ import { acdList } from '../../src/commands/acd-list.ts';
 import { acdRemove } from '../../src/commands/acd-remove.ts';
 import type { CommandContext, CommandOutcome } from '../../src/commands/context.ts';
 import { pkgInstall } from '../../src/commands/pkg-install.ts';
+import { restore } from '../../src/commands/restore.ts';
 import { runCms } from '../../src/commands/run-cms.ts';
 import { setUp } from '../../src/commands/setup.ts';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
@@ -457,6 +458,26 @@ describe('acd_remove', () => {
     await acdsWanted.apply(host, profile);
     expect(textAt(pair.cms1, 'cms/data/acd/2/calls')).toBe('new\n');
     expect(textAt(pair.cms1, 'var/lib/cmsadm/own/acd/2-link.yaml')).toContain('host: 10.1.1.1');
+  });
+
+  test('a removal that is taken back by its tag has link and data back, and can be made again', async () => {
+    const pair = await two('tag');
+    const removed = await remove(pair, { acd: '2', name: 'south' });
+    const tag = /"tag":"(zdt_\d+_\d+)"/.exec(JSON.stringify(removed.result))?.[1] ?? '';
+    await restore(pair.context(pair.cms1), { tag });
+    const { host, profile } = pair.context(pair.cms1);
+    await acdsWanted.apply(host, profile);
+    expect(textAt(pair.cms1, 'cms/admin/acd/2.yaml')).toContain('name: south');
+    expect(textAt(pair.cms1, 'cms/admin/acd/access.yaml')).toBe(access);
+    expect(textAt(pair.cms1, 'var/lib/cmsadm/own/acd/2-link.yaml')).toContain('host: 10.1.1.2');
+    expect(textAt(pair.cms1, 'cms/data/acd/2/deep/calls')).toBe('one\n');
+    expect(await acdsWanted.report(host, profile)).toEqual([]);
+    writeFileSync(join(pair.cms1, 'cms/data/acd/2/deep/calls'), 'one\ntwo\n');
+    const again = await remove(pair, { acd: '2', name: 'south' });
+    expect(existsSync(join(pair.cms1, 'cms/data/acd/2'))).toBe(false);
+    const id = /"id":"(2-\d+-\d+)"/.exec(JSON.stringify(again.result))?.[1] ?? '';
+    await create(pair, { 'from-archive': id });
+    expect(textAt(pair.cms1, 'cms/data/acd/2/deep/calls')).toBe('one\ntwo\n');
   });
 
   test('never takes a missing administration folder for removed ACDs', async () => {

@@ -336,7 +336,7 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
     expect(links[1]).toContain('port: 5002');
     const [one, two] = [await playSwitch(5001), await playSwitch(5002)];
     expect(await acd('cms1', 'acd_check', ['--acd=3'])).toMatchObject({ outcome: 'good' });
-    expect([one.callers, two.callers]).toEqual([[cms1.address], [cms2.address]]);
+    expect([...new Set(one.callers), ...new Set(two.callers)]).toEqual([cms1.address, cms2.address]);
     await configHa('cms1', ['reverse']);
     expect(await Promise.all(pair.map((server) => sh(server, `cat ${link(3)}`)))).toEqual(links);
     await configHa('cms2', ['reverse']);
