@@ -80,7 +80,8 @@ export async function runHook(host: Host, profile: Profile, hook: HookName, numb
 
 /** How an ACD stands here; unknown where nobody can say. */
 export async function stateOf(host: Host, profile: Profile, number: number): Promise<AcdState> {
-  if (!profile.acd?.hooks.state) return unknownState;
+  // A server in memory has no programs.
+  if (!profile.acd?.hooks.state || host.root.disk) return unknownState;
   try {
     return parseState(await runHook(host, profile, 'state', number));
   } catch (error) {

@@ -21,7 +21,7 @@ const acdHereSchema = v.object({
   link: v.optional(linkSchema),
   collection: v.picklist(['on', 'off', 'unknown']),
   state: v.picklist(['up', 'down', 'busy', 'unknown']),
-  /** Folders with data, and their size. */
+  /** Folders with data, and their size, where that was asked. */
   data: v.array(v.object({ path: v.string(), kilobytes: v.number() })),
   /** What the agent's link check last said. */
   watched: v.optional(v.string()),
@@ -47,8 +47,16 @@ const acdsHereSchema = v.object({
 });
 export type AcdsHere = v.InferOutput<typeof acdsHereSchema>;
 
-/** How the other server's program is asked. */
-export const acdsAsked = v.object({ probes: v.boolean(), only: v.optional(acdNumber) });
+/** What is asked of a server. */
+export const acdsAsked = v.object({
+  /** Whether it calls the switches, and asks for their clocks. */
+  probes: v.optional(v.boolean(), false),
+  /** Whether it measures the data folders, which may take long. */
+  sizes: v.optional(v.boolean(), false),
+  /** This ACD alone. */
+  only: v.optional(acdNumber),
+});
+export type AcdsAsked = v.InferInput<typeof acdsAsked>;
 
 /** What another server's program told. */
 export const acdsFrom = (value: unknown): AcdsHere => v.parse(acdsHereSchema, value);
@@ -59,11 +67,13 @@ export const dataFolders = ({ acd }: Profile, number: number): string[] =>
 
 /**
  * Every ACD that is defined or linked on this server.
- * @param probes whether its switch is called and asked for its clock
- * @param only this one alone
  * @throws CmsadmError administration-missing, acd-unreadable
  */
-export async function acdsHere(host: Host, profile: Profile, probes: boolean, only?: number): Promise<AcdsHere> {
+export async function acdsHere(
+  host: Host,
+  profile: Profile,
+  { probes = false, sizes = false, only }: AcdsAsked = {},
+): Promise<AcdsHere> {
   if (!profile.acd) return { acds: [], toRemove: [], applicationOn: undefined };
   const defined = readAcds(host.root, profile);
   const watched = readWatched(host.root);
@@ -81,7 +91,7 @@ export async function acdsHere(host: Host, profile: Profile, probes: boolean, on
         name: defined.find((acd) => acd.number === number)?.name,
         link: readLinkOf(host.root, number),
         ...{ collection, state },
-        data: await sizes(host, dataFolders(profile, number)),
+        data: sizes ? await measured(host, dataFolders(profile, number)) : [],
         watched: watched[number],
         ...(probes ? { checked: await checked(host, profile, number) } : {}),
       };
@@ -134,7 +144,7 @@ export async function clockFaults(
 }
 
 /** The folders that are there, and what they take on disk (du(1)). */
-async function sizes(host: Host, folders: readonly string[]): Promise<AcdHere['data']> {
+async function measured(host: Host, folders: readonly string[]): Promise<AcdHere['data']> {
   const there = folders.filter((path) => isThere(host.root, path));
   return Promise.all(
     there.map(async (path) => {

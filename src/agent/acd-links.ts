@@ -9,7 +9,7 @@ import type { Agent } from './agent.ts';
 import { raiseOnce, settleBut } from './standing-alarms.ts';
 
 /** What is known of one link; forgotten when the link changes. */
-type Known = { readonly link: string; readonly state: CycleState };
+type Known = { readonly link: string; readonly state: CycleState; readonly head: string };
 
 const alarmHead = (acd: Acd): string => `${acdName(acd)}: `;
 
@@ -57,12 +57,18 @@ export async function lookOnce(
     const { host: name, port } = addressOf(link, state);
     const answers = now.link === 'up' || (await probe(host.system, name, port)).answers;
     const next = afterTry(state, answers, link.survivable !== undefined);
-    known.set(acd.number, { link: text, state: next });
+    known.set(acd.number, { link: text, state: next, head: alarmHead(acd) });
     watched[acd.number] = stateText(link, next);
     const alarm = next.rounds > 0 ? `${alarmHead(acd)}no address of the switch answers this server.` : undefined;
     if (alarm !== undefined) raiseOnce(host, alarm);
     else if (answers) settleBut(host, [alarmHead(acd)], undefined);
   }
+  // An ACD that is gone has no alarm.
+  for (const [number, { head }] of known)
+    if (!(number in watched)) {
+      settleBut(host, [head], undefined);
+      known.delete(number);
+    }
   writeWatched(host.root, watched);
 }
 

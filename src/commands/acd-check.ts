@@ -18,7 +18,7 @@ export async function acdCheck(context: CommandContext, given: Given): Promise<C
   const only = readAcds(host.root, profile).find(({ number }) => String(number) === asked)?.number;
   if (asked !== undefined && only === undefined)
     throw usage(`There is no ACD ${JSON.stringify(asked)}.`, 'cmsadm acd_list shows the ACDs.');
-  const servers = serversOf(await askAcdServers(context, true, only));
+  const servers = serversOf(await askAcdServers(context, { probes: true, ...(only === undefined ? {} : { only }) }));
   const faults: string[] = [];
   for (const server of servers) {
     const found = faultsOf(server);

@@ -49,7 +49,7 @@ export async function acdCreate(context: CommandContext, given: Given): Promise<
   acdProfile(profile);
   const limits = await acdLimits(context, given);
   const acds = readAcds(host.root, profile);
-  const servers = await askAcdServers(context, false);
+  const servers = await askAcdServers(context);
   const known = { limits, acds, servers, removal: removalOf(context, given) };
   tellAcds(context, servers);
   refuseBefore(known);

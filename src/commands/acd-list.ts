@@ -10,7 +10,7 @@ import type { CommandContext, CommandOutcome } from './context.ts';
 export async function acdList(context: CommandContext): Promise<CommandOutcome> {
   const { host, profile, report } = context;
   acdProfile(profile);
-  const servers = await askAcdServers(context, false);
+  const servers = await askAcdServers(context, { sizes: true });
   tellAcds(context, servers);
   const acds = readAcds(host.root, profile).map(({ number, id, name, release, master }) => ({
     ...{ number, id, name, release, master },

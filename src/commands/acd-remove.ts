@@ -27,7 +27,7 @@ export async function acdRemove(context: CommandContext, given: Given): Promise<
   const { host, profile } = context;
   acdProfile(profile);
   const acds = readAcds(host.root, profile);
-  const servers = await askAcdServers(context, false);
+  const servers = await askAcdServers(context, { sizes: true });
   tellAcds(context, servers);
   if (acds.length === 0)
     throw new CmsadmError('no-acd', 'No ACD is defined: there is nothing to remove.', { remedy: 'cmsadm acd_list' });

@@ -1,5 +1,5 @@
 import { acdName, readAcds } from '../acd/definition.ts';
-import { type AcdHere, type AcdsHere, acdsFrom, acdsHere } from '../acd/standing.ts';
+import { type AcdHere, type AcdsAsked, type AcdsHere, acdsFrom, acdsHere } from '../acd/standing.ts';
 import { CmsadmError } from '../errors.ts';
 import { during } from '../report.ts';
 import type { CommandContext } from './context.ts';
@@ -16,18 +16,16 @@ export type AcdServers = {
 
 /**
  * Asks both servers of a pair how they stand to each ACD.
- * @param probes whether each calls its switches
- * @param only this ACD alone
  * @throws CmsadmError administration-missing, acd-unreadable
  */
-export async function askAcdServers(context: CommandContext, probes: boolean, only?: number): Promise<AcdServers> {
-  const text = probes ? 'Calling the switches' : 'Asking how the ACDs stand';
+export async function askAcdServers(context: CommandContext, asked: AcdsAsked = {}): Promise<AcdServers> {
+  const text = asked.probes ? 'Calling the switches' : 'Asking how the ACDs stand';
   return during(context.report, text, async () => {
     const { servers, link, peer, away } = await serversThere(context);
-    const own = acdsHere(context.host, context.profile, probes, only);
+    const own = acdsHere(context.host, context.profile, asked);
     const theirs = peer
       ? peer.session
-          .call('acds', { probes, ...(only === undefined ? {} : { only }) })
+          .call('acds', asked)
           .then((value): AcdServer => ({ name: link?.peer.fqdn ?? '', here: acdsFrom(value) }))
           .catch((error: unknown): AcdServer => {
             if (!(error instanceof CmsadmError)) throw error;
@@ -35,8 +33,8 @@ export async function askAcdServers(context: CommandContext, probes: boolean, on
           })
           .finally(() => peer.session.close())
       : undefined;
-    const [here, asked] = await Promise.all([own, theirs]);
-    const other = link && (asked ?? { name: link.peer.fqdn, away: away?.message ?? 'it does not answer' });
+    const [here, answered] = await Promise.all([own, theirs]);
+    const other = link && (answered ?? { name: link.peer.fqdn, away: away?.message ?? 'it does not answer' });
     return { self: { name: servers[0]?.name ?? 'this server', here }, other };
   });
 }
@@ -80,7 +78,7 @@ export async function collectionNotes(context: CommandContext): Promise<string[]
   const { host, profile } = context;
   try {
     if (!profile.acd || readAcds(host.root, profile).length === 0) return [];
-    return serversOf(await askAcdServers(context, false)).flatMap((server) =>
+    return serversOf(await askAcdServers(context)).flatMap((server) =>
       'away' in server
         ? [`${server.name}: its ACDs can't be asked for: ${server.away}`]
         : collectionLines(server.here).map((line) => `${server.name}: ${line}`),

@@ -65,10 +65,7 @@ export async function servePeer(
     ...releaseVerbs(host, active),
     ping: async () => 'pong',
     heartbeat: async () => standingOf(host),
-    acds: async (args: unknown) => {
-      const { probes, only } = v.parse(acdsAsked, args);
-      return acdsHere(host, active, probes, only);
-    },
+    acds: async (args: unknown) => acdsHere(host, active, v.parse(acdsAsked, args)),
     useProfile: async (args: unknown) => {
       // A server with settings of its own keeps them: paths come only from its own table.
       if (readText(host.root, paths.settings) !== undefined || readText(host.root, paths.link) !== undefined)

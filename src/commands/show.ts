@@ -20,7 +20,7 @@ export async function show(context: CommandContext): Promise<CommandOutcome> {
   const views: PairView[] = [];
   const self = link?.self ?? { address: '', fqdn: (await context.host.system.identity()).hostname, hostname: '' };
   const version = versionOf(context.host.programRoot);
-  const own = acdsHere(context.host, context.profile, false);
+  const own = acdsHere(context.host, context.profile);
   views.push(await viewOf(local, version, self, link?.peer ?? { address: '192.0.2.1', fqdn: '' }, own));
   if (link) views.push(await peerView(context, link.peer, link.self));
   context.report.show({ kind: 'pair', views });
@@ -35,7 +35,7 @@ async function peerView(context: CommandContext, other: Server, self: About): Pr
   try {
     const peer = await linkedPeer(context, link);
     try {
-      const acds = peer.session.call('acds', { probes: false }).then(acdsFrom);
+      const acds = peer.session.call('acds', {}).then(acdsFrom);
       return await viewOf(peer.server, peer.session.greeting.version, other, self, acds);
     } finally {
       peer.session.close();

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect as dial, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -88,6 +88,16 @@ describe('the agent watches the links to the ACDs', () => {
       `id: 1-1-1\nlocalPort: 1\nremotePort: 1\ntransport: TCP/IP\nhost: 127.0.0.1\nport: ${main.port}\n`,
     );
     expect(await look()).toContain('answers');
+    expect(alarms()).toEqual([]);
+  });
+
+  test('an ACD that is removed takes its alarm along', async () => {
+    const pair = make('gone');
+    const { look, alarms } = server(pair, 1, 2);
+    for (let tries = 1; tries <= 7; tries += 1) await look();
+    expect(alarms()).toHaveLength(1);
+    rmSync(join(pair.cms1, 'cms/admin/acd/1.yaml'));
+    expect(await look()).toBe('{}');
     expect(alarms()).toEqual([]);
   });
 

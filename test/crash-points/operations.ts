@@ -68,17 +68,17 @@ const pids: Readonly<Record<Operation, number>> = {
 
 /** A change of what is administered, in which one file is made, one changed and one goes. */
 const administered = (text: string): AdministrativePlan => ({
-  operation: 'define an ACD',
+  operation: 'define a desk',
   files: [
-    { path: '/cms/admin/acd/1.yaml', content: `name: ${text}\n` },
-    { path: '/cms/admin/acd/2.yaml', content: text === 'first' ? 'name: goes\n' : null },
-    { path: `${ownFolder}/acd/${text}.yaml`, content: 'address: 192.0.2.1\n' },
+    { path: '/cms/admin/desks/1.yaml', content: `name: ${text}\n` },
+    { path: '/cms/admin/desks/2.yaml', content: text === 'first' ? 'name: goes\n' : null },
+    { path: `${ownFolder}/desks/${text}.yaml`, content: 'address: 192.0.2.1\n' },
   ],
   notes: [],
 });
 const onBoth = (text: string): AdministrativePlan => ({
   ...administered(text),
-  peerFiles: [{ path: `${ownFolder}/acd/link.yaml`, content: `address: ${text}\n` }],
+  peerFiles: [{ path: `${ownFolder}/desks/link.yaml`, content: `address: ${text}\n` }],
 });
 
 /** Runs one operation from cms1, or from cms2 after a reversal. @throws what the command throws */
