@@ -1,6 +1,6 @@
 import { acdProfile } from '../acd/hooks.ts';
 import type { Limits } from '../acd/questions.ts';
-import { at } from '../host/root.ts';
+import { at, isThere, type Root } from '../host/root.ts';
 import { openLicence } from '../licence/licence.ts';
 import { readPair } from '../pair/state.ts';
 import type { CommandContext, Given } from './context.ts';
@@ -16,12 +16,18 @@ export type KnownLimits = Limits & { readonly licence: string | undefined };
  */
 export async function acdLimits({ host, profile }: CommandContext, given: Given): Promise<KnownLimits> {
   const { max, members, features } = acdProfile(profile);
-  const path = given[setupParameters.licencePackage.name] ?? readPair(host.root)?.licencePackage;
-  if (path === undefined || path === '') return { acds: max, members, licence: undefined };
+  const path = given[setupParameters.licencePackage.name] ?? savedLicence(host.root);
+  if (path === undefined) return { acds: max, members, licence: undefined };
   const licence = await openLicence(at(host.root, path), profile.trust, new Date(host.system.clock()));
   const counted = (feature: string | undefined, most: number): number =>
     feature !== undefined && Object.hasOwn(licence.features, feature)
       ? Math.min(most, licence.features[feature]?.count ?? 0)
       : most;
   return { acds: counted(features.acds, max), members: counted(features.members, members), licence: licence.serial };
+}
+
+/** The licence of the set up, which lies on the server where that was run: after a reversal the other one has none. */
+function savedLicence(root: Root): string | undefined {
+  const path = readPair(root)?.licencePackage ?? '';
+  return path !== '' && isThere(root, path) ? path : undefined;
 }

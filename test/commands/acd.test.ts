@@ -1,6 +1,7 @@
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -478,6 +479,45 @@ describe('acd_remove', () => {
     const id = /"id":"(2-\d+-\d+)"/.exec(JSON.stringify(again.result))?.[1] ?? '';
     await create(pair, { 'from-archive': id });
     expect(textAt(pair.cms1, 'cms/data/acd/2/deep/calls')).toBe('one\ntwo\n');
+  });
+
+  test('leaves alone what still collects, and says so', async () => {
+    const pair = await two('collects');
+    await remove(pair, { acd: '2', name: 'south' });
+    const { host, profile } = pair.context(pair.cms1);
+    rmSync(join(pair.cms1, 'var/lib/cmsadm/own/acd/done.json'));
+    mkdirSync(join(pair.cms1, 'cms/data/acd-stand-in'), { recursive: true });
+    writeFileSync(join(pair.cms1, 'cms/data/acd-stand-in/2.collection'), 'on\n');
+    mkdirSync(join(pair.cms1, 'cms/data/acd/2'));
+    await expect(acdsWanted.apply(host, profile)).rejects.toMatchObject({ code: 'acd-collects' });
+    expect(readdirSync(join(pair.cms1, 'cms/data/acd'))).toEqual(['2']);
+  });
+
+  test('works while the other server of a pair is away, and defines nothing then', async () => {
+    const pair = make('away', linked);
+    await create(pair, about(1, 'north', peerLink));
+    await create(pair, about(2, 'south', peerLink));
+    const context = pair.context(pair.cms1);
+    const connect = async (): Promise<never> => {
+      throw new CmsadmError('unreachable', 'No cable.');
+    };
+    const apart = { ...context, host: { ...context.host, system: { ...context.host.system, connect } } };
+    expect(await refusalOf(acdCreate(apart, about(3, 'west', peerLink)))).toMatchObject({ code: 'peer-away' });
+    const removed = await acdRemove(apart, { acd: '2', name: 'south' });
+    expect(removed.result).toMatchObject({ outcome: 'done' });
+    const checked = await acdCheck(apart, {});
+    expect(checked).toMatchObject({ exitCode: exitCodes.needsPerson });
+    fits('acd_check', checked);
+    expect(textAt(pair.cms2, 'var/lib/cmsadm/own/acd/2-link.yaml')).toContain('host: 10.2.2.2');
+    // It is back and has not done its part: the number stays taken until it has.
+    const taken = await refusalOf(create(pair, about(2, 'anew', peerLink)));
+    expect(taken).toMatchObject({ details: [expect.stringContaining('cms2.example.com still has a link')] });
+    // What admin-sync carries.
+    rmSync(join(pair.cms2, 'cms/admin'), { recursive: true });
+    cpSync(join(pair.cms1, 'cms/admin'), join(pair.cms2, 'cms/admin'), { recursive: true });
+    const other = pair.context(pair.cms2);
+    expect(await acdsWanted.apply(other.host, other.profile)).toEqual([expect.stringContaining('2-link.yaml removed')]);
+    expect((await create(pair, about(2, 'anew', peerLink))).result).toMatchObject({ outcome: 'done' });
   });
 
   test('never takes a missing administration folder for removed ACDs', async () => {

@@ -156,7 +156,7 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
     expect(await sh('cms1', `cat ${link(1)}`)).toMatch(/remotePort: 64\n[\s\S]*host: 10\.77\.0\.1\nport: 5001/);
   }, 60_000);
 
-  it.each([0, 4, 10, 17, dialogue.length])(
+  it.each([...dialogue.keys(), dialogue.length])(
     'leaves with 130 and nothing done on Ctrl-C at question %i',
     async (at) => {
       await terminal.type('cmsadm acd_create');
@@ -343,6 +343,16 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
     await Promise.all([one.end(), two.end()]);
   }, 120_000);
 
+  it('has its link watched by the agent of each server, which the list tells', async () => {
+    const watched = async (): Promise<string> => JSON.stringify(await acd('cms1', 'acd_list', []));
+    const tried = (port: number) => `"watched":"${here} port ${port} is tried, `;
+    await expect.poll(watched, { timeout: 40_000, interval: 1000 }).toContain(tried(5001));
+    await expect.poll(watched, { timeout: 40_000, interval: 1000 }).toContain(tried(5002));
+    const main = await playSwitch(5001);
+    await expect.poll(watched, { timeout: 40_000, interval: 1000 }).toContain(`"watched":"${here} port 5001 answers"`);
+    await main.end();
+  }, 130_000);
+
   it('is refused on the secondary, naming the primary', async () => {
     for (const [command, args] of [
       ['acd_create', flags(4, 'east', peerFlags)],
@@ -381,7 +391,7 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
     const create = [...flags(4, 'east', peerFlags), '--yes'];
     const ends = new Set<string>();
     let isKilled = true;
-    for (let at = 1; isKilled; at += 7) {
+    for (let at = 1; isKilled; at += 4) {
       const killed = await killedAt('cms1', at, 'acd_create', ...create);
       isKilled = killed.exitCode === 137;
       const recovered = await cmsadm('cms1', 'recover');
