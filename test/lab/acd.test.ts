@@ -160,9 +160,9 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
     'leaves with 130 and nothing done on Ctrl-C at question %i',
     async (at) => {
       await terminal.type('cmsadm acd_create');
-      const questions = dialogue.map(([text, , right]) => [text.replace('default: 1)', 'default: 2)'), right] as const);
-      for (const [text, right] of questions.slice(0, at))
-        await terminal.answer(text.startsWith('ACD') ? text : text.replace('default: 2)', 'default: 1)'), right);
+      // The lowest free number is another one now.
+      const questions = dialogue.map(([text, , right]) => [text.replace(/^ACD (.*)1\):/, 'ACD $12):'), right] as const);
+      for (const [text, right] of questions.slice(0, at)) await terminal.answer(text, right);
       await terminal.see((at < questions.length ? questions[at]?.[0] : question.proceed) ?? '');
       await terminal.press('C-c');
       expect(await terminal.exitCode()).toBe(130);
