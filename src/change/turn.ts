@@ -1,9 +1,10 @@
 import { CmsadmError } from '../errors.ts';
 import type { Host } from '../host/system.ts';
 import { paths } from '../pair/state.ts';
+import { count } from '../printable.ts';
 import { lockOwner, releaseLock, takeLock } from './lock.ts';
 
-/** Milliseconds between two looks, and how often it is looked: a minute. */
+/** Milliseconds between two looks, and how often it is looked in a minute. */
 const PAUSE = 50;
 const LOOKS = 1200;
 
@@ -13,23 +14,29 @@ type Turn = {
   readonly operator: string;
   readonly server: string;
   readonly path?: string;
+  /** How long to wait for another process. */
+  readonly minutes?: number;
 };
 
 /**
  * Waits until no other process of this server has this turn, then works. What is found then may be done already.
- * @throws CmsadmError locked, if that other one needs more than a minute
+ * @throws CmsadmError locked, if that other one needs longer
  */
 export async function inTurn<T>(
   host: Host,
-  { operation, operator, server, path = paths.turn }: Turn,
+  { operation, operator, server, path = paths.turn, minutes = 1 }: Turn,
   work: () => Promise<T>,
 ): Promise<T> {
   for (let looks = 1; !hasTurn(); looks += 1) {
-    if (looks === LOOKS)
-      throw new CmsadmError('locked', `Another process on ${server} has been at it for a minute: ${operation}.`, {
-        server,
-        remedy: `Wait until it has ended; the file ${path} there names it.`,
-      });
+    if (looks === LOOKS * minutes)
+      throw new CmsadmError(
+        'locked',
+        `Another process on ${server} has been at it for ${count(minutes, 'minute')}: ${operation}.`,
+        {
+          server,
+          remedy: `Wait until it has ended; the file ${path} there names it.`,
+        },
+      );
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
   }
   try {

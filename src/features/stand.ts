@@ -16,7 +16,11 @@ import { standUnits } from './unit-states.ts';
 import { readAllWanted, type WantedPackage } from './wanted-package.ts';
 import { openWanted } from './wanted-zip.ts';
 
-const turn = { operation: 'feature packages', operator: 'cmsadm', server: 'this server', path: '/run/cmsadm/packages' };
+/** Hooks take their time. */
+const turn = {
+  ...{ operation: 'feature packages', operator: 'cmsadm', server: 'this server' },
+  ...{ path: '/run/cmsadm/packages', minutes: 5 },
+};
 
 export type StandOptions = {
   /** This package alone. */
