@@ -90,3 +90,23 @@ test('multi-tenancy: its hook refuses fewer tenants than there are', () => {
   writeFileSync(join(home, '../settings.env'), 'SETTING_TENANTS="2"\n');
   expect(hook()).toBe('3 tenants are defined, 2 would be allowed');
 });
+
+test('dual IP: its hook keeps the package while a link has a second address', () => {
+  const links = made('links');
+  const hook = (): string => {
+    try {
+      execFileSync(program('dual_ip/files/hooks/unused'), ['remove'], {
+        env: { ...environment, LINKS_FOLDER: links },
+        stdio: 'pipe',
+      });
+      return 'accepted';
+    } catch (error) {
+      return error instanceof Error && 'stdout' in error ? String(error.stdout).trim() : String(error);
+    }
+  };
+  expect(hook()).toBe('accepted');
+  writeFileSync(join(links, '1-link.yaml'), 'host: 192.0.2.1\nport: 5001\n');
+  expect(hook()).toBe('accepted');
+  writeFileSync(join(links, '2-link.yaml'), 'host: 192.0.2.1\nsurvivable:\n  host: 192.0.2.2\n  port: 5001\n');
+  expect(hook()).toBe('ACD 2 has a survivable address: remove it first (acd_remove)');
+});
