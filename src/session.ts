@@ -74,7 +74,7 @@ function onSignals(context: CommandContext & { stop: { requested: boolean } }, r
   const leave = (): void => {
     if (lockOwner(context.host)?.pid === process.pid) {
       if (!context.stop.requested)
-        report.warn('Interrupted: finishing the step that runs, then putting both servers back.');
+        report.warn('Interrupted: finishing the step that runs; what is not decided yet is put back then.');
       context.stop.requested = true;
       return;
     }

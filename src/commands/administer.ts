@@ -74,10 +74,11 @@ export async function administer(context: CommandContext, plan: AdministrativePl
     facts,
     plan.files,
   );
-  return carryOut(context, plan, [part], () =>
-    withLocks([{ ...own, fingerprint: own.name }], claimOf(context, plan, own.name), () =>
-      runAlone(sideOf(own.server, part), context.report, context.stop),
-    ),
+  return carryOut(context, plan, [part], (standSo) =>
+    withLocks([{ ...own, fingerprint: own.name }], claimOf(context, plan, own.name), async () => {
+      await runAlone(sideOf(own.server, part), context.report, context.stop);
+      return standSo();
+    }),
   );
 }
 
@@ -111,10 +112,11 @@ async function administerBoth(context: CommandContext, plan: AdministrativePlan)
     );
     const places = [lockPlace(names.local, own.local, facts.local), lockPlace(names.peer, peer.server, facts.peer)];
     const sides = { local: sideOf(own.local, local), peer: sideOf(peer.server, other) };
-    return await carryOut(context, plan, [local, other], () =>
-      withLocks(places, claimOf(context, plan, names.local), () =>
-        runChange(sides, linksOf(facts), context.report, context.stop),
-      ),
+    return await carryOut(context, plan, [local, other], (standSo) =>
+      withLocks(places, claimOf(context, plan, names.local), async () => {
+        await runChange(sides, linksOf(facts), context.report, context.stop);
+        return standSo();
+      }),
     );
   } finally {
     peer.session.close();
@@ -182,7 +184,7 @@ async function carryOut(
   context: CommandContext,
   plan: AdministrativePlan,
   parts: readonly Part[],
-  run: () => Promise<unknown>,
+  run: (standSo: () => Promise<readonly string[]>) => Promise<readonly string[]>,
 ): Promise<CommandOutcome> {
   const { operation } = plan;
   const { report } = context;
@@ -213,8 +215,8 @@ async function carryOut(
     };
   if (plan.warning !== undefined) report.warn(plan.warning);
   if (!(await confirmed(context, () => report.show({ kind: 'diff', review })))) return declined(context, operation);
-  await run();
-  const verified = await afterwards(context, plan);
+  // Under the lock: who interrupts waits until this server stands as it was decided.
+  const verified = await run(() => afterwards(context, plan));
   const servers = parts.map(({ name, change }, index) =>
     resultOf(name, undefined, [change], index === 0 ? verified : []),
   );

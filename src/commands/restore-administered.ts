@@ -10,13 +10,17 @@ import { type CommandContext, type CommandOutcome, type Given, settleAnswers } f
 import { onlyThis } from './pair-of-servers.ts';
 import { tagParameter } from './parameters.ts';
 
-/** A server that belongs to no pair has tags too: of what its menu administers. */
-export async function restoreSingle(context: CommandContext, given: Given): Promise<CommandOutcome> {
+/**
+ * A server that belongs to no pair has tags too: of what its menu administers.
+ * @returns undefined where it has none
+ */
+export async function restoreSingle(context: CommandContext, given: Given): Promise<CommandOutcome | undefined> {
   const [own] = (await onlyThis(context)).servers;
   if (!own) throw new Error('this server is none of the servers');
   const tags = tagList([{ name: own.name, tags: await own.server.tags() }]);
+  if (tags.length === 0) return undefined;
   context.report.show({ kind: 'tags', tags });
-  if (tags.length === 0 || (given[tagParameter.name] === undefined && !context.ask))
+  if (given[tagParameter.name] === undefined && !context.ask)
     return { exitCode: exitCodes.done, summary: 'restore: tags listed', result: { outcome: 'listed', tags } };
   const slots = [{ parameter: tagParameter, check: (text: string) => knownTag(text, tags) }];
   const { tag = '' } = await settleAnswers(slots, given, context);

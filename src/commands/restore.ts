@@ -21,7 +21,8 @@ import { settleFirst } from './settle-first.ts';
 export async function restore(context: CommandContext, given: Given): Promise<CommandOutcome> {
   // A list only looks.
   if (given[tagParameter.name] !== undefined || context.ask) await settleFirst(context);
-  if (!readLink(context.host.root)) return restoreSingle(context, given);
+  const single = readLink(context.host.root) ? undefined : await restoreSingle(context, given);
+  if (single) return single;
   const own = await ownStanding(context);
   const { peer, away } = await peerIfThere(context, own);
   try {
