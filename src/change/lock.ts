@@ -70,15 +70,16 @@ export function takeLock(host: Host, claim: Claim, path: string = paths.lock): v
 /**
  * Gives `mine` the name `path` as well. Where a dead owner's file has that name, the right to replace just that file
  * is taken first, in the same way: a look and a removal alone could hit the lock of somebody who was faster.
+ * @param lock what it is all about: the name of a right tells whose place it is for, but is no longer for that
  */
-function appear(host: Host, mine: string, path: string): void {
+function appear(host: Host, mine: string, path: string, lock = path): void {
   while (!linked(host, mine, path)) {
     const dead = readText(host.root, path);
     if (dead === undefined) continue; // given back since
     const owner = livingOwner(host, dead);
     if (owner) throw locked(owner);
-    const right = `${path}.${sha256(dead).slice(0, 16)}`;
-    appear(host, mine, right);
+    const right = `${lock}.${sha256(`${path}\n${dead}`).slice(0, 16)}`;
+    appear(host, mine, right, lock);
     if (readText(host.root, path) === dead) {
       rename(host.root, right, path);
       return;

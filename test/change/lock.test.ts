@@ -1,3 +1,4 @@
+import * as fs from 'node:fs';
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -39,6 +40,20 @@ test('a second owner is refused with who, what, since when and from where', () =
     }),
   );
   expect(lockOwner(host)?.operator).toBe('anna');
+});
+
+test('a lock is taken over however many died one after the other while they took it over', () => {
+  let process = 0;
+  const mortal = testHost(join(folder, `${number}-mortal`), { processStart: () => `${process}` });
+  const killed = (): never => {
+    throw new Error('killed');
+  };
+  const dying = { ...mortal, root: { ...mortal.root, disk: { ...fs, renameSync: killed } } };
+  mkdirSync(join(mortal.root.prefix, 'run/cmsadm'), { recursive: true });
+  writeFileSync(join(mortal.root.prefix, 'run/cmsadm/lock'), '');
+  for (process = 1; process <= 40; process += 1) expect(() => takeLock(dying, claim)).toThrow('killed');
+  takeLock(mortal, claim);
+  expect(lockOwner(mortal)).toMatchObject(claim);
 });
 
 test.each([
