@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type Root, readText, writeState } from '../host/root.ts';
+import { type Root, readText, removeIfThere, writeState } from '../host/root.ts';
 
 const watchedFile = '/run/cmsadm/acd-links.json';
 const watchedSchema = v.record(v.string(), v.string());
@@ -12,5 +12,8 @@ export function readWatched(root: Root): Watched {
   return found.success ? found.output : {};
 }
 
-export const writeWatched = (root: Root, watched: Watched): void =>
-  writeState(root, watchedFile, `${JSON.stringify(watched)}\n`);
+/** Nothing watched leaves no file. */
+export function writeWatched(root: Root, watched: Watched): void {
+  if (Object.keys(watched).length === 0) removeIfThere(root, watchedFile);
+  else writeState(root, watchedFile, `${JSON.stringify(watched)}\n`);
+}

@@ -33,6 +33,8 @@ export async function watchAcdLinks(agent: Agent, signal: AbortSignal, seconds: 
       signal.addEventListener('abort', () => resolve(clearTimeout(timer)), { once: true });
     });
   }
+  // Nobody looks any more.
+  writeWatched(host.root, {});
 }
 
 /** One try of each link. */
