@@ -1,7 +1,8 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect as dial, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readWatched } from '../../src/acd/watched.ts';
 import { lookOnce } from '../../src/agent/acd-links.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
@@ -58,8 +59,7 @@ function server(pair: RehearsalPair, main: number, survivable: number) {
   const agent = { host: { ...host, system: { ...host.system, connect } }, profile };
   const look = async (): Promise<string> => {
     await lookOnce(agent, known);
-    const watched: unknown = JSON.parse(readFileSync(join(pair.cms1, 'run/cmsadm/acd-links.json'), 'utf8'));
-    return JSON.stringify(watched);
+    return JSON.stringify(readWatched(host.root));
   };
   return { look, put, alarms: () => readAlarms(host.root).map(({ text }) => text) };
 }
@@ -98,6 +98,7 @@ describe('the agent watches the links to the ACDs', () => {
     expect(alarms()).toHaveLength(1);
     rmSync(join(pair.cms1, 'cms/admin/acd/1.yaml'));
     expect(await look()).toBe('{}');
+    expect(existsSync(join(pair.cms1, 'run/cmsadm/acd-links.json'))).toBe(false);
     expect(alarms()).toEqual([]);
   });
 
