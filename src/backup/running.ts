@@ -47,7 +47,7 @@ export async function running<T>(
   try {
     await tidy(host);
     // First the one who takes it back, then what is to be taken back.
-    await arm(host, '');
+    await arm(host, String(process.pid));
     if (blocks !== undefined && !blockLogins(host.root, blocks))
       warn('New log-ins are blocked already, by somebody else: that stays as it is.');
     return await work(noting(host));
@@ -77,8 +77,9 @@ export const backupRunning = (host: Host) => lockOwner(host, places.lock);
 
 const unit = 'cmsadm-backup';
 
+/** Each under a name of its own: while a unit's run is not over, systemd makes no second one of its name. */
 const arm = (host: Host, suffix: string): Promise<void> =>
-  host.system.arm(`${unit}${suffix}`, lookSeconds, [paths.command, 'backup', 'unblock']);
+  host.system.arm(`${unit}-${suffix}`, lookSeconds, [paths.command, 'backup', 'unblock']);
 
 /**
  * Cleans up after a backup that died. While one lives nothing is done, but somebody looks again later.
@@ -89,8 +90,7 @@ export async function settleDead(host: Host, claim: Claim): Promise<string[] | u
     takeBackupLock(host, claim);
   } catch (error) {
     if (!(error instanceof CmsadmError) || error.code !== 'backup-running') throw error;
-    // systemd has the unit of this run loaded still, and makes no second one of its name.
-    await arm(host, `-${Math.trunc(host.system.clock() / 1000)}`);
+    await arm(host, String(Math.trunc(host.system.clock() / 1000)));
     return undefined;
   }
   try {

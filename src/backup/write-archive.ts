@@ -4,6 +4,7 @@ import { CmsadmError } from '../errors.ts';
 import { compressArgv, sortComplaints } from './archiver.ts';
 import { type BlockWriter, blockWriter } from './blocks.ts';
 import { type Child, feed, startChild, through } from './child.ts';
+import { earlySync } from './early-sync.ts';
 import { type BackupFacts, printFacts } from './facts.ts';
 import { follow } from './follow.ts';
 import { type ArchiveFormat, blockSize, formats, ownMembers } from './formats.ts';
@@ -62,12 +63,14 @@ async function writeDirectly(job: ArchiveJob, manifest: ManifestSpool): Promise<
   await job.output.appendFile(begun);
   const scanned = scanOf(job, manifest);
   const child = startChild(job.argv, job.folder, [job.names === undefined ? 'ignore' : 'pipe', job.output.fd]);
+  const early = earlySync(() => job.output.datasync());
   const meanwhile = await attended(job, child, async () => {
     for await (const piece of follow(job.output, child.hasEnded, begun.length)) {
       scanned.push(piece);
+      early.note(scanned.seen());
       job.progress(scanned.seen());
     }
-  });
+  }).finally(early.settled);
   scanned.finish();
   const end = begun.length + (scanned.end() ?? 0);
   // Whole blocks stay; what is left of the last one is written again with what follows.
