@@ -44,8 +44,8 @@ const usualTiming = ({ keepalive }: Profile) => ({
   stall: 60_000,
   /** Without a change, before wanted state is applied. */
   wanted: 300,
-  /** Before it is applied for the first time, and between two looks whether the data are across. */
-  wantedFirst: 1_000,
+  /** From the start until it is applied for the first time. */
+  wantedFirst: 10_000,
   /** That a command waits for the connection with the other server. */
   connect: keepalive.reconnect * 1000,
 });

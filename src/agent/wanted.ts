@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { lastLines } from '../host/processes.ts';
 import { at } from '../host/root.ts';
 import type { WantedStatus } from '../pair/sync-status.ts';
@@ -73,10 +74,11 @@ async function keepOne(agent: Agent, { set }: LiveSet, signal: AbortSignal): Pro
   // The data first: a full pass and a bulk transfer need the processor.
   const isBusy = (): boolean => isBulkOpen(agent) || (agent.isFollowing() && agent.status().passPercent !== null);
   try {
-    await bell.wait(timing.wantedFirst);
+    // Who set the pair up goes on with the next command.
+    await sleep(timing.wantedFirst, undefined, { signal }).catch(() => {});
     while (!signal.aborted) {
       watching ??= watch();
-      while (!signal.aborted && isBusy()) await bell.wait(timing.wantedFirst);
+      while (!signal.aborted && isBusy()) await bell.wait(1_000);
       agent.tellWanted(name, await apply(agent, wanted));
       if (!(await bell.wait(wanted.every * 1000))) continue;
       // Until a moment without further changes, but not for ever.
