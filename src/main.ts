@@ -6,10 +6,9 @@ import type { CommandContext, CommandOutcome, Given } from './commands/context.t
 import { recoverParameters, syncParameters } from './commands/parameters.ts';
 import { CmsadmError, type ExitCode, exitCodes, explained } from './errors.ts';
 import { versionOf } from './host/program-version.ts';
-import { runMenu } from './menu.ts';
 import { addOperation } from './operation-flags.ts';
 import { type Operation, operations } from './operations.ts';
-import { options as menuOptions } from './options.ts';
+import type { Option as MenuOption } from './options.ts';
 import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
 import type { Asker } from './report.ts';
@@ -53,7 +52,9 @@ export async function main(args: readonly string[]): Promise<void> {
     });
   addHa(program);
   addSync(program);
-  addMenuOptions(program);
+  // Set up shall not wait for what it never needs.
+  if (!['config_HA', 'sync', 'recover'].includes(args[0] ?? ''))
+    addMenuOptions(program, (await import('./options.ts')).options);
   addService(program);
   addRehearsal(program);
   try {
@@ -87,7 +88,7 @@ const unknownCommand = async (command: string, { root }: GlobalOptions): Promise
     later ? `This version does not have ${command} yet.` : `${JSON.stringify(command)} is no command.`,
     {
       exitCode: exitCodes.usage,
-      remedy: `Commands: ${['config_HA', 'sync', 'recover', ...menuOptions.map((one) => one.command)].join(', ')}. Without a command: the menu.`,
+      remedy: `Commands: ${['config_HA', 'sync', 'recover', ...(await import('./options.ts')).options.map((one) => one.command)].join(', ')}. Without a command: the menu.`,
     },
   );
 };
@@ -101,6 +102,7 @@ async function menu(options: GlobalOptions): Promise<ExitCode> {
   const ask = somebody() ?? linesAsker(process.stdin, process.stdout);
   const context = await openContext(options, 'menu', report, ask);
   try {
+    const { runMenu } = await import('./menu.ts');
     return await runMenu(context, report);
   } finally {
     report.stop();
@@ -151,7 +153,7 @@ function addSync(program: Command): void {
 }
 
 /** Options 1 to 11: each a command, with what more of it can be asked for behind its name. */
-function addMenuOptions(program: Command): void {
+function addMenuOptions(program: Command, menuOptions: readonly MenuOption[]): void {
   const run =
     (command: string, operation: Operation, what: string) =>
     async (options: GlobalOptions, given: Given): Promise<void> =>
