@@ -189,7 +189,8 @@ describe('the filesystem backup', () => {
     fs.chmodSync(at('etc/first'), 0);
     expect(await refusalOf(backup(context(), other))).toMatchObject({
       code: 'archiver-failed',
-      details: [expect.stringContaining('first: Cannot open: Permission denied')],
+      // How many lines, and whether as a warning, depends on the version of tar.
+      details: expect.arrayContaining([expect.stringMatching(/first: .*Cannot open: Permission denied/)]),
     });
     expect(namesIn()).toEqual([]);
     expectQuiet();
