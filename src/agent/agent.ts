@@ -113,7 +113,11 @@ export type Agent = {
   /** When the server that administers was last heard over its own session, and under which epoch. */
   readonly heard: { at: number; epoch: number };
   /** How many sessions opened for sending so far, of which only the last may; and the end of what is being taken. */
-  readonly senders: { opened: number; taking: Promise<unknown> };
+  readonly senders: {
+    opened: number;
+    taking: Promise<unknown> /** While one of them lets rsync in. */;
+    inBulk: boolean;
+  };
 } & Teller;
 
 /**
@@ -210,7 +214,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     appliedFor: { epoch: 0 },
     unrendered: new Map(),
     heard: { at: Number.NEGATIVE_INFINITY, epoch: 0 },
-    senders: { opened: 0, taking: Promise.resolve() },
+    senders: { opened: 0, taking: Promise.resolve(), inBulk: false },
     timing,
     over,
     ...teller,

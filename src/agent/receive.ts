@@ -140,6 +140,7 @@ export function receiveVerbs(agent: Agent): {
     agentOpen: async (args: unknown) => {
       mayWrite(host, checked(openArgs, args).epoch);
       senders.opened += 1;
+      senders.inBulk = false;
       mine = senders.opened;
       await senders.taking;
       for (const live of agent.sets.values())
@@ -224,6 +225,7 @@ export function receiveVerbs(agent: Agent): {
       const live = taking(set);
       const isOpen = await openBulk(agent, live);
       if (isOpen) stopWriting = keepWriting(agent, live);
+      senders.inBulk = isOpen;
       return isOpen;
     },
     agentBulkEnd: async (args: unknown) => {
@@ -232,6 +234,7 @@ export function receiveVerbs(agent: Agent): {
       const live = taking(set);
       await stopWriting?.();
       stopWriting = undefined;
+      senders.inBulk = false;
       await begun(closeBulk(agent, live));
       live.tree.agreed.flush();
       return null;
@@ -272,6 +275,7 @@ export function receiveVerbs(agent: Agent): {
       for (const key of [...incoming.keys()]) abandon(key);
       if (!stopWriting) return;
       void stopWriting();
+      if (mine === senders.opened) senders.inBulk = false;
       lockBulk(agent);
     },
   };

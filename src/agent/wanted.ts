@@ -6,7 +6,6 @@ import { printable } from '../printable.ts';
 import type { Agent } from './agent.ts';
 import { carriedBy, type DataSet } from './entry.ts';
 import type { LiveSet } from './live-set.ts';
-import { isBulkOpen } from './take.ts';
 import { watchFolder } from './watch.ts';
 
 type Wanted = NonNullable<DataSet['wanted']>;
@@ -72,7 +71,7 @@ async function keepOne(agent: Agent, { set }: LiveSet, signal: AbortSignal): Pro
     });
   let watching = watch();
   // The data first: a full pass and a bulk transfer need the processor.
-  const isBusy = (): boolean => isBulkOpen(agent) || (agent.isFollowing() && agent.status().passPercent !== null);
+  const isBusy = (): boolean => agent.senders.inBulk || (agent.isFollowing() && agent.status().passPercent !== null);
   try {
     // Who set the pair up goes on with the next command.
     await sleep(timing.wantedFirst, undefined, { signal }).catch(() => {});

@@ -56,7 +56,7 @@ export async function administeredTag(own: Verbs, tag: Tag, lines: readonly TagL
  * Gives every file of a change of what is administered back what stood there before, under a new tag; what the files
  * then want is applied.
  * @param theirs what the other server changed with it: only what it has to itself
- * @throws CmsadmError not-authority on the secondary
+ * @throws CmsadmError not-authority on the secondary; peer-away where that one has a part and is not there
  */
 export async function restoreAdministered(
   context: CommandContext,
@@ -66,6 +66,10 @@ export async function restoreAdministered(
 ): Promise<CommandOutcome> {
   const { host, profile } = context;
   requireAuthority(host, 'That tag is of what is administered');
+  if (!theirs && ours.manifest.part !== 'alone')
+    throw new CmsadmError('peer-away', `The other server changed with ${tag}, and cannot be asked for its part.`, {
+      remedy: 'Bring it back, then restore the tag: both go back together.',
+    });
   return administer(context, {
     operation: `restore ${tag}`,
     files: filesOf(ours),

@@ -99,6 +99,15 @@ async function pair(every?: number): Promise<{ one: Host; two: Host; lines: stri
 }
 
 describe('wanted state', () => {
+  it('is applied although a bulk transfer was cut off, and its primary does not come back', async () => {
+    const { two } = twoServers();
+    write(two, 'ages', 'bob 60\n');
+    fs.mkdirSync(inside(two, 'run/cmsadm'), { recursive: true });
+    fs.writeFileSync(inside(two, 'run/cmsadm/rsyncd.conf'), '# no data set\n');
+    start(two, undefined);
+    await agesAre(two, 'bob 60\n');
+  });
+
   it('is applied on both servers, at the start and after each change', async () => {
     const { one, two } = await pair();
     write(one, 'ages', 'bob 90\n');

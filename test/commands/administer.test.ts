@@ -4,7 +4,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { administer } from '../../src/commands/administer.ts';
 import { restore } from '../../src/commands/restore.ts';
 import { setUp } from '../../src/commands/setup.ts';
-import { exitCodes } from '../../src/errors.ts';
+import { CmsadmError, exitCodes } from '../../src/errors.ts';
 import { administrationFolder, isAdministered, ownFolder } from '../../src/pair/administered.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { answering, type NewPair, pairMaker, type RehearsalPair, refusalOf } from '../rehearsal/pair.ts';
@@ -129,6 +129,13 @@ test('is taken back by its tag, on a single server and in a pair, where it is li
   const done = await administer(pair.context(pair.cms1), both);
   const tag = String(done.result['tag']);
   expect(await refusalOf(restore(pair.context(pair.cms2), { tag }))).toMatchObject({ code: 'not-authority' });
+  const one = pair.context(pair.cms1);
+  const connect = (): never => {
+    throw new CmsadmError('unreachable', 'No answer.');
+  };
+  const alone = { ...one, host: { ...one.host, system: { ...one.host.system, connect } } };
+  expect(await refusalOf(restore(alone, { tag }))).toMatchObject({ code: 'peer-away' });
+  expect(existsSync(join(pair.cms1, acd))).toBe(true);
   await restore(pair.context(pair.cms1), { tag });
   expect([existsSync(join(pair.cms1, acd)), existsSync(join(pair.cms2, own))]).toEqual([false, false]);
 });
