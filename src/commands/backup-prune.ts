@@ -38,7 +38,12 @@ export async function backupPrune(context: CommandContext, given: Given): Promis
   requireSomebody(context);
   const rule = { count: Number(answers[keep.name]), days: Number(answers[days.name]) };
   const all = readCatalogue(host.root);
-  const { goes, stays } = planRetention(all, rule, host.system.clock());
+  const { goes, stays } = planRetention(
+    all,
+    rule,
+    (entry) => whereabouts(host.root, entry) === 'there',
+    host.system.clock(),
+  );
   const told = {
     rule,
     goes: goes.map(({ name, path, bytes, isDevice }) => ({

@@ -10,8 +10,13 @@ const entry = (name: string, kind: BackupKind, ageDays: number, of?: string): Ca
   ...{ made: new Date(now - ageDays * day).toISOString(), bytes: 1, members: 1, verified: null },
   ...(of === undefined ? {} : { of }),
 });
-const going = (entries: readonly CatalogueEntry[], count: number, days: number): string[] =>
-  planRetention(entries, { count, days }, now).goes.map(({ name }) => name);
+const going = (
+  entries: readonly CatalogueEntry[],
+  count: number,
+  days: number,
+  away: readonly string[] = [],
+): string[] =>
+  planRetention(entries, { count, days }, ({ name }) => !away.includes(name), now).goes.map(({ name }) => name);
 
 describe('old backups', () => {
   const system = [1, 10, 40, 100].map((age) => entry(`s${age}`, 'filesystem', age));
@@ -21,6 +26,11 @@ describe('old backups', () => {
     expect(going(system, 1, 50)).toEqual(['s100']);
     expect(going(system, 3, 0)).toEqual(['s100']);
     expect(going(system, 9, 0)).toEqual([]);
+  });
+
+  test('that can be had are not pushed out by newer ones that cannot', () => {
+    expect(going(system, 1, 0, ['s1', 's10'])).toEqual(['s10', 's100']);
+    expect(going(system, 1, 0, ['s1', 's10', 's40'])).toEqual(['s10', 's40']);
   });
 
   test('are counted for each kind by itself', () => {
