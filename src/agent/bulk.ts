@@ -7,8 +7,9 @@ import type { Host } from '../host/system.ts';
 import { type Link, paths } from '../pair/state.ts';
 import { baseOf, orGone, placeIn } from './data-set.ts';
 import { BULK_FOLDER, type DataSet } from './entry.ts';
+import type { Line, Sent } from './line.ts';
 import type { LiveSet } from './live-set.ts';
-import { agreeOn, type Line, type Sent, whileBusy } from './send.ts';
+import { agreeOn, whileBusy } from './send.ts';
 import { type Bulk, makeTaker, type Taken } from './taker.ts';
 import { provisionalSign, stampOf } from './tree.ts';
 

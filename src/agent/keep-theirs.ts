@@ -4,17 +4,19 @@ import { readPair } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
 import { applySet } from './apply.ts';
 import type { Answer } from './changes.ts';
-import { type Taker, takeChanges, takeIncoming } from './commit.ts';
+import { takeChanges, takeIncoming } from './commit.ts';
 import { type FileEntry, shownPath } from './entry.ts';
 import { type Part, partSchema } from './fetch.ts';
 import { begin, drop, grow, type Incoming, writeBack } from './incoming.ts';
+import type { Line } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { makeNames } from './names.ts';
 import { difference } from './pass.ts';
 import { holdPlace, makeWriter } from './place.ts';
+import type { Taker } from './prepare.ts';
 import { writeFailed } from './refusals.ts';
-import { type Line, workOf } from './send.ts';
 import { hasAuthority } from './standing.ts';
+import { workOf } from './work.ts';
 
 /**
  * Makes a data set here what it is on the other server, name by name, with the same code that writes there; what is

@@ -1,6 +1,34 @@
 import type { Session } from '../host/session.ts';
 import type { Agent } from './agent.ts';
-import type { Line } from './send.ts';
+import type { LiveSet } from './live-set.ts';
+
+/** The line to the other server, with the numbers of what goes over it. */
+export type Line = {
+  readonly session: Session;
+  readonly epoch: number;
+  /** The number of the next change, under this epoch. */
+  next(): number;
+  /** Told the number of each change that the other server has on its disk. */
+  acknowledged(seq: number, set: string): void;
+  /** By data set: names whose way across takes long. What else changes is sent meanwhile; of these, nothing is. */
+  readonly busy?: Map<string, Set<string>>;
+  /** Sends what else has changed; to be called now and then while something is busy. */
+  readonly meanwhile?: () => Promise<void>;
+  /**
+   * Sends the folders, then brings many new files at once, where both servers can; the names that it leaves are sent one by
+   * one.
+   */
+  readonly bulk?: (live: LiveSet, paths: readonly string[], sendFolders: () => Promise<Sent>) => Promise<Sent>;
+};
+
+/** What was sent of one data set. */
+export type Sent = {
+  sent: number;
+  removed: number;
+  bytes: number;
+  /** Single names that the other server did not take, and why. */
+  readonly problems: string[];
+};
 
 /** The line to the other server, which tells the agent what goes over it and that answers come. */
 export function makeLine(agent: Agent, session: Session, epoch: number): Line {

@@ -5,9 +5,11 @@ import { isApplied } from './apply.ts';
 import { isSystemError, unreadable } from './data-set.ts';
 import { isFolderSign, shownPath } from './entry.ts';
 import { forgetRemoved, noteSent, rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
+import type { Line, Sent } from './line.ts';
 import type { LiveSet } from './live-set.ts';
-import { type Line, type Sent, sendWork, workOf } from './send.ts';
+import { sendWork } from './send.ts';
 import { agreeHere, agreeIn, digestsOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
+import { workOf } from './work.ts';
 
 /** The errors that end every further attempt of a session. */
 export const ending = [

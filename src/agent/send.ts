@@ -2,91 +2,20 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import type { Session } from '../host/session.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
 import { type Batch, makeBatch, orRefused } from './batch.ts';
 import { type Answer, answerSchema, FULL } from './changes.ts';
 import { baseOf, entryAt, isSystemError, mtimeOf, orGone, placeIn, READ_ONLY, unreadable } from './data-set.ts';
-import { type Entry, type FileEntry, isFolderSign, PART, shownPath, signOf } from './entry.ts';
+import { type Entry, type FileEntry, PART, shownPath, signOf } from './entry.ts';
 import { firstOf } from './hard-links.ts';
+import type { Line, Sent } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { forgetIfGone, nameOf, provisionalSign, setHere, stampOf, steady, type Tree } from './tree.ts';
 import { makeWindow, type Window } from './window.ts';
-
-/** The line to the other server, with the numbers of what goes over it. */
-export type Line = {
-  readonly session: Session;
-  readonly epoch: number;
-  /** The number of the next change, under this epoch. */
-  next(): number;
-  /** Told the number of each change that the other server has on its disk. */
-  acknowledged(seq: number, set: string): void;
-  /** By data set: names whose way across takes long. What else changes is sent meanwhile; of these, nothing is. */
-  readonly busy?: Map<string, Set<string>>;
-  /** Sends what else has changed; to be called now and then while something is busy. */
-  readonly meanwhile?: () => Promise<void>;
-  /**
-   * Sends the folders, then brings many new files at once, where both servers can; the names that it leaves are sent one by
-   * one.
-   */
-  readonly bulk?: (live: LiveSet, paths: readonly string[], sendFolders: () => Promise<Sent>) => Promise<Sent>;
-};
-
-/** What was sent of one data set. */
-export type Sent = {
-  sent: number;
-  removed: number;
-  bytes: number;
-  /** Single names that the other server did not take, and why. */
-  readonly problems: string[];
-};
+import type { Work } from './work.ts';
 
 /** The errors of one name; the rest of its set goes on. */
 const single = ['path-refused', 'account-unknown'];
-
-/** What makes the other server's names equal to those here. */
-export type Work = {
-  readonly clear: readonly string[];
-  readonly put: readonly string[];
-  readonly remove: readonly string[];
-};
-
-/**
- * First what must go because a folder becomes something else or the reverse, then what is put, folders first; the other
- * removals last. Children go before their folders.
- * @param looked the names to compare; all of them if not given
- */
-export function workOf({ names }: Pick<Tree, 'names'>, looked?: Iterable<string>): Work {
-  const clear: string[] = [];
-  const put: string[] = [];
-  const remove: string[] = [];
-  const changing: string[] = [];
-  for (const path of looked ?? names.keys()) {
-    const name = names.get(path);
-    if (!name || name.here === name.there) continue;
-    if (name.here === undefined) remove.push(path);
-    else {
-      put.push(path);
-      if (name.there !== undefined && isFolderSign(name.here) !== isFolderSign(name.there)) changing.push(path);
-    }
-  }
-  for (const path of changing) {
-    clear.push(path);
-    if (isFolderSign(names.get(path)?.here)) continue;
-    for (const below of names.below(path)) if (names.get(below)?.there !== undefined) clear.push(below);
-  }
-  const cleared = new Set(clear);
-  const isFolder = (path: string): boolean => isFolderSign(names.get(path)?.here);
-  put.sort();
-  return {
-    clear: clear.sort().reverse(),
-    put: [...put.filter(isFolder), ...put.filter((path) => !isFolder(path))],
-    remove: remove
-      .filter((path) => !cleared.has(path))
-      .sort()
-      .reverse(),
-  };
-}
 
 /**
  * Sends work, many changes in a message and several messages at a time; names become agreed on as they are answered.

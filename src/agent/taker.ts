@@ -3,8 +3,8 @@ import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { readAccounts } from './accounts.ts';
 import { baseOf, mtimeOf, orGone, placeIn } from './data-set.ts';
+import type { Line } from './line.ts';
 import type { LiveSet } from './live-set.ts';
-import type { Line } from './send.ts';
 import { stampOf } from './tree.ts';
 import { makeWindow } from './window.ts';
 

@@ -1,3 +1,4 @@
+import { CmsadmError, explained } from '../errors.ts';
 import type { Host } from '../host/system.ts';
 import type { Profile } from '../profile/schema.ts';
 
@@ -31,8 +32,16 @@ export async function eachWanted(what: 'apply' | 'report', host: Host, profile: 
     const state = await one();
     try {
       told.push({ name: state.name, lines: await state[what](host, profile) });
-    } catch (error) {
-      told.push({ name: state.name, lines: [], failed: error instanceof Error ? error.message : String(error) });
+    } catch (thrown) {
+      const error = explained(thrown);
+      // A fault of the program is told as one, with where it came from.
+      const failed =
+        error instanceof CmsadmError
+          ? error.message
+          : error instanceof Error
+            ? (error.stack ?? error.message)
+            : String(error);
+      told.push({ name: state.name, lines: [], failed });
     }
   }
   return told;

@@ -1,9 +1,9 @@
 // A message that failed although some of it was done: what the other server has is not what is known of it.
 import * as fs from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Line } from '../../src/agent/line.ts';
 import { type LiveSet, openLiveSet } from '../../src/agent/live-set.ts';
 import { fullPass, sendChanges } from '../../src/agent/pass.ts';
-import type { Line } from '../../src/agent/send.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import type { Host } from '../../src/host/system.ts';
 import { placeOf, profile, sessionWith, tree, twoServers, write } from './two-servers.ts';

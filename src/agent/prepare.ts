@@ -1,0 +1,175 @@
+import * as fs from 'node:fs';
+import { CmsadmError } from '../errors.ts';
+import { type Accounts, readAccounts } from './accounts.ts';
+import type { Agent } from './agent.ts';
+import type { Change } from './changes.ts';
+import { isSystemError, orGone } from './data-set.ts';
+import { type Entry, type FileEntry, shownPath, signOf } from './entry.ts';
+import { noteLink } from './hard-links.ts';
+import { begin, drop, grow, type Incoming, seal } from './incoming.ts';
+import { keep, recordConflict } from './kept.ts';
+import type { LiveSet } from './live-set.ts';
+import { type Held, holdPlace, makeLink, standsAt, type Writer } from './place.ts';
+import { nameOf, setHere, stampOf, type Tree } from './tree.ts';
+
+/** Who takes the changes of one message, and into what. */
+export type Taker = {
+  readonly agent: Agent;
+  readonly live: LiveSet;
+  readonly writer: Writer;
+  /**
+   * Asked again whenever something is about to be put in its place: a role may have changed while the disk was busy.
+   * @throws CmsadmError what refuses the caller
+   */
+  readonly may: () => void;
+};
+
+/** A change that is ready: what comes lies beside its place, what it replaces is kept. */
+export type Ready = {
+  readonly path: string;
+  /** What stands there when it is done; undefined for a removal. */
+  readonly sign: string | undefined;
+  readonly held: Held;
+  /** What is put in the place: under a temporary name, or a folder that is made there. */
+  temporary?: Buffer | undefined;
+  file?: number | undefined;
+  readonly folder?: Extract<Entry, { type: 'folder' }>;
+  /** The file that it becomes a further name of. */
+  readonly first?: string;
+  /** The folder that was made, opened. */
+  made?: number;
+  /** What stood there when it was kept, and what must be synced before that may go. */
+  stood: string;
+  unsynced: readonly Buffer[];
+};
+
+/** Makes a change ready; nothing is left of it where that fails. @throws CmsadmError, or the system's error */
+export type Prepare = (taker: Taker, accounts: Accounts) => Promise<Ready>;
+
+export function prepareChange(change: Change): Prepare {
+  if (change.kind === 'remove')
+    return (taker) =>
+      replacing(taker, { path: change.path, sign: undefined, held: holdPlace(taker.live.tree, change.path) });
+  const { entry, data } = change;
+  const { path } = entry;
+  if (entry.type === 'file' && entry.same !== undefined) return (taker) => furtherName(taker, entry, entry.same ?? '');
+  if (entry.type === 'file')
+    return (taker, accounts) => {
+      const incoming = begin(taker.writer, taker.live.set, path, holdPlace(taker.live.tree, path));
+      try {
+        grow(incoming, Buffer.from(data, 'base64'));
+      } catch (error) {
+        drop(incoming);
+        throw error;
+      }
+      return sealed(taker, accounts, incoming, entry);
+    };
+  const sign = signOf(entry);
+  if (entry.type === 'folder')
+    return async (taker) => ({
+      path,
+      sign,
+      held: holdPlace(taker.live.tree, path),
+      folder: entry,
+      stood: '',
+      unsynced: [],
+    });
+  return (taker, accounts) => {
+    const held = holdPlace(taker.live.tree, path);
+    try {
+      return replacing(taker, { path, sign, held, temporary: makeLink(taker.writer, accounts, entry, held) });
+    } catch (error) {
+      fs.closeSync(held.handle);
+      throw error;
+    }
+  };
+}
+
+export function sealed(taker: Taker, accounts: Accounts, incoming: Incoming, entry: FileEntry): Promise<Ready> {
+  const { path, held, temporary, file } = incoming;
+  try {
+    seal(accounts, incoming, entry, taker.agent.host.root.ownersCount);
+  } catch (error) {
+    drop(incoming);
+    throw error;
+  }
+  return replacing(taker, { path, sign: signOf(entry), held, temporary, file });
+}
+
+/** A file that is here already gets one more name. @throws CmsadmError link-refused, if it is not the same file here */
+async function furtherName(taker: Taker, entry: FileEntry, first: string): Promise<Ready> {
+  const { live, writer } = taker;
+  const { tree } = live;
+  const held = holdPlace(tree, entry.path);
+  let temporary: Buffer | undefined;
+  try {
+    const other = holdPlace(tree, first);
+    try {
+      await live.lookAt(first);
+      const { same: _same, ...alone } = entry;
+      temporary = tree.names.get(first)?.here === signOf(alone) ? writer.temporary(held) : undefined;
+      if (!temporary) throw linkRefused(entry, first);
+      const before = fs.lstatSync(other.place);
+      fs.linkSync(other.place, temporary);
+      const now = fs.lstatSync(temporary);
+      // Nobody has put something else there meanwhile.
+      if (!now.isFile() || now.ino !== before.ino) throw linkRefused(entry, first);
+      // Its stamp is new with each name; it need not be read again for the next.
+      if (now.size === before.size && now.mtimeMs === before.mtimeMs) note(tree, first, signOf(alone), now);
+    } finally {
+      fs.closeSync(other.handle);
+    }
+  } catch (error) {
+    if (temporary) fs.rmSync(temporary, { force: true });
+    fs.closeSync(held.handle);
+    // EMLINK, EXDEV, EPERM: there it can be a file of its own only.
+    throw isSystemError(error) ? linkRefused(entry, first) : error;
+  }
+  return replacing(taker, { path: entry.path, sign: signOf(entry), held, temporary, first });
+}
+
+const linkRefused = ({ path }: FileEntry, first: string): CmsadmError =>
+  new CmsadmError('link-refused', `${shownPath(path)} cannot be made another name of ${shownPath(first)}.`);
+
+async function replacing(taker: Taker, what: Omit<Ready, 'stood' | 'unsynced'>): Promise<Ready> {
+  const ready: Ready = { ...what, stood: '', unsynced: [] };
+  try {
+    await keepWhatStands(taker, ready);
+    return ready;
+  } catch (error) {
+    letGo(ready);
+    throw error;
+  }
+}
+
+/** Keeps what is about to be replaced; a version of this server's own that the other one never had is a conflict. */
+export async function keepWhatStands({ agent: { host, event }, live }: Taker, ready: Ready): Promise<void> {
+  const { path, held, sign } = ready;
+  const { set, tree } = live;
+  if (!['', '/'].includes(standsAt(held))) {
+    await live.lookAt(path);
+    const here = tree.names.get(path)?.here;
+    const isOwn = here !== undefined && here !== sign && !tree.agreed.isKnown(path, here);
+    const owner = orGone(() => fs.lstatSync(held.place))?.uid;
+    const kept = keep(host, set, path, held.place);
+    ready.unsynced = kept?.unsynced ?? [];
+    if (kept && isOwn && owner !== undefined)
+      event('sync-conflict', recordConflict(host, set, path, readAccounts(host.root).owner(owner), kept.path));
+  }
+  ready.stood = standsAt(held);
+}
+
+/** Closes what a change has opened, and removes what was not put in its place. */
+export function letGo({ temporary, file, made, held }: Ready): void {
+  if (file !== undefined) fs.closeSync(file);
+  if (made !== undefined) fs.closeSync(made);
+  if (temporary) fs.rmSync(temporary, { force: true });
+  fs.closeSync(held.handle);
+}
+
+/** This stands here now, and both agree on it. */
+export function note(tree: Tree, path: string, sign: string, stat: fs.Stats): void {
+  noteLink(tree, path, stat);
+  setHere(tree, path, nameOf(tree, path), sign, stampOf(stat));
+  tree.agreed.set(path, { sign, stamp: stampOf(stat) });
+}
