@@ -8,14 +8,12 @@ const args = process.argv.slice(2);
 if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   const version: unknown = JSON.parse(readFileSync(join(programRoot, 'package.json'), 'utf8')).version;
   process.stdout.write(`${version}\n`);
-} else if (args.length === 1 && args[0] === 'peer') {
-  // The other server waits for the greeting.
-  const { openToPeer, pipeToAgent } = await import('./peer-door.ts');
-  // What the pair's key was asked for, as sshd hands it on (sshd(8), SSH_ORIGINAL_COMMAND): one of three fixed texts; the
-  // third, rsync's, never comes here (bin/cmsadm).
+} else if (args[0] === 'peer' && (args.length === 1 || (args.length === 3 && args[1] === '--first-contact'))) {
+  // The other server waits for the greeting. What the pair's key was asked for, as sshd hands it on (sshd(8),
+  // SSH_ORIGINAL_COMMAND): one of three fixed texts; the third, rsync's, never comes here (bin/cmsadm).
   const asked = process.env['SSH_ORIGINAL_COMMAND'];
-  if (asked === 'cmsadm peer sync') await pipeToAgent('/');
-  else await openToPeer('/', undefined);
+  if (asked === 'cmsadm peer sync') await (await import('./pipe-door.ts')).pipeToAgent('/');
+  else await (await import('./peer-door.ts')).openToPeer('/', args[2]);
 } else if (args.length === 1 && args[0] === 'agent') {
   // Set up waits for the service: it needs neither menu nor flags.
   const { serveAgent } = await import('./agent-door.ts');

@@ -55,7 +55,7 @@ export async function main(args: readonly string[]): Promise<void> {
   // Set up shall not wait for what it never needs.
   if (!['config_HA', 'sync', 'recover'].includes(args[0] ?? ''))
     addMenuOptions(program, (await import('./options.ts')).options);
-  addService(program);
+  addRecover(program);
   addRehearsal(program);
   try {
     await program.parseAsync([...args], { from: 'user' });
@@ -197,7 +197,7 @@ const addGroup = (
       );
     });
 
-function addService(program: Command): void {
+function addRecover(program: Command): void {
   program
     .command('recover')
     .description('settle what an interrupted change left open, on both servers')
@@ -216,29 +216,6 @@ function addService(program: Command): void {
           ),
         ),
       );
-    });
-  program
-    .command('peer', { hidden: true })
-    .addOption(new Option('--first-contact <folder>').hideHelp())
-    .action(async (flags: { firstContact?: string }) => {
-      const { openToPeer } = await import('./peer-door.ts');
-      await openToPeer(program.opts<GlobalOptions>().root, flags.firstContact);
-    });
-  program
-    .command('wanted', { hidden: true })
-    .description('make this server stand as the administered files want it, or tell what differs')
-    .argument('<what>')
-    .action(async (what: string) => {
-      if (what !== 'apply' && what !== 'report') throw new CommanderError(1, 'usage', 'error: wanted apply|report');
-      const { tellWanted } = await import('./wanted-door.ts');
-      finish(await tellWanted(program.opts<GlobalOptions>().root, what));
-    });
-  program
-    .command('agent', { hidden: true })
-    .description('the admin-sync service')
-    .action(async () => {
-      const { serveAgent } = await import('./agent-door.ts');
-      await serveAgent(program.opts<GlobalOptions>().root);
     });
 }
 

@@ -1,6 +1,5 @@
-import { dialAgent, pipe } from './agent/socket.ts';
 import { servePeer } from './commands/peer.ts';
-import { CmsadmError, exitCodes } from './errors.ts';
+import { exitCodes } from './errors.ts';
 import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
 import { hostOf, requireRoot } from './session.ts';
@@ -11,6 +10,8 @@ import { hostOf, requireRoot } from './session.ts';
  */
 export async function openToPeer(root: string, carriedIn: string | undefined): Promise<void> {
   requireRoot(root);
+  // As in main: a first contact comes with 077.
+  process.umask(0o022);
   const host = await hostOf(root, () => {});
   // A session outlives a lost terminal long enough to put back what it began.
   for (const signal of ['SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
@@ -24,19 +25,4 @@ export async function openToPeer(root: string, carriedIn: string | undefined): P
   };
   await servePeer(host, profileOfServer(root, programRoot), origin, process.stdin, process.stdout);
   process.exit(exitCodes.done);
-}
-
-/** The same door to the agent that runs here: bytes both ways, nothing else. */
-export async function pipeToAgent(root: string): Promise<void> {
-  requireRoot(root);
-  for (const signal of ['SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
-  try {
-    const socket = await dialAgent({ prefix: root, ownersCount: true });
-    await pipe(socket, process.stdin, process.stdout);
-    process.exit(exitCodes.done);
-  } catch (error) {
-    if (!(error instanceof CmsadmError)) throw error;
-    process.stderr.write(`${error.message} ${error.remedy ?? ''}\n`);
-    process.exit(exitCodes.refused);
-  }
 }

@@ -1,6 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
 import * as v from 'valibot';
-import { acdsAsked, acdsHere } from '../acd/standing.ts';
 import { standingOf } from '../agent/standing.ts';
 import { removeBrought } from '../change/brought.ts';
 import { unfinished } from '../change/journal.ts';
@@ -65,7 +64,11 @@ export async function servePeer(
     ...releaseVerbs(host, active),
     ping: async () => 'pong',
     heartbeat: async () => standingOf(host),
-    acds: async (args: unknown) => acdsHere(host, active, v.parse(acdsAsked, args)),
+    acds: async (args: unknown) => {
+      // Most sessions never ask: they shall not wait for it to load.
+      const { acdsAsked, acdsHere } = await import('../acd/standing.ts');
+      return acdsHere(host, active, v.parse(acdsAsked, args));
+    },
     useProfile: async (args: unknown) => {
       // A server with settings of its own keeps them: paths come only from its own table.
       if (readText(host.root, paths.settings) !== undefined || readText(host.root, paths.link) !== undefined)

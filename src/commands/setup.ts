@@ -12,7 +12,6 @@ import { readText } from '../host/root.ts';
 import { type Facts, fileOf } from '../pair/facts.ts';
 import { paths, readLink } from '../pair/state.ts';
 import { during } from '../report.ts';
-import { collectionNotes } from './acd-servers.ts';
 import { linkedPeer, type Peer, reachPeer } from './contact.ts';
 import {
   type CommandContext,
@@ -299,6 +298,7 @@ async function finish(
     resultOf(answers.self.fqdn, 'primary', [link.local, plan.change.local], verified),
     resultOf(answers.peer.fqdn, 'secondary', [link.peer, plan.change.peer], verified),
   ];
+  const { collectionNotes } = await import('./acd-servers.ts');
   const notes = [
     `To undo: cmsadm config_HA restore --tag ${tag}`,
     ...(await collectionNotes(context)),

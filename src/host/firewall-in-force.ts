@@ -8,6 +8,7 @@ import type { FirewallInForce } from './system.ts';
  * Last, where a file is given, the rules in force are loaded into a network namespace of their own and then the file on top of
  * them: what a reload would bring about, whatever the file flushes and includes. Nothing of this server's own network is
  * touched. (nft(8), unshare(1); interfaces that a rule names by index do not exist there, which ends it without an answer)
+ * A file that begins with a flush says by itself what there will be, and is told in half the time.
  */
 const ASK = `
 said() { printf '\\0%d\\0' $?; }
@@ -15,7 +16,11 @@ systemctl is-active firewalld; said
 nft -s list ruleset; said
 iptables-save -t filter; said
 [ -n "$1" ] || exit 0
-nft -s list ruleset | unshare --net -- sh -c 'nft -f - && nft -f "$1" && nft -s list ruleset' sh "$1"; said
+first=
+while read -r first; do case $first in '' | '#'*) ;; *) break ;; esac; done < "$1"
+if [ "$first" = 'flush ruleset' ]; then unshare --net -- sh -c 'nft -f "$1" && nft -s list ruleset' sh "$1"
+else nft -s list ruleset | unshare --net -- sh -c 'nft -f - && nft -f "$1" && nft -s list ruleset' sh "$1"
+fi; said
 `;
 
 /** The firewall as it is in force. @param nftables the file that nftables reads, where its reload is asked for */
