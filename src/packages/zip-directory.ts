@@ -15,6 +15,16 @@ export type ZipHeader = {
   readonly fileType: number;
   /** Set-user-id, set-group-id and sticky bits of the Unix mode. */
   readonly specialBits: number;
+  /** Where its local header begins, and where its content ends. */
+  readonly from: number;
+  readonly to: number;
+};
+
+/** The bytes of a file, of which only what is asked for need be read. */
+export type FileBytes = {
+  readonly length: number;
+  /** Those from `from` to before `to`, fewer where the file ends earlier. */
+  readonly between: (from: number, to: number) => Buffer;
 };
 
 const sizes = { local: 30, central: 46, end: 22, locator64: 20 } as const;
@@ -25,69 +35,85 @@ const remedy = 'Fetch the file again and compare its SHA-256 with the published 
  * The headers of a zip file, in its order. Local headers must agree with the table of contents.
  * Throws 'not-a-zip', 'zip-truncated', 'zip-damaged', 'zip-unsupported'.
  */
-export function readDirectory(bytes: Buffer, file: string): ZipHeader[] {
-  const end = findEnd(bytes, file);
+export function readDirectory(bytes: FileBytes, file: string): ZipHeader[] {
+  const { end, start, entries } = findEnd(bytes, file);
+  const table = bytes.between(start, end);
   const headers: ZipHeader[] = [];
-  let at = bytes.readUInt32LE(end + 16);
-  for (let left = bytes.readUInt16LE(end + 10); left > 0; left--) {
-    if (at + sizes.central > end || bytes.readUInt32LE(at) !== signatures.central) throw damaged(file);
-    const nameEnd = at + sizes.central + bytes.readUInt16LE(at + 28);
-    const next = nameEnd + bytes.readUInt16LE(at + 30) + bytes.readUInt16LE(at + 32);
-    if (next > end) throw damaged(file);
-    const rawName = bytes.subarray(at + sizes.central, nameEnd);
-    const flags = bytes.readUInt16LE(at + 8);
-    const header = {
+  let at = 0;
+  for (let left = entries; left > 0; left--) {
+    if (at + sizes.central > table.length || table.readUInt32LE(at) !== signatures.central) throw damaged(file);
+    const nameEnd = at + sizes.central + table.readUInt16LE(at + 28);
+    const next = nameEnd + table.readUInt16LE(at + 30) + table.readUInt16LE(at + 32);
+    if (next > table.length) throw damaged(file);
+    const rawName = table.subarray(at + sizes.central, nameEnd);
+    const flags = table.readUInt16LE(at + 8);
+    const entry = {
       name: rawName.toString('utf8'),
       encrypted: (flags & 0x2041) !== 0,
-      method: bytes.readUInt16LE(at + 10),
-      crc: bytes.readUInt32LE(at + 16),
-      storedSize: bytes.readUInt32LE(at + 20),
-      size: bytes.readUInt32LE(at + 24),
-      fileType: (bytes.readUInt32LE(at + 38) >>> 16) & 0o170000,
-      specialBits: (bytes.readUInt32LE(at + 38) >>> 16) & 0o7000,
+      method: table.readUInt16LE(at + 10),
+      crc: table.readUInt32LE(at + 16),
+      storedSize: table.readUInt32LE(at + 20),
+      size: table.readUInt32LE(at + 24),
+      fileType: (table.readUInt32LE(at + 38) >>> 16) & 0o170000,
+      specialBits: (table.readUInt32LE(at + 38) >>> 16) & 0o7000,
     };
-    const local = bytes.readUInt32LE(at + 42);
-    if (!agrees(bytes, local, end, rawName, header)) throw damaged(file);
-    headers.push(header);
+    const from = table.readUInt32LE(at + 42);
+    const to = endOfContent(bytes, from, end, rawName, entry);
+    if (to === undefined) throw damaged(file);
+    headers.push({ ...entry, from, to });
     at = next;
   }
-  if (at !== end) throw damaged(file);
+  if (at !== table.length) throw damaged(file);
   return headers;
 }
 
-/** Where the end record stands: the last 22 bytes, without a comment, so that only one can be found. */
-function findEnd(bytes: Buffer, file: string): number {
-  const start = bytes.length >= 4 ? bytes.readUInt32LE(0) : 0;
-  if (start !== signatures.local && start !== signatures.end)
+/**
+ * Where the end record stands: the last 22 bytes, without a comment, so that only one can be found.
+ * @returns its place, the table's, and how many entries that has
+ */
+function findEnd(bytes: FileBytes, file: string): { end: number; start: number; entries: number } {
+  const head = bytes.between(0, 4);
+  const first = head.length === 4 ? head.readUInt32LE(0) : 0;
+  if (first !== signatures.local && first !== signatures.end)
     throw new CmsadmError('not-a-zip', 'The file is not a zip archive.', { file, remedy: 'Give the path of the zip.' });
   const end = bytes.length - sizes.end;
-  if (end < 0 || bytes.readUInt32LE(end) !== signatures.end || bytes.readUInt16LE(end + 20) !== 0)
+  const record = bytes.between(Math.max(0, end), bytes.length);
+  if (end < 0 || record.readUInt32LE(0) !== signatures.end || record.readUInt16LE(20) !== 0)
     throw new CmsadmError('zip-truncated', 'The zip archive is cut short, or something was added at its end.', {
       file,
       remedy,
     });
-  const wide = bytes.subarray(Math.max(0, end - sizes.locator64), end);
+  const wide = bytes.between(Math.max(0, end - sizes.locator64), end);
   for (let i = 0; i + 4 <= wide.length; i++)
     if (wide.readUInt32LE(i) === signatures.locator64)
       throw new CmsadmError('zip-unsupported', 'The zip archive is in the ZIP64 form, which is not used here.', {
         file,
         remedy,
       });
-  const onOneDisk = bytes.readUInt32LE(end + 4) === 0 && bytes.readUInt16LE(end + 8) === bytes.readUInt16LE(end + 10);
-  if (!onOneDisk || bytes.readUInt32LE(end + 16) + bytes.readUInt32LE(end + 12) !== end) throw damaged(file);
-  return end;
+  const entries = record.readUInt16LE(10);
+  const start = record.readUInt32LE(16);
+  const onOneDisk = record.readUInt32LE(4) === 0 && record.readUInt16LE(8) === entries;
+  if (!onOneDisk || start + record.readUInt32LE(12) !== end) throw damaged(file);
+  return { end, start, entries };
 }
 
-/** Unzip programs differ in which of the two headers they believe. */
-function agrees(bytes: Buffer, local: number, end: number, rawName: Buffer, header: ZipHeader): boolean {
-  if (local + sizes.local > end || bytes.readUInt32LE(local) !== signatures.local) return false;
-  const nameEnd = local + sizes.local + bytes.readUInt16LE(local + 26);
-  const data = nameEnd + bytes.readUInt16LE(local + 28);
-  return (
-    bytes.readUInt16LE(local + 8) === header.method &&
-    bytes.subarray(local + sizes.local, nameEnd).equals(rawName) &&
-    data + header.storedSize <= end
-  );
+/** Where the content ends by the local header; undefined where that says something else: unzip programs differ in whom they believe. */
+function endOfContent(
+  bytes: FileBytes,
+  from: number,
+  end: number,
+  rawName: Buffer,
+  entry: { readonly method: number; readonly storedSize: number },
+): number | undefined {
+  if (from + sizes.local > end) return undefined;
+  const local = bytes.between(from, from + sizes.local + rawName.length);
+  const to = from + sizes.local + local.readUInt16LE(26) + local.readUInt16LE(28) + entry.storedSize;
+  const alike =
+    local.readUInt32LE(0) === signatures.local &&
+    local.readUInt16LE(8) === entry.method &&
+    local.readUInt16LE(26) === rawName.length &&
+    local.subarray(sizes.local).equals(rawName);
+  return alike && to <= end ? to : undefined;
 }
 
 function damaged(file: string): CmsadmError {

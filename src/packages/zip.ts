@@ -1,8 +1,9 @@
 /** Zip files from outside, read without trust: names, kinds and sizes are judged before any content is. */
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { closeSync, fstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { CmsadmError } from '../errors.ts';
-import { readDirectory, type ZipHeader } from './zip-directory.ts';
+import { type FileBytes, readDirectory, type ZipHeader } from './zip-directory.ts';
 
 export type ZipLimits = {
   readonly maxEntries: number /** Bytes of all contents together. */;
@@ -26,23 +27,30 @@ const folder = 0o040000;
 const remedy = 'Fetch the file again from where it was published; do not unpack this one.';
 
 /**
- * Opens a zip file, wholly in memory. Stored content is a view of it, deflated content is inflated when read.
+ * Opens a zip file. Of its contents, only what is asked for is read: most of an HA package is for a server that has it
+ * not. What was read once stays as it was read. Stored content is a view of it, deflated content is inflated.
  * Throws 'zip-unreadable', 'not-a-zip', 'zip-truncated', 'zip-damaged', 'zip-unsupported', 'zip-encrypted',
  * 'zip-unsafe' (a name or kind of entry that could write elsewhere), 'zip-too-large'.
  */
 export async function readZip(path: string, limits: ZipLimits = defaultLimits): Promise<ZipFile> {
-  return openZip(await readWhole(path, limits), path, limits);
+  const bytes = readByParts(path, await factsOf(path, limits));
+  return openZip(bytes.whole, path, limits, bytes);
 }
 
 /** The same for bytes that were read already. @param path names them in errors */
-export async function openZip(bytes: Buffer, path: string, limits: ZipLimits): Promise<ZipFile> {
-  if (bytes.length > limits.maxTotal + 1024 * 1024) throw tooLarge(path, `the archive has ${bytes.length} bytes`);
+export async function openZip(
+  whole: Buffer,
+  path: string,
+  limits: ZipLimits,
+  bytes: FileBytes = { length: whole.length, between: (from, to) => whole.subarray(from, to) },
+): Promise<ZipFile> {
+  if (whole.length > limits.maxTotal + 1024 * 1024) throw tooLarge(path, `the archive has ${whole.length} bytes`);
   const headers = readDirectory(bytes, path);
   checkSizes(headers, limits, path);
   const seen = new Set<string>();
   for (const header of headers) checkEntry(header, seen, path);
   const { default: AdmZip } = await import('adm-zip');
-  const zip = new AdmZip(bytes, { noSort: true });
+  const zip = new AdmZip(whole, { noSort: true });
   const files = new Map(headers.filter(({ name }) => !name.endsWith('/')).map((header) => [header.name, header]));
 
   return {
@@ -54,6 +62,7 @@ export async function openZip(bytes: Buffer, path: string, limits: ZipLimits): P
       if (header === undefined || entry === null)
         throw new CmsadmError('zip-entry-missing', `The zip archive holds no ${shown(name)}.`, { file: path, remedy });
       if (header.size > maxSize) throw tooLarge(path, `${shown(name)} has ${header.size} bytes`);
+      bytes.between(header.from, header.to);
       const content = header.method === stored ? entry.getCompressedData() : inflate(() => entry.getData(), name, path);
       if (content.length !== header.size || crc32(content) !== header.crc) throw damagedEntry(name, path);
       return content;
@@ -69,34 +78,64 @@ export function shown(name: string): string {
 
 /** A zip file's bytes. Throws 'zip-unreadable' (for what is no file, too), 'zip-too-large'. */
 export async function readWhole(path: string, limits: ZipLimits): Promise<Buffer> {
-  try {
-    const facts = await stat(path);
-    // A pipe or a device would block or never end.
-    if (!facts.isFile()) throw new CmsadmError('zip-unreadable', 'This is not a file.', { file: path, remedy: retype });
-    if (facts.size > limits.maxTotal + 1024 * 1024) throw tooLarge(path, `the archive has ${facts.size} bytes`);
-    const handle = await open(path);
-    return await readInOne(handle, facts.size).finally(() => handle.close());
-  } catch (cause) {
-    if (cause instanceof CmsadmError || !(cause instanceof Error)) throw cause;
-    const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message;
-    throw new CmsadmError('zip-unreadable', `The file cannot be read (${code}).`, {
-      file: path,
-      remedy: retype,
-      cause,
-    });
-  }
+  await factsOf(path, limits);
+  return readFile(path).catch((cause: unknown) => {
+    throw unreadable(path, cause);
+  });
 }
 
-/** fs.readFile takes 512 KiB at a time, which for an HA package is a hundred and more. */
-async function readInOne(handle: FileHandle, size: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafeSlow(size);
-  let filled = 0;
-  while (filled < size) {
-    const { bytesRead } = await handle.read(bytes, filled, size - filled, filled);
-    if (bytesRead === 0) break; // cut short meanwhile: it is judged as what it is now
-    filled += bytesRead;
-  }
-  return bytes.subarray(0, filled);
+async function factsOf(path: string, limits: ZipLimits): Promise<Stats> {
+  const facts = await stat(path).catch((cause: unknown) => {
+    throw unreadable(path, cause);
+  });
+  // A pipe or a device would block or never end.
+  if (!facts.isFile()) throw new CmsadmError('zip-unreadable', 'This is not a file.', { file: path, remedy: retype });
+  if (facts.size > limits.maxTotal + 1024 * 1024) throw tooLarge(path, `the archive has ${facts.size} bytes`);
+  return facts;
+}
+
+/** A file's bytes, each part read when it is first asked for, and as long as it is the file that was looked at. */
+function readByParts(path: string, facts: Stats): FileBytes & { readonly whole: Buffer } {
+  const part = 64 * 1024;
+  const whole = Buffer.alloc(facts.size);
+  const read = new Set<number>();
+  const load = (from: number, to: number): void => {
+    let descriptor: number | undefined;
+    try {
+      descriptor = openSync(path, 'r');
+      const { ino, size, mtimeMs } = fstatSync(descriptor);
+      let at = from;
+      while (at < to && ino === facts.ino && size === facts.size && mtimeMs === facts.mtimeMs) {
+        const got = readSync(descriptor, whole, at, to - at, at);
+        if (got === 0) break;
+        at += got;
+      }
+      if (at < to)
+        throw new CmsadmError('zip-unreadable', 'The file was changed while it was read.', {
+          file: path,
+          remedy: 'Once it is copied whole, try again.',
+        });
+    } catch (cause) {
+      throw unreadable(path, cause);
+    } finally {
+      if (descriptor !== undefined) closeSync(descriptor);
+    }
+  };
+  const between = (from: number, to: number): Buffer => {
+    const [first, end] = [Math.floor(from / part), Math.ceil(Math.min(to, whole.length) / part)];
+    const missing = Array.from({ length: Math.max(0, end - first) }, (_, i) => first + i).filter((i) => !read.has(i));
+    if (missing.length > 0) load((missing[0] ?? 0) * part, Math.min(((missing.at(-1) ?? 0) + 1) * part, whole.length));
+    for (const i of missing) read.add(i);
+    return whole.subarray(from, to);
+  };
+  return { length: whole.length, whole, between };
+}
+
+/** What the system refused, by its name; anything else as it is. */
+function unreadable(file: string, cause: unknown): unknown {
+  if (cause instanceof CmsadmError || !(cause instanceof Error)) return cause;
+  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message;
+  return new CmsadmError('zip-unreadable', `The file cannot be read (${code}).`, { file, remedy: retype, cause });
 }
 
 const retype = 'Give the full path of a zip file that you may read.';

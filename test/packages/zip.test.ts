@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32, deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
@@ -157,6 +157,20 @@ describe('readZip', () => {
         code: 'zip-unreadable',
         file: join(folder, name),
       });
+  });
+
+  it('gives what it read once though the file is gone, and refuses to read on in one that was changed', async () => {
+    const large = { name: 'large', data: Buffer.alloc(300_000, 1) };
+    const path = written(rawZip([{ name: 'first' }, large, { name: 'last', data: Buffer.alloc(300_000, 2) }]));
+    const zip = await readZip(path);
+    expect(zip.read('large')).toEqual(large.data);
+    writeFileSync(path, 'another file');
+    expect(zip.read('large')).toEqual(large.data);
+    expect(() => zip.read('last')).toThrowError(
+      expect.objectContaining({ code: 'zip-unreadable', message: 'The file was changed while it was read.' }),
+    );
+    rmSync(path);
+    expect(() => zip.read('last')).toThrowError(expect.objectContaining({ code: 'zip-unreadable', file: path }));
   });
 
   it('refuses a file larger than its limits allow', async () => {
