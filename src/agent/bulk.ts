@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run, runLines } from '../host/processes.ts';
+import { runLines, searchPath } from '../host/processes.ts';
 import { at, makeFolders } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { type Link, paths } from '../pair/state.ts';
@@ -11,7 +11,7 @@ import type { Line, Sent } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { agreeOn, whileBusy } from './send.ts';
 import { type Bulk, makeTaker, type Taken } from './taker.ts';
-import { provisionalSign, stampOf } from './tree.ts';
+import { isProvisional, provisionalSign, stampOf } from './tree.ts';
 
 /** From so many new files, or so many bytes in them, rsync is quicker than one message each. */
 const ENOUGH = { files: 500, bytes: 16_777_216, forTwo: 134_217_728 };
@@ -27,49 +27,61 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
   return async (live, wanted, sendFolders) => {
     const { set, tree } = live;
     const base = baseOf(host, set);
-    const files = wanted.flatMap((path): Bulk[] => {
-      const name = tree.names.get(path);
-      if (!name || name.there !== undefined) return [];
-      const stat = orGone(() => fs.lstatSync(placeIn(base, path)));
-      // Of a file with several names its own must be known before the others.
-      return stat?.isFile() && stat.nlink === 1 && name.here === provisionalSign(stampOf(stat)) ? [{ path, stat }] : [];
-    });
-    const bytes = files.reduce((sum, { stat }) => sum + stat.size, 0);
-    if ((files.length < ENOUGH.files && bytes < ENOUGH.bytes) || !(await hasTools())) return sendFolders();
+    const fresh = wanted.filter((path) => isFresh(tree.names.get(path)));
+    const look = (): readonly Bulk[] =>
+      fresh.flatMap((path) => bulkOf(path, placeIn(base, path), tree.names.get(path)));
+    // So many are worth it whatever is in them: rsync logs in while they are looked at.
+    const many = fresh.length >= ENOUGH.files;
+    let files = many ? [] : look();
+    if (!many && bytesOf(files) < ENOUGH.bytes) return sendFolders();
+    if (!['rsync', 'ssh'].every(isThere)) return sendFolders();
     if ((await line.session.call('agentBulk', { epoch: line.epoch, set: set.name })) !== true) return sendFolders();
-    const taker = makeTaker(line, live, files);
     const peer = reachPeer(host, link);
-    // Looking for holes costs rsync a good part of its time.
-    const plain = files.filter(({ stat }) => !hasHoles(stat));
-    const holed = files.filter(({ stat }) => hasHoles(stat));
-    const start = (some: readonly Bulk[], withHoles: boolean, gate: Promise<boolean>): Promise<unknown> =>
-      Promise.all(sharesOf(some).map((share) => runRsync(peer, set, base, share, withHoles, gate, taker.wasSent)));
+    const connections = many || bytesOf(files) >= ENOUGH.forTwo ? [0, 1] : [0];
+    let wasSent: (path: string) => void = () => {};
+    const start = (shares: Promise<Bulk[][]>, withHoles: boolean): Promise<unknown> =>
+      Promise.all(
+        connections.map((one) =>
+          runRsync(
+            peer,
+            set,
+            base,
+            shares.then((all) => all[one] ?? []),
+            withHoles,
+            (path) => wasSent(path),
+          ),
+        ),
+      );
     let taken: readonly Taken[] = [];
     let sent: Sent;
-    let open: (really: boolean) => void = () => {};
+    let open: (shares: Bulk[][]) => void = () => {};
     try {
-      // rsync logs in while the folders are made; it hears of its files when they are.
+      // It hears of its files when their folders are there.
       const runs = start(
-        plain,
-        false,
         new Promise((resolve) => {
           open = resolve;
         }),
+        false,
       );
+      if (many) files = look();
+      const taker = makeTaker(line, live, files);
+      wasSent = taker.wasSent;
       sent = await sendFolders();
       await whileBusy(
         line,
         live,
         files.map(({ path }) => path),
         async () => {
-          open(true);
+          // Looking for holes costs rsync a good part of its time.
+          open(sharesOf(files.filter(({ stat }) => !hasHoles(stat))));
           await othersMeanwhile(line, runs);
-          if (holed.length > 0) await othersMeanwhile(line, start(holed, true, Promise.resolve(true)));
+          const holed = files.filter(({ stat }) => hasHoles(stat));
+          if (holed.length > 0) await othersMeanwhile(line, start(Promise.resolve(sharesOf(holed)), true));
         },
       );
       taken = await taker.takeRest();
     } finally {
-      open(false);
+      open([]);
       await line.session.call('agentBulkEnd', { epoch: line.epoch, set: set.name });
     }
     for (const one of taken) agree(line, live, one, sent);
@@ -78,12 +90,25 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
   };
 }
 
+type Name = Pick<NonNullable<ReturnType<LiveSet['tree']['names']['get']>>, 'here' | 'there'>;
+
+/** A file that the other server has not, and that nobody has read here yet. */
+const isFresh = (name: Name | undefined): boolean =>
+  name !== undefined && name.there === undefined && isProvisional(name.here);
+
+function bulkOf(path: string, place: Buffer, name: Name | undefined): Bulk[] {
+  const stat = orGone(() => fs.lstatSync(place));
+  // Of a file with several names its own must be known before the others.
+  return stat?.isFile() && stat.nlink === 1 && name?.here === provisionalSign(stampOf(stat)) ? [{ path, stat }] : [];
+}
+
+const bytesOf = (files: readonly Bulk[]): number => files.reduce((sum, { stat }) => sum + stat.size, 0);
+
 /**
- * Two shares of about as many bytes, for two connections, where that is worth a second login: the end that receives is the
- * slower one, and one connection keeps one processor of it busy.
+ * Two shares of about as many bytes, for two connections, where that is worth it: the end that receives is the slower one,
+ * and one connection keeps one processor of it busy.
  */
 function sharesOf(files: readonly Bulk[]): Bulk[][] {
-  if (files.length === 0) return [];
   const shares: [Bulk[], Bulk[]] = [[], []];
   const bytes: [number, number] = [0, 0];
   for (const file of files) {
@@ -109,10 +134,8 @@ async function othersMeanwhile(line: Line, work: Promise<unknown>): Promise<void
 
 const hasHoles = ({ blocks, size }: fs.Stats): boolean => blocks * 512 < size;
 
-async function hasTools(): Promise<boolean> {
-  const asked = await Promise.all([run(['rsync', '--version']), run(['ssh', '-V'])]);
-  return asked.every(({ exitCode }) => exitCode === 0);
-}
+/** Whether a program is on the path that is used to run it. */
+const isThere = (program: string): boolean => searchPath.some((folder) => fs.existsSync(`${folder}/${program}`));
 
 /** How rsync reaches the other server, which is known by nothing but the pinned keys. */
 function reachPeer(host: Host, { peer }: Link): { readonly shell: string; readonly address: string } {
@@ -141,16 +164,15 @@ function reachPeer(host: Host, { peer }: Link): { readonly shell: string; readon
 
 /**
  * What rsync could not bring is sent in the other way.
- * @param gate when rsync may begin; false: it ends without having brought anything
+ * @param files told when rsync may begin; with none it ends without having brought anything
  * @param wasSent hears of each file once its last byte was sent
  */
 async function runRsync(
   { shell, address }: ReturnType<typeof reachPeer>,
   set: DataSet,
   base: Buffer,
-  files: readonly Bulk[],
+  files: Promise<readonly Bulk[]>,
   withHoles: boolean,
-  gate: Promise<boolean>,
   wasSent: (path: string) => void,
 ): Promise<void> {
   await runLines(
@@ -163,7 +185,7 @@ async function runRsync(
       '--out-format=%b %n',
       ...['-e', shell, `${base.toString()}/`, `${address}::${set.name}/`],
     ],
-    gate.then((isOpen) => Buffer.from(isOpen ? files.map(({ path }) => path).join('\0') : '', 'latin1')),
+    files.then((all) => Buffer.from(all.map(({ path }) => path).join('\0'), 'latin1')),
     (line) => wasSent(nameIn(line)),
   );
 }

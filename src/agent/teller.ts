@@ -134,7 +134,8 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
         ...(newRole ? { state: 'connecting to the other server', seq: 0, acked: 0 } : {}),
         ...news,
       };
-      if (!newRole && current.state === state) return writeSoon();
+      // Whoever waits for a pass reads here that it is over.
+      if (!newRole && current.state === state) return news.lastPass === undefined ? writeSoon() : write();
       log(current.role === 'none' ? current.state : `${current.role}, epoch ${current.epoch}: ${current.state}`);
       write();
     },

@@ -4,7 +4,9 @@ import { CmsadmError } from '../errors.ts';
 
 export type Outcome = { readonly stdout: string; readonly stderr: string; readonly exitCode: number };
 
-const environment = { LC_ALL: 'C', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' } as const;
+/** Where programs are looked for. */
+export const searchPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'] as const;
+const environment = { LC_ALL: 'C', PATH: searchPath.join(':') } as const;
 
 /**
  * Runs a program with a fixed C locale and waits; never through a shell. By Node's means alone: set up asks dozens of
