@@ -1,7 +1,10 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
+    // The tests wait for the disk half of their time.
+    maxWorkers: 2 * availableParallelism(),
     projects: [
       {
         test: {

@@ -15,9 +15,13 @@ const ways = {
 /** `user@server from server by key|password|both` → in, or out. */
 export type Logins = Readonly<Record<string, 'in' | 'out'>>;
 
-/** Gives every server what is needed to log in on the others as anybody: the lab's own key, and passwords by a program. */
+/**
+ * Gives every server what is needed to log in on the others as anybody: the lab's own key, and passwords by a program. Who is
+ * refused is told so at once, not after two seconds (pam_unix(8), nodelay).
+ */
 export async function prepareLogins(): Promise<void> {
   for (const server of [...pair, 'probe'] as const) {
+    await sh(server, "sed -i 's/pam_unix.so nullok$/& nodelay/' /etc/pam.d/common-auth");
     await writeFile(server, '/root/lab-key', readFileSync(labKey), { mode: 0o600 });
     for (const user of users)
       await writeFile(server, `/root/say-${user}`, `#!/bin/sh\necho ${passwords[user]}\n`, { mode: 0o700 });
