@@ -21,7 +21,7 @@ export type Logins = Readonly<Record<string, 'in' | 'out'>>;
  */
 export async function prepareLogins(): Promise<void> {
   for (const server of [...pair, 'probe'] as const) {
-    await sh(server, "sed -i 's/pam_unix.so nullok$/& nodelay/' /etc/pam.d/common-auth");
+    await exec(server, ['sed', '-i', 's/pam_unix.so nullok$/& nodelay/', '/etc/pam.d/common-auth']);
     await writeFile(server, '/root/lab-key', readFileSync(labKey), { mode: 0o600 });
     for (const user of users)
       await writeFile(server, `/root/say-${user}`, `#!/bin/sh\necho ${passwords[user]}\n`, { mode: 0o700 });
