@@ -21,13 +21,14 @@ export function noteUnapplied({ host }: Agent, set: DataSet): void {
 
 /**
  * Applies what came of a data set, if anything did.
+ * @param imports false where the data in this server's database are the ones that are exported
  * @throws CmsadmError apply-failed with what the program said; it is tried again with the next change or full pass
  */
-export async function applySet({ host, run, log }: Agent, { set }: LiveSet): Promise<void> {
+export async function applySet({ host, run, log }: Agent, { set }: LiveSet, imports = true): Promise<void> {
   if (!isThere(host.root, marker(set))) return;
   const { apply, exported } = set;
   const steps = [
-    ...(exported
+    ...(exported && imports
       ? [{ argv: exported.import, seconds: exported.seconds, input: at(host.root, `${set.path}/${EXPORT}`) }]
       : []),
     ...(apply?.check ? [{ argv: apply.check, seconds: apply.seconds }] : []),

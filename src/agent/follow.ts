@@ -15,7 +15,7 @@ import type { LiveSet } from './live-set.ts';
 import { difference, ending, fullPass, lookOnly, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
 import { logPass } from './pass-log.ts';
 import { endHold, readPause, refuseStopped, whyStopped } from './paused.ts';
-import { renderOwn } from './render.ts';
+import { renderAndApply } from './render.ts';
 import { askStanding } from './standing.ts';
 import { nameOf } from './tree.ts';
 import { undecidedError } from './undecided.ts';
@@ -93,7 +93,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   const send = async (live: LiveSet, whole: boolean): Promise<void> => {
     const since = live.since();
     agent.waitingSince(live.set.name, since);
-    renderOwn(agent, live);
+    await renderAndApply(agent, live);
     const failure = waits(live);
     if (failure) {
       remember(live, await lookOnly(live, failure));
@@ -112,7 +112,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     for (const live of lives) {
       const began = performance.now();
       const { size } = live.tree.names;
-      renderOwn(agent, live);
+      await renderAndApply(agent, live);
       agent.tell({ passPercent: 0 });
       agent.waitingSince(live.set.name, live.since());
       const failure = waits(live);

@@ -3,7 +3,7 @@ import { CmsadmError } from '../errors.ts';
 import { readLink, readPair } from '../pair/state.ts';
 import { fillIn, wordsOf } from '../pair/template.ts';
 import type { Agent } from './agent.ts';
-import { noteUnapplied } from './apply.ts';
+import { applySet, noteUnapplied } from './apply.ts';
 import { orGone, READ_ONLY } from './data-set.ts';
 import { type DataSet, shownPath } from './entry.ts';
 import { keep } from './kept.ts';
@@ -20,27 +20,55 @@ const MOST = 1_048_576;
  * Renders what this server has of its own in a data set; what can't be is told with the set, and stays as it is.
  * @returns why it could not be rendered
  */
-export function renderOwn(agent: Agent, { set, tree }: LiveSet): CmsadmError | undefined {
-  const { unrendered } = agent;
-  if (!set.rendered) return undefined;
-  const before = unrendered.get(set.name);
+export function renderOwn(agent: Agent, live: LiveSet): CmsadmError | undefined {
+  if (!live.set.rendered) return undefined;
+  const failure = failureOf(() => rendered(agent, live));
+  tellRendered(agent, live, failure);
+  return failure;
+}
+
+/** The same on the server that sends: nobody else asks it to run what reads the results there. */
+export async function renderAndApply(agent: Agent, live: LiveSet): Promise<void> {
+  if (!live.set.rendered) return;
+  const failure =
+    failureOf(() => rendered(agent, live)) ??
+    (await applySet(agent, live, false).then(
+      () => undefined,
+      (error: unknown) =>
+        failureOf(() => {
+          throw error;
+        }),
+    ));
+  tellRendered(agent, live, failure);
+}
+
+function rendered(agent: Agent, { set, tree }: LiveSet): void {
+  if (!renderSet(tree)) return;
+  agent.log(`${set.name}: this server's own files are rendered`);
+  // What reads them there is told by the data set's programs.
+  noteUnapplied(agent, set);
+}
+
+function failureOf(work: () => void): CmsadmError | undefined {
   try {
-    if (renderSet(tree)) {
-      agent.log(`${set.name}: this server's own files are rendered`);
-      // What reads them there is told by the data set's programs.
-      noteUnapplied(agent, set);
-    }
-    unrendered.delete(set.name);
-    if (before) agent.tellSet(set.name, undefined, 0);
+    work();
     return undefined;
   } catch (error) {
-    if (!(error instanceof CmsadmError)) throw error;
-    unrendered.set(set.name, error);
-    const why = `${set.name}: ${error.message}`;
-    agent.tellSet(set.name, { state: 'stopped', why }, 0);
-    agent.tell({ state: why });
-    return error;
+    if (error instanceof CmsadmError) return error;
+    throw error;
   }
+}
+
+function tellRendered(agent: Agent, { set }: LiveSet, failure: CmsadmError | undefined): void {
+  const { unrendered } = agent;
+  if (!failure) {
+    if (unrendered.delete(set.name)) agent.tellSet(set.name, undefined, 0);
+    return;
+  }
+  unrendered.set(set.name, failure);
+  const why = `${set.name}: ${failure.message}`;
+  agent.tellSet(set.name, { state: 'stopped', why }, 0);
+  agent.tell({ state: why });
 }
 
 /** @returns true if anything was written */

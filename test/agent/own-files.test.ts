@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
+import type { RunProgram } from '../../src/agent/program.ts';
 import { callAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
@@ -216,6 +217,44 @@ describe('a rendered file', () => {
     await drained(one);
     expect([read(one, link.to), read(two, link.to)]).toEqual(['better primary', 'better secondary']);
     await setState(one, 'in step');
+    for (const host of [one, two]) expect(readAlarms(host.root)).toEqual([]);
+  });
+
+  it('is followed by the programs of its set on each server that rendered, on both after a reversal', async () => {
+    const { one, two } = twoServers();
+    const ran: string[] = [];
+    let broken = false;
+    const apply = { check: ['/bin/check'], run: ['/bin/reload'], seconds: 60 };
+    const applied = { dataSets: v.parse(profileSchema.entries.dataSets, [{ ...dataSets[0], apply }]) };
+    const runs =
+      (host: Host): RunProgram =>
+      async ([program]) => {
+        ran.push(`${program} of ${read(host, link.to)}`);
+        return { stdout: '', stderr: 'line 3', exitCode: broken && program === '/bin/check' ? 1 : 0 };
+      };
+    write(one, link.from, `@{address} @{role}`);
+    startAgent(two, one, applied, runs(two));
+    startAgent(one, two, applied, runs(one));
+    await drained(one);
+    const both = (one: string, two: string) =>
+      [`${cms1.address} ${one}`, `${cms2.address} ${two}`].flatMap((text) => [
+        `/bin/check of ${text}`,
+        `/bin/reload of ${text}`,
+      ]);
+    expect([...ran].sort()).toEqual(both('primary', 'secondary').sort());
+    ran.length = 0;
+    reverse(one, two);
+    await drained(two);
+    await until(
+      () => [...ran].sort(),
+      (all) => all.join() === both('secondary', 'primary').sort().join(),
+    );
+    broken = true;
+    write(two, link.from, `@{address}  @{role}`);
+    const stopped = await setState(two, 'stopped');
+    expect(stopped.sets[0]?.why).toContain('"/bin/check" failed with 1');
+    broken = false;
+    await setState(two, 'in step');
     for (const host of [one, two]) expect(readAlarms(host.root)).toEqual([]);
   });
 
