@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CmsadmError } from '../../../src/errors.ts';
 import { exec } from '../../lab.ts';
 import { findGuest } from '../../lifecycle.ts';
 import { type Random, randomFor } from '../random.ts';
@@ -113,11 +114,9 @@ async function writeAndStrike(plan: SyncRound, world: SyncWorld, complaints: str
       complaints.push(...(await reverse(world)));
     } else if (blow !== undefined) striking.push(begin(strike(blow, world.primary)));
     if (writer?.isGone()) writer = undefined;
-    if (writer === undefined && findGuest(world.primary) === undefined) await sleep(50);
-    else {
-      writer ??= startWriter(world.primary);
-      if (!(await actOn(writer, world, random, plan.pace))) unfinished += 1;
-    }
+    writer ??= writerOn(world.primary);
+    if (writer === undefined) await sleep(50);
+    else if (!(await actOn(writer, world, random, plan.pace))) unfinished += 1;
   }
   await Promise.all(striking);
   // What was half done is taken away by a writer that lives.
@@ -125,6 +124,16 @@ async function writeAndStrike(plan: SyncRound, world: SyncWorld, complaints: str
   await tidy(writer, world);
   await writer.close();
   return unfinished;
+}
+
+/** None where the server is off, or loses its power at this very moment. */
+function writerOn(server: PairServer): Writer | undefined {
+  try {
+    return findGuest(server) === undefined ? undefined : startWriter(server);
+  } catch (error) {
+    if (error instanceof CmsadmError && error.code === 'lab-server-off') return undefined;
+    throw error;
+  }
 }
 
 /** Work that is waited for later: until then nobody is to take it for a bug that it may fail. */

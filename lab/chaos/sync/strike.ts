@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CmsadmError } from '../../../src/errors.ts';
 import { drain, fill } from '../../disk.ts';
 import { cut, exec, heal, powerOff, powerOn, slow } from '../../lab.ts';
 import { findGuest } from '../../lifecycle.ts';
@@ -21,8 +22,12 @@ type Mend = () => Promise<unknown>;
 const isOn = (server: PairServer): boolean => findGuest(server) !== undefined;
 
 /** A command in a server that may be losing its power at this moment. */
-const attempt = async (server: PairServer, ...argv: readonly string[]): Promise<unknown> =>
-  isOn(server) ? exec(server, argv, { reject: false }) : undefined;
+const attempt = async (server: PairServer, ...argv: readonly string[]): Promise<unknown> => {
+  if (!isOn(server)) return undefined;
+  return exec(server, argv, { reject: false }).catch((error: unknown) => {
+    if (!(error instanceof CmsadmError) || error.code !== 'lab-server-off') throw error;
+  });
+};
 
 async function strikeOne({ fault, freeKb, shift }: Blow, server: PairServer): Promise<Mend> {
   switch (fault) {
