@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runAgent } from './agent/agent.ts';
 import { shiftedClock } from './agent/shifted-clock.ts';
 import { exitCodes } from './errors.ts';
+import { settingOf } from './features/installed.ts';
 import { makeNotifier } from './host/notify.ts';
 import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
@@ -19,10 +20,13 @@ export async function serveAgent(root: string): Promise<void> {
   const notify = makeNotifier(process.env);
   const shift = process.env['CMSADM_TEST_CLOCK_SHIFT'];
   const clock = shift === undefined ? host.system.clock : shiftedClock(host.system.clock, shift);
-  await runAgent({ ...host, system: { ...host.system, clock } }, profileOfServer(root, programRoot), {
+  const profile = profileOfServer(root, programRoot);
+  const dualIp = profile.acd?.dualIp;
+  await runAgent({ ...host, system: { ...host.system, clock } }, profile, {
     signal: stop.signal,
     log,
     notify,
+    returnsToMain: () => dualIp !== undefined && settingOf(host, profile, dualIp, 'return_to_main') === true,
   });
   process.exit(exitCodes.done);
 }

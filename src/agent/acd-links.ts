@@ -2,7 +2,7 @@ import { type Acd, acdName, readAcds } from '../acd/definition.ts';
 import { acdProfile, stateOf } from '../acd/hooks.ts';
 import { type AcdLink, readLinkOf } from '../acd/link.ts';
 import { probe } from '../acd/probe.ts';
-import { afterTry, type CycleState, cycle, firstTry } from '../acd/retry-cycle.ts';
+import { addressToTry, afterTry, type CycleRules, type CycleState, cycle, firstTry } from '../acd/retry-cycle.ts';
 import { writeWatched } from '../acd/watched.ts';
 import { CmsadmError } from '../errors.ts';
 import type { Agent } from './agent.ts';
@@ -16,20 +16,22 @@ const alarmHead = (acd: Acd): string => `${acdName(acd)}: `;
 /**
  * Watches this server's links to its ACDs in the retry cycle of a link: one address at a time. A link that the product
  * says is up needs no call, and one that is busied out gets none. After a whole round without an answer it is an alarm.
+ * @param returnsToMain asked before each round of tries: whether links go back to their main address as soon as it answers
  */
-export async function watchAcdLinks(agent: Agent, signal: AbortSignal, seconds: number = cycle.seconds): Promise<void> {
+export async function watchAcdLinks(agent: Agent, signal: AbortSignal, returnsToMain: () => boolean): Promise<void> {
   const { host, profile } = agent;
   if (!profile.acd || !host.system.real) return;
   const known = new Map<number, Known>();
+  const { retrySeconds } = profile.acd;
   while (!signal.aborted) {
     try {
-      await lookOnce(agent, known);
+      await lookOnce(agent, known, returnsToMain());
     } catch (error) {
       // The administration folder is away, or a file in it is spoilt: wanted state tells that.
       if (!(error instanceof CmsadmError)) throw error;
     }
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, seconds * 1000);
+      const timer = setTimeout(resolve, retrySeconds * 1000);
       signal.addEventListener('abort', () => resolve(clearTimeout(timer)), { once: true });
     });
   }
@@ -41,6 +43,7 @@ export async function watchAcdLinks(agent: Agent, signal: AbortSignal, seconds: 
 export async function lookOnce(
   { host, profile }: Pick<Agent, 'host' | 'profile'>,
   known: Map<number, Known>,
+  returnsToMain: boolean,
 ): Promise<void> {
   acdProfile(profile);
   const watched: Record<string, string> = {};
@@ -56,14 +59,13 @@ export async function lookOnce(
     const text = JSON.stringify(link);
     const before = known.get(acd.number);
     const state = before?.link === text ? before.state : firstTry;
-    const { host: name, port } = addressOf(link, state);
-    const answers = now.link === 'up' || (await probe(host.system, name, port)).answers;
-    const next = afterTry(state, answers, link.survivable !== undefined);
+    const rules = { isDual: link.survivable !== undefined, returnsToMain };
+    const next = now.link === 'up' ? upByItself(state) : await tried(host.system, link, state, rules);
     known.set(acd.number, { link: text, state: next, head: alarmHead(acd) });
-    watched[acd.number] = stateText(link, next);
+    watched[acd.number] = now.link === 'up' ? 'the product holds it' : stateText(link, next);
     const alarm = next.rounds > 0 ? `${alarmHead(acd)}no address of the switch answers this server.` : undefined;
     if (alarm !== undefined) raiseOnce(host, alarm);
-    else if (answers) settleBut(host, [alarmHead(acd)], undefined);
+    else if (next.up) settleBut(host, [alarmHead(acd)], undefined);
   }
   // An ACD that is gone has no alarm.
   for (const [number, { head }] of known)
@@ -74,11 +76,24 @@ export async function lookOnce(
   writeWatched(host.root, watched);
 }
 
-const addressOf = (link: AcdLink, { address }: CycleState): { readonly host: string; readonly port: number } =>
+async function tried(
+  system: Agent['host']['system'],
+  link: AcdLink,
+  state: CycleState,
+  rules: CycleRules,
+): Promise<CycleState> {
+  const { host, port } = addressOf(link, addressToTry(state, rules));
+  return afterTry(state, (await probe(system, host, port)).answers, rules);
+}
+
+/** The product holds the connection, at an address of its own choice: no try was made, and none is counted. */
+const upByItself = ({ address }: CycleState): CycleState => ({ ...firstTry, address, up: true });
+
+const addressOf = (link: AcdLink, address: CycleState['address']): { readonly host: string; readonly port: number } =>
   address === 'survivable' && link.survivable ? link.survivable : link;
 
 function stateText(link: AcdLink, state: CycleState): string {
-  const { host, port } = addressOf(link, state);
+  const { host, port } = addressOf(link, state.address);
   const place = `${host} port ${port}${link.survivable ? ` (${state.address})` : ''}`;
   return state.up ? `${place} answers` : `${place} is tried, ${state.failed} of ${cycle[state.address]} tries failed`;
 }

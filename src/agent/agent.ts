@@ -62,6 +62,8 @@ export type AgentOptions = {
   readonly notify?: Pick<Notifier, 'ready' | 'alive'>;
   /** Runs the programs of data sets; in a rehearsal nothing is run. */
   readonly run?: RunProgram;
+  /** Whether an ACD's link goes back to its main address as soon as that answers. */
+  readonly returnsToMain?: () => boolean;
 };
 
 /** What a command wants of the loop that sends; answered when it is done. */
@@ -138,7 +140,7 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   const { stall } = agent.timing;
   const stalls = setInterval(() => agent.lookForStall(stall), Math.min(5_000, stall / 4));
   const wanted = keepWanted(agent, signal);
-  const acdLinks = watchAcdLinks(agent, signal);
+  const acdLinks = watchAcdLinks(agent, signal, options.returnsToMain ?? (() => false));
   let stateWatch = watchFolder(at(host.root, paths.state), () => agent.bell.ring());
   signal.addEventListener('abort', agent.bell.ring, { once: true });
   try {

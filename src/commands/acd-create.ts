@@ -14,7 +14,7 @@ import { linkFile, type OtherLinks, printLink, refuseMixing } from '../acd/link.
 import { type AcdRemoval, readRemovals } from '../acd/removal.ts';
 import type { AcdsHere } from '../acd/standing.ts';
 import { afterTheDecision, CmsadmError } from '../errors.ts';
-import { isInstalled } from '../features/feature-packages.ts';
+import { isInstalled } from '../features/installed.ts';
 import {
   type Asking,
   answersOf,

@@ -4,7 +4,7 @@ import type { Profile } from '../profile/schema.ts';
 import { differencesOf, differencesOfAll } from './differences.ts';
 import { readRecord, recordedNames } from './record.ts';
 import { runsHere, standAsWanted } from './stand.ts';
-import { readAllWanted, readWanted } from './wanted-package.ts';
+import { readAllWanted } from './wanted-package.ts';
 
 /** Each server's own part of the feature packages. */
 export const featurePackages = {
@@ -12,15 +12,6 @@ export const featurePackages = {
   apply: (host: Host, profile: Profile) => standAsWanted(host, profile),
   report: differencesOfAll,
 };
-
-/**
- * True where a feature is to be had on this server: its package is wanted, and installed here. For options that ask
- * more with a package, such as acd_create with `dual_ip`.
- */
-export function isInstalled({ root }: Host, profile: Profile, name: string): boolean {
-  const wanted = readWanted(root, profile, name);
-  return wanted !== undefined && readRecord(root, name)?.installed?.package === wanted.package;
-}
 
 /** One feature package as screens and `--json` tell it, seen from this server. */
 export type PackageLine = {

@@ -179,6 +179,8 @@ export const profileSchema = v.strictObject({
       features: v.optional(v.strictObject({ acds: v.optional(v.string()), members: v.optional(v.string()) }), {}),
       /** The feature package with which a link may have a survivable address too. */
       dualIp: v.optional(v.string(), 'dual_ip'),
+      /** Between two tries of the agent's link watch. */
+      retrySeconds: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3600)), 30),
       /** Folders with an ACD's data on each server; `@{acd}` is its number. */
       data: v.optional(v.array(v.pipe(absolutePath, v.regex(/@\{acd\}[^/]*$/), v.regex(/^(?!.*\/\.{1,2}(\/|$))/))), []),
       /** Programs that are given the ACD's number as their last argument. */

@@ -3,16 +3,21 @@ import { clockCheck } from '../../src/acd/clock.ts';
 import { hookArgv, parseState, standsAs } from '../../src/acd/hooks.ts';
 import { type AcdLink, refuseMixing } from '../../src/acd/link.ts';
 import { linkFaults, type Probe } from '../../src/acd/probe.ts';
-import { afterTry, type CycleState, firstTry } from '../../src/acd/retry-cycle.ts';
+import { addressToTry, afterTry, type CycleState, firstTry } from '../../src/acd/retry-cycle.ts';
 import { CmsadmError } from '../../src/errors.ts';
 
 describe('the retry cycle of a link', () => {
   /** Which address was tried at each step, with these answers in turn. */
-  function tried(answers: readonly boolean[], isDual: boolean): { readonly tried: string; readonly end: CycleState } {
+  function tried(
+    answers: readonly boolean[],
+    isDual: boolean,
+    returnsToMain = false,
+  ): { readonly tried: string; readonly end: CycleState } {
     let state = firstTry;
+    const rules = { isDual, returnsToMain };
     const steps = answers.map((answered) => {
-      const { address } = state;
-      state = afterTry(state, answered, isDual);
+      const address = addressToTry(state, rules);
+      state = afterTry(state, answered, rules);
       return address === 'main' ? 'm' : 's';
     });
     return { tried: steps.join(''), end: state };
@@ -33,7 +38,27 @@ describe('the retry cycle of a link', () => {
   test('keeps the address that answers, and gives it all its tries again when it is lost', () => {
     expect(tried([...none(5), true, true, false, false, false], true).tried).toBe('mmmmmssssm');
     expect(tried([true, ...none(5), false], true).tried).toBe('mmmmmms');
-    expect(tried([...none(7), true], true).end).toEqual({ address: 'main', failed: 0, up: true, rounds: 0 });
+    expect(tried([...none(7), true], true).end).toEqual({ ...firstTry, up: true });
+  });
+
+  test('looks back at the main address with every second try where it returns there, and goes back once it answers', () => {
+    const lost = [...none(5), true];
+    expect(tried([...lost, false, true, false, true, true, true], true, true).tried).toBe('mmmmmsmsmsmm');
+    expect(tried([...lost, false, true, false], true, true).end).toMatchObject({ address: 'survivable', up: true });
+    // The survivable address is lost as ever: two tries without an answer.
+    expect(tried([...lost, false, false, false, false], true, true).tried).toBe('mmmmmsmssm');
+    expect(tried([...lost, true], true, true).end).toEqual({ ...firstTry, up: true });
+    expect(tried([true, true, true], true, true).tried).toBe('mmm');
+  });
+
+  test('stops looking back as soon as it is told to stay', () => {
+    const { end } = tried([...none(5), true], true, true);
+    expect(end.looksBack).toBe(true);
+    expect(addressToTry(end, { isDual: true, returnsToMain: false })).toBe('survivable');
+    expect(afterTry(end, true, { isDual: true, returnsToMain: false })).toMatchObject({
+      address: 'survivable',
+      looksBack: false,
+    });
   });
 });
 

@@ -18,14 +18,15 @@ const listeners: Server[] = [];
 afterAll(() => listeners.forEach((one) => void one.close()));
 
 /** Plays a switch on a port of this machine, and counts its calls. */
-async function listening(): Promise<{ readonly port: number; calls: number }> {
-  const told = { port: 0, calls: 0 };
+async function listening(onPort = 0): Promise<{ readonly port: number; calls: number; end(): Promise<void> }> {
+  const end = () => new Promise<void>((resolve) => void server.close(() => resolve()));
+  const told = { port: 0, calls: 0, end };
   const server = createServer((socket) => {
     told.calls += 1;
-    socket.on('error', () => {});
+    socket.on('error', () => {}).resume();
   });
   listeners.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(onPort, '127.0.0.1', resolve));
   const address = server.address();
   told.port = typeof address === 'object' && address ? address.port : 0;
   return told;
@@ -57,8 +58,8 @@ function server(pair: RehearsalPair, main: number, survivable: number) {
     });
   const known = new Map();
   const agent = { host: { ...host, system: { ...host.system, connect } }, profile };
-  const look = async (): Promise<string> => {
-    await lookOnce(agent, known);
+  const look = async (returnsToMain = false): Promise<string> => {
+    await lookOnce(agent, known, returnsToMain);
     return JSON.stringify(readWatched(host.root));
   };
   return { look, put, alarms: () => readAlarms(host.root).map(({ text }) => text) };
@@ -73,6 +74,26 @@ describe('the agent watches the links to the ACDs', () => {
     expect(survivable.calls).toBe(0);
     expect(await look()).toContain(`127.0.0.1 port ${survivable.port} (survivable) answers`);
     expect(survivable.calls).toBe(1);
+    expect(alarms()).toEqual([]);
+  });
+
+  test('goes back to the main address once it answers where it is told to, and only then', async () => {
+    const survivable = await listening();
+    const main = await listening();
+    await main.end();
+    const { look, alarms } = server(make('returns'), main.port, survivable.port);
+    for (let tries = 1; tries <= 6; tries += 1) await look(true);
+    const at = (port: number, which: string): string => `127.0.0.1 port ${port} (${which}) answers`;
+    // Every second try looks back; the survivable address is the one in use meanwhile.
+    for (let tries = 1; tries <= 4; tries += 1) expect(await look(true)).toContain(at(survivable.port, 'survivable'));
+    expect(survivable.calls).toBe(3);
+    const back = await listening(main.port);
+    for (let tries = 1; tries <= 3; tries += 1) expect(await look(false)).toContain(at(survivable.port, 'survivable'));
+    expect([survivable.calls, back.calls]).toEqual([6, 0]);
+    expect(await look(true)).toContain(at(survivable.port, 'survivable'));
+    expect(await look(true)).toContain(at(main.port, 'main'));
+    expect(await look(true)).toContain(at(main.port, 'main'));
+    expect([survivable.calls, back.calls]).toEqual([7, 2]);
     expect(alarms()).toEqual([]);
   });
 
@@ -113,7 +134,7 @@ describe('the agent watches the links to the ACDs', () => {
     chmodSync(join(folder, 'busy/cms1/cms/bin/acd-link'), 0o755);
     expect(await look()).toContain('busied out');
     says('up');
-    expect(await look()).toContain('answers');
+    expect(await look()).toContain('the product holds it');
     expect(main.calls).toBe(0);
     says('down');
     expect(await look()).toContain('answers');

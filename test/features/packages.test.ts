@@ -21,7 +21,7 @@ import { runPkg } from '../../src/commands/run-pkg.ts';
 import { setUp } from '../../src/commands/setup.ts';
 import { exitCodes } from '../../src/errors.ts';
 import { differencesOfAll } from '../../src/features/differences.ts';
-import { isInstalled } from '../../src/features/feature-packages.ts';
+import { isInstalled, settingOf } from '../../src/features/installed.ts';
 import { standAsWanted } from '../../src/features/stand.ts';
 import { misfits, publishedSchema } from '../doors/json-schema.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
@@ -389,6 +389,11 @@ describe('at a terminal', () => {
       ],
     });
     expect(misfits(publishedSchema('package_list'), { exitCode: outcome.exitCode, ...outcome.result })).toEqual([]);
+    const { host, profile } = pair.context(pair.cms1);
+    const returns = () => settingOf(host, profile, 'dual_ip', 'return_to_main');
+    expect([returns(), settingOf(host, profile, 'forecasting', 'return_to_main')]).toEqual([true, undefined]);
+    await configPkg(pair.context(pair.cms1), { name: 'dual_ip', set: 'return_to_main=no' });
+    expect(returns()).toBe(false);
     const none = pair.context(pair.cms1, { dryRun: true });
     expect(await pkgRemove(none, { name: 'dual_ip' })).toMatchObject({ exitCode: exitCodes.pending });
   });
