@@ -1,4 +1,4 @@
-import { acdParameters } from './commands/acd-parameters.ts';
+import { acdParameters, linkParameters } from './commands/acd-parameters.ts';
 import {
   backupListParameters,
   backupParameters,
@@ -74,8 +74,8 @@ export const options: readonly Option[] = [
     command: 'acd_link',
     operation: {
       name: 'acd_link',
-      label: 'Start, stop, busy out or release the link of an ACD on this server',
-      parameters: [acdChoice.link],
+      label: 'Start, stop, busy out or release the link of an ACD on this server, or change the links of both',
+      parameters: [acdChoice.link, ...linkParameters],
       run: async (context, given) => (await import('./commands/acd-link.ts')).acdLink(context, given),
     },
     more: [],

@@ -12,6 +12,8 @@ export type LinkOf = {
   readonly others: OtherLinks;
   /** Whether it may have a survivable address: its package is installed. */
   readonly dual: boolean;
+  /** What it is now, where it is to be changed: preset at each question. */
+  readonly present?: AcdLink;
 };
 
 /** A question as it is asked now, with the server in front of it where there are two. */
@@ -55,8 +57,10 @@ function slotOf(asked: Asked, limits: Limits, answers: Answers, named: boolean):
   };
 }
 
-/** A server whose links all have one address offers none for the second. */
+/** What a link is now; and a server whose links all have one address offers none for the second. */
 function presetOf({ question, link }: Asked): string | undefined {
+  const present = linkAnswers('', link?.present)[question.key];
+  if (present !== undefined) return present;
   if (question.key !== 'survivable-host') return question.preset;
   return link && link.others.length > 0 && link.others.every((one) => one.link.survivable === undefined)
     ? 'none'

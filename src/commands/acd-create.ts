@@ -214,7 +214,12 @@ async function settleNumber(context: CommandContext, given: Given, known: Known)
           if (!/^[1-9]$/.test(text) || Number(text) > max)
             throw usage(`${JSON.stringify(text)} is no number of an ACD.`, `Type a number from 1 to ${max}.`);
           const why = whyTaken(known, Number(text));
-          if (why !== undefined) throw new CmsadmError('acd-taken', why, { remedy: 'Type another number.' });
+          if (why !== undefined)
+            throw new CmsadmError('acd-taken', why, {
+              remedy: known.acds.some((acd) => String(acd.number) === text)
+                ? `Type another number, or change its links: cmsadm acd_link change ${text}`
+                : 'Type another number.',
+            });
           if (!known.acds.some((acd) => String(acd.number) === text)) refuseMore(known);
           return text;
         },

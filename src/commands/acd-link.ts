@@ -4,6 +4,7 @@ import { linkText, readLinkOf } from '../acd/link.ts';
 import { clockFaults } from '../acd/standing.ts';
 import { afterTheDecision, CmsadmError, exitCodes } from '../errors.ts';
 import { during } from '../report.ts';
+import { linkParameters } from './acd-parameters.ts';
 import {
   type CommandContext,
   type CommandOutcome,
@@ -26,14 +27,21 @@ const words: Readonly<Record<LinkAction, string>> = {
 
 /**
  * `cmsadm acd_link start|stop|busy|release N`: data collection and link of one ACD on this server, by the programs of the
- * profile.
- * @throws CmsadmError no-link, no-hook, clock-differs, hook-failed, link-not-so
+ * profile. `change N` is another matter: the links themselves.
+ * @throws CmsadmError no-link, no-hook, clock-differs, hook-failed, link-not-so, those of changeLink
  */
 export async function acdLink(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { host, profile, report } = context;
   requireSomebody(context);
   acdProfile(profile);
   const { action, number } = await settleWhat(context, given);
+  if (action === 'change') return (await import('./acd-link-change.ts')).changeLink(context, given, number);
+  const unwanted = linkParameters.filter(({ name }) => given[name] !== undefined).map(({ name }) => `--${name}`);
+  if (unwanted.length > 0)
+    throw usage(
+      `${action} takes no ${unwanted.join(', ')}.`,
+      `Leave them out, or change the links: cmsadm acd_link change ${number}`,
+    );
   const acd = readAcds(host.root, profile).find((one) => one.number === number);
   const link = readLinkOf(host.root, number);
   if (!acd || !link)
@@ -82,16 +90,17 @@ async function refuseOtherClock({ host, profile }: CommandContext, number: numbe
 async function settleWhat(
   context: CommandContext,
   given: Given,
-): Promise<{ readonly action: LinkAction; readonly number: number }> {
+): Promise<{ readonly action: LinkAction | 'change'; readonly number: number }> {
+  const actions = [...linkActions, 'change'] as const;
   const check = (typed: string): string => {
     const [, action, number] = /^(\S+)\s+([1-8])$/.exec(typed.trim()) ?? [];
-    if (number !== undefined && linkActions.some((one) => one === action)) return `${action} ${number}`;
+    if (number !== undefined && actions.some((one) => one === action)) return `${action} ${number}`;
     throw usage(
       typed.trim() === '' ? 'Nothing says what is to be done.' : `${JSON.stringify(typed.trim())} can't be done.`,
-      `Type ${linkActions.join(', ')} and the number of the ACD, as in: start 1`,
+      `Type ${actions.join(', ')} and the number of the ACD, as in: start 1`,
     );
   };
   const { what = '' } = await settleAnswers([{ parameter: acdChoice.link, check }], given, context);
   const [action, number] = what.split(' ');
-  return { action: linkActions.find((one) => one === action) ?? 'start', number: Number(number) };
+  return { action: actions.find((one) => one === action) ?? 'start', number: Number(number) };
 }

@@ -2,17 +2,28 @@ import { acdQuestions } from '../acd/questions.ts';
 import type { Parameter } from './context.ts';
 import { acdChoice, setupParameters } from './parameters.ts';
 
-/** The flags of acd_create: one for each question, and the link's questions once more for the other server. */
-export const acdParameters: readonly Parameter[] = [
-  acdChoice.acd,
-  ...acdQuestions.before,
+/** The questions about a link, and once more for the other server. */
+const linkFlags = [
   ...acdQuestions.link,
   ...acdQuestions.link.map(({ key, text, help }) => ({
     key: `peer-${key}`,
     text,
     help: `${help}; of the other server`,
   })),
-  ...acdQuestions.after,
+];
+const parameterOf = ({ key, text, help }: (typeof linkFlags)[number]): Parameter => ({
+  name: key,
+  question: text,
+  help,
+});
+
+/** The flags of acd_create: one for each question. */
+export const acdParameters: readonly Parameter[] = [
+  acdChoice.acd,
+  ...[...acdQuestions.before, ...linkFlags, ...acdQuestions.after].map(parameterOf),
   acdChoice.archive,
   setupParameters.licencePackage,
-].map((one) => ('key' in one ? { name: one.key, question: one.text, help: one.help } : one));
+];
+
+/** What acd_link change may be told of the links. */
+export const linkParameters: readonly Parameter[] = linkFlags.map(parameterOf);

@@ -168,8 +168,8 @@ export const acdChoice = {
   only: { name: 'acd', question: '', help: 'only this ACD' },
   link: {
     name: 'what',
-    question: 'What to do with which link (start, stop, busy or release, and the number)',
-    help: 'start, stop, busy or release, and the number of the ACD',
+    question: 'What to do with which link (start, stop, busy, release or change, and the number)',
+    help: 'start, stop, busy, release or change, and the number of the ACD; flags of the links are for change',
     words: true,
   },
 } as const satisfies Record<string, Parameter>;

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { clockCheck } from '../../src/acd/clock.ts';
 import { hookArgv, parseState, standsAs } from '../../src/acd/hooks.ts';
@@ -5,6 +6,7 @@ import { type AcdLink, refuseMixing } from '../../src/acd/link.ts';
 import { linkFaults, type Probe } from '../../src/acd/probe.ts';
 import { addressToTry, afterTry, type CycleState, firstTry } from '../../src/acd/retry-cycle.ts';
 import { CmsadmError } from '../../src/errors.ts';
+import { loadProfile } from '../../src/profile/load.ts';
 
 describe('the retry cycle of a link', () => {
   /** Which address was tried at each step, with these answers in turn. */
@@ -60,6 +62,11 @@ describe('the retry cycle of a link', () => {
       looksBack: false,
     });
   });
+});
+
+test('the pause between two tries is 30 s, unless a profile says otherwise', () => {
+  const shipped = fileURLToPath(new URL('../../profiles', import.meta.url));
+  expect(loadProfile('cms', [shipped]).acd?.retrySeconds).toBe(30);
 });
 
 describe('a link', () => {

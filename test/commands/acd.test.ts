@@ -272,6 +272,137 @@ describe('an ACD that was defined before the pair was', () => {
   });
 });
 
+describe('acd_link change', () => {
+  const linkAt = (server: string, number = 1): string =>
+    textAt(server, `var/lib/cmsadm/own/acd/${number}-link.yaml`) ?? '';
+  const change = (pair: RehearsalPair, given: Record<string, string>, more: Partial<CommandContext> = {}, number = 1) =>
+    acdLink(pair.context(pair.cms1, more), { what: `change ${number}`, ...given });
+  const collects = (server: string, on: boolean): void => {
+    mkdirSync(join(server, 'cms/data/acd-stand-in'), { recursive: true });
+    writeFileSync(join(server, 'cms/data/acd-stand-in/1.collection'), on ? 'on\n' : 'off\n');
+  };
+
+  test('gives a link another address, with all else as it was, and the data stays', async () => {
+    const pair = await single('moves');
+    await create(pair, about(1, 'north'));
+    mkdirSync(join(pair.cms1, 'cms/data/acd/1'), { recursive: true });
+    writeFileSync(join(pair.cms1, 'cms/data/acd/1/calls'), 'one\n');
+    const [definition, before] = [textAt(pair.cms1, 'cms/admin/acd/1.yaml'), linkAt(pair.cms1)];
+    const same = await change(pair, {});
+    fits('acd_link', same);
+    expect(same.result).toMatchObject({ outcome: 'nothing' });
+    const dry = await change(pair, { host: '10.9.9.9' }, { dryRun: true });
+    fits('acd_link', dry);
+    expect([dry.exitCode, linkAt(pair.cms1)]).toEqual([exitCodes.pending, before]);
+    const done = await change(pair, { host: '10.9.9.9', port: '5002' });
+    fits('acd_link', done);
+    expect(done.result).toMatchObject({ outcome: 'done', action: 'change', restart: [] });
+    expect(linkAt(pair.cms1)).toBe(before.replace('10.1.1.1', '10.9.9.9').replace('5001', '5002'));
+    expect(textAt(pair.cms1, 'cms/admin/acd/1.yaml')).toBe(definition);
+    expect(textAt(pair.cms1, 'cms/data/acd/1/calls')).toBe('one\n');
+    const tag = /"tag":"(zdt_\d+_\d+)"/.exec(JSON.stringify(done.result))?.[1] ?? '';
+    await restore(pair.context(pair.cms1), { tag });
+    expect(linkAt(pair.cms1)).toBe(before);
+  });
+
+  test('asks the questions of the link with what it is now, and does nothing on n', async () => {
+    const pair = await single('asks-link');
+    await create(pair, about(1, 'north', { port: '5007' }));
+    const before = linkAt(pair.cms1);
+    const asked: string[] = [];
+    const ask = answering({ 'Switch host': '10.9.9.9', 'Proceed?': ['n', 'y'] });
+    const context = {
+      yes: false,
+      ask: {
+        ...ask,
+        text: (question: Parameters<typeof ask.text>[0]) => {
+          asked.push(`${question.text}: ${question.preset}`);
+          return ask.text(question);
+        },
+      },
+    };
+    expect((await change(pair, {}, context)).result).toEqual({ outcome: 'declined' });
+    expect(asked).toEqual([
+      'Local port (1-64): 1',
+      'Remote port (1-64): 1',
+      'Transport (TCP/IP): TCP/IP',
+      'Switch host name or IP address: 10.1.1.1',
+      'TCP port (5001-5999): 5007',
+    ]);
+    expect(linkAt(pair.cms1)).toBe(before);
+  });
+
+  test('is refused while the ACD collects or CMS is on, for an ACD that is none, a wrong answer, and beside other actions', async () => {
+    const pair = await single('refuses-change');
+    await create(pair, about(1, 'north'));
+    const before = linkAt(pair.cms1);
+    collects(pair.cms1, true);
+    expect(await refusalOf(change(pair, { host: 'x' }))).toMatchObject({ code: 'acd-collects' });
+    collects(pair.cms1, false);
+    expect(await refusalOf(change(pair, { host: 'x' }, {}, 2))).toMatchObject({ code: 'no-link' });
+    expect(await refusalOf(change(pair, { host: '10.77.0', port: '1' }))).toMatchObject({
+      code: 'answers-refused',
+      details: [expect.stringContaining('--host'), expect.stringContaining('--port')],
+    });
+    const start = await refusalOf(acdLink(pair.context(pair.cms1), { what: 'start 1', host: '10.9.9.9' }));
+    expect(start).toMatchObject({ code: 'usage', message: 'start takes no --host.' });
+    await runCms(pair.context(pair.cms1), { action: 'on' });
+    expect(await refusalOf(change(pair, { host: 'x' }))).toMatchObject({ code: 'application-on' });
+    expect(linkAt(pair.cms1)).toBe(before);
+  });
+
+  test('takes a second address with Dual IP, keeps it without the package, and mixes both kinds on no server', async () => {
+    const pair = await single('dual-change');
+    await withDualIp(pair);
+    await create(pair, about(1, 'north', { 'survivable-host': 'none' }));
+    await change(pair, { 'survivable-host': '10.1.1.9', 'survivable-port': '5003' });
+    expect(linkAt(pair.cms1)).toContain('survivable:\n  host: 10.1.1.9\n  port: 5003\n');
+    await create(pair, about(2, 'south', { 'survivable-host': '10.1.2.9' }));
+    const mixed = await refusalOf(change(pair, { 'survivable-host': 'none' }));
+    expect(mixed).toMatchObject({ details: [expect.stringContaining('two addresses: ACD 2 (south)')] });
+    rmSync(join(pair.cms1, 'cms/admin/packages'), { recursive: true });
+    await change(pair, { host: '10.9.9.9' });
+    expect(linkAt(pair.cms1)).toContain('host: 10.9.9.9\nport: 5001\nsurvivable:\n  host: 10.1.1.9\n  port: 5003\n');
+  });
+
+  test('changes the links of both servers in one transaction, and leaves the one alone that collects or is away', async () => {
+    const pair = make('both-change', linked);
+    await create(pair, about(1, 'north', peerLink));
+    const [one, two] = [linkAt(pair.cms1), linkAt(pair.cms2)];
+    const both = await change(pair, { host: '10.9.9.9', 'peer-port': '5004' });
+    fits('acd_link', both);
+    expect(both.result).toMatchObject({
+      links: { 'cms1.example.com': { after: { host: '10.9.9.9' } }, 'cms2.example.com': { after: { port: 5004 } } },
+      files: [{ server: 'cms1.example.com' }, { server: 'cms2.example.com' }],
+      restart: ['cms2.example.com'],
+    });
+    expect(linkAt(pair.cms1)).toBe(one.replace('10.1.1.1', '10.9.9.9'));
+    expect(linkAt(pair.cms2)).toBe(two.replace('5001', '5004'));
+    const theirs = await change(pair, { 'peer-host': '10.2.2.3' });
+    expect(theirs.result).toMatchObject({ files: [{ server: 'cms2.example.com' }] });
+    collects(pair.cms2, true);
+    expect(await refusalOf(change(pair, { 'peer-host': '10.2.2.4' }))).toMatchObject({
+      code: 'acd-collects',
+      server: 'cms2.example.com',
+    });
+    const held = await change(pair, { host: '10.9.9.8' });
+    expect(Object.keys(Object(held.result['links']))).toEqual(['cms1.example.com']);
+    expect(pair.lines).toContain('! ACD 1 (north) collects data on cms2.example.com. Its link stays as it is.');
+    expect(linkAt(pair.cms2)).toContain('host: 10.2.2.3');
+    const connect = async (): Promise<never> => {
+      throw new CmsadmError('unreachable', 'No cable.');
+    };
+    const context = pair.context(pair.cms1);
+    const apart = { ...context, host: { ...context.host, system: { ...context.host.system, connect } } };
+    const named = await refusalOf(acdLink(apart, { what: 'change 1', 'peer-host': '10.2.2.5' }));
+    expect(named).toMatchObject({ code: 'peer-away' });
+    await acdLink(apart, { what: 'change 1', host: '10.9.9.7' });
+    expect(linkAt(pair.cms1)).toContain('host: 10.9.9.7');
+    const there = await refusalOf(acdLink(pair.context(pair.cms2), { what: 'change 1', host: '10.9.9.6' }));
+    expect(there).toMatchObject({ code: 'not-authority' });
+  });
+});
+
 describe('acd_link and acd_check', () => {
   test('start, stop, busy out and release by the programs of the profile; nothing twice', async () => {
     const pair = await single('links');
