@@ -108,5 +108,5 @@ test('dual IP: its hook keeps the package while a link has a second address', ()
   writeFileSync(join(links, '1-link.yaml'), 'host: 192.0.2.1\nport: 5001\n');
   expect(hook()).toBe('accepted');
   writeFileSync(join(links, '2-link.yaml'), 'host: 192.0.2.1\nsurvivable:\n  host: 192.0.2.2\n  port: 5001\n');
-  expect(hook()).toBe('ACD 2 has a survivable address: remove it first (acd_remove)');
+  expect(hook()).toBe('ACD 2 has a survivable address: take it away first (acd_link change), or the ACD (acd_remove)');
 });
