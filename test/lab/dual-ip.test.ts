@@ -20,6 +20,7 @@ import {
   peerFlags,
   playSwitch,
 } from './acds.ts';
+import { killedAt, prepareKills } from './kill-at-call.ts';
 import {
   argsOf,
   cms1,
@@ -80,6 +81,7 @@ describe.skipIf(!ok)(`Links with two addresses on real servers${ok ? '' : ` (ski
   let terminal: Terminal;
   beforeAll(async () => {
     await tryEverySecond();
+    await prepareKills('cms1');
     await setUp();
     await buildFixture('dual_ip', join(folder, 'dual_ip.zip'));
     await licenceFor(join(folder, 'features.zip'));
@@ -283,6 +285,27 @@ describe.skipIf(!ok)(`Links with two addresses on real servers${ok ? '' : ` (ski
         expect((await linksAt(1))[index]).toContain(`port: ${ports[server].survivable}`);
     }, 60_000);
   });
+
+  it('killed at any call, a change of both links leaves both as they were or both changed', async () => {
+    const both = (port: number) => argsOf({ port: String(port), 'peer-port': String(port) });
+    const portOf = (text: string): string => /^port: (\d+)$/m.exec(text)?.[1] ?? 'none';
+    await acd('cms1', 'acd_link', ['change', '2', ...both(5301)]);
+    const ends = new Set<string>();
+    let isKilled = true;
+    for (let at = 1; isKilled; at += 5) {
+      const [before = ''] = (await linksAt(2)).map(portOf);
+      const [wanted] = [5301, 5302].filter((port) => String(port) !== before);
+      const killed = await killedAt('cms1', at, 'acd_link', 'change', '2', ...both(wanted ?? 0), '--yes');
+      isKilled = killed.exitCode === 137;
+      if (!isKilled) expect(killed.exitCode, told(killed)).toBe(0);
+      const recovered = await cmsadm('cms1', 'recover');
+      expect(recovered.exitCode, told(recovered)).toBe(0);
+      const now = (await linksAt(2)).map(portOf);
+      expect(new Set(now).size, `${at}, before ${killed.calls.at(-1)}: ${now.join('/')}`).toBe(1);
+      ends.add(now[0] === before ? 'as before' : 'changed');
+    }
+    expect([...ends].sort()).toEqual(['as before', 'changed']);
+  }, 180_000);
 
   describe('the agent’s link watch', () => {
     const { main, survivable: second } = ports.cms1;
