@@ -3,7 +3,7 @@ import { drain, fill } from '../../lab/disk.ts';
 import { available, exec } from '../../lab/lab.ts';
 import { installOn } from '../../lab/packages.ts';
 import { misfits, publishedSchema } from '../doors/json-schema.ts';
-import { killedAt, prepareKills } from './kill-at-call.ts';
+import { killedAt, prepareKills, stride } from './kill-at-call.ts';
 import {
   attempt,
   cms1,
@@ -237,7 +237,7 @@ describe.skipIf(!ok)(`database access on real servers${ok ? '' : ` (skipped: ${w
     expect(whole.calls.length).toBeGreaterThan(20);
     let isRestricted = true;
     const ends: boolean[] = [];
-    for (let at = 1; at <= whole.calls.length; at += 5) {
+    for (let at = 1; at <= whole.calls.length; at += stride(whole.calls.length, 10)) {
       const which = isRestricted ? 'public' : 'restricted';
       const killed = await killedAt('cms1', at, 'dbaccess', '--access', which, '--yes');
       expect(killed.exitCode, `${at}: ${told(killed)}`).toBe(137);

@@ -6,6 +6,13 @@ import { attempt, type Server, sh } from './kit.ts';
 
 const folder = '/srv/crash-points';
 
+/**
+ * From one call at which a command is killed to the next: with EVERY_CALL=1 in the environment each call has its turn, else
+ * about `most` of them, for in memory every one of them is tried anyway (docs/crash-points.md).
+ */
+export const stride = (calls: number, most: number): number =>
+  process.env['EVERY_CALL'] === '1' ? 1 : Math.max(1, Math.ceil(calls / most));
+
 export async function prepareKills(server: Server): Promise<void> {
   await exec(server, ['mkdir', '-p', folder]);
   await copyIn(server, fileURLToPath(new URL('./end-at-call.mjs', import.meta.url)), `${folder}/end-at-call.mjs`);

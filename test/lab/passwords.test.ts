@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { drain, fill } from '../../lab/disk.ts';
 import { available, exec } from '../../lab/lab.ts';
 import { misfits, publishedSchema } from '../doors/json-schema.ts';
-import { killedAt, prepareKills } from './kill-at-call.ts';
+import { killedAt, prepareKills, stride } from './kill-at-call.ts';
 import {
   attempt,
   cms1,
@@ -225,7 +225,7 @@ describe.skipIf(!ok)(`password aging on real servers${ok ? '' : ` (skipped: ${wh
     expect(length).toBeGreaterThan(20);
     let isOn = true;
     const ends: string[] = [];
-    for (let at = 1; at <= length; at += 4) {
+    for (let at = 1; at <= length; at += stride(length, 12)) {
       const wanted = isOn ? ['--action', 'off'] : on;
       const killed = await killedAt('cms1', at, 'passwd_age', ...wanted, '--yes');
       // Turned off there are fewer calls: the last numbers are not reached.
