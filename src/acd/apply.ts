@@ -1,7 +1,6 @@
-import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { CmsadmError } from '../errors.ts';
-import { at, isFolder, isThere, list, removeDurably, rename, syncFolder, writeState } from '../host/root.ts';
+import { isFolder, isThere, list, removeDurably, removeTree, rename, syncFolder, writeState } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import type { Profile } from '../profile/schema.ts';
 import { extractFrom, makeArchive, namesIn } from './archive.ts';
@@ -94,9 +93,9 @@ async function removePart(host: Host, profile: Profile, removal: AcdRemoval): Pr
       remedy: `Run here: cmsadm acd_link stop ${number}. Then: cmsadm recover.`,
     });
   const file = archiveFile(id);
-  await makeArchive(root, file, [removalFile(profile, id), ...links, ...folders]);
+  await makeArchive(host, file, [removalFile(profile, id), ...links, ...folders]);
   for (const folder of folders) {
-    fs.rmSync(at(root, folder), { recursive: true, force: true });
+    removeTree(root, folder);
     syncFolder(root, dirname(folder));
   }
   for (const path of links) removeDurably(root, path);
@@ -114,7 +113,7 @@ async function putBack(
   more: readonly string[],
 ): Promise<string[]> {
   const { root } = host;
-  const kept = await namesIn(root, file, [...more, ...dataFolders(profile, acd.number)]);
+  const kept = await namesIn(host, file, [...more, ...dataFolders(profile, acd.number)]);
   // A run that died in the middle left a part: tar writes the same files over it.
   const marker = `${file}.restoring`;
   const isFree = (path: string): boolean =>
@@ -122,7 +121,7 @@ async function putBack(
   const paths = isThere(root, marker) ? kept : kept.filter(isFree);
   if (paths.length > 0) {
     writeState(root, marker, '');
-    await extractFrom(root, file, paths);
+    await extractFrom(host, file, paths);
   }
   removeDurably(root, marker);
   const left = kept.filter((path) => !paths.includes(path));

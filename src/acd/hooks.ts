@@ -1,5 +1,6 @@
 import { CmsadmError } from '../errors.ts';
-import { lastLines, run } from '../host/processes.ts';
+import { lastLines } from '../host/processes.ts';
+import { runOn } from '../host/programs.ts';
 import { at } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { printable } from '../printable.ts';
@@ -62,7 +63,7 @@ export async function runHook(host: Host, profile: Profile, hook: HookName, numb
   const [program = '', ...args] = hookArgv(words, number);
   const began = performance.now();
   // A folder that stands for a server brings its own programs.
-  const outcome = await run([at(host.root, program), ...args], { timeout: seconds * 1000 });
+  const outcome = await runOn(host, [at(host.root, program), ...args], { timeout: seconds * 1000 });
   if (outcome.exitCode === 0) return outcome.stdout;
   const isLate = performance.now() - began >= seconds * 1000;
   throw new CmsadmError(
@@ -80,8 +81,7 @@ export async function runHook(host: Host, profile: Profile, hook: HookName, numb
 
 /** How an ACD stands here; unknown where nobody can say. */
 export async function stateOf(host: Host, profile: Profile, number: number): Promise<AcdState> {
-  // A server in memory has no programs.
-  if (!profile.acd?.hooks.state || host.root.disk) return unknownState;
+  if (!profile.acd?.hooks.state) return unknownState;
   try {
     return parseState(await runHook(host, profile, 'state', number));
   } catch (error) {

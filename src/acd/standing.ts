@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { run } from '../host/processes.ts';
+import { runOn } from '../host/programs.ts';
 import { at, isThere } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { forFamily, type Profile } from '../profile/schema.ts';
@@ -148,7 +148,7 @@ async function measured(host: Host, folders: readonly string[]): Promise<AcdHere
   const there = folders.filter((path) => isThere(host.root, path));
   return Promise.all(
     there.map(async (path) => {
-      const { stdout } = await run(['du', '-sk', '--', at(host.root, path)], { timeout: 120_000 });
+      const { stdout } = await runOn(host, ['du', '-sk', '--', at(host.root, path)], { timeout: 120_000 });
       return { path, kilobytes: Number(/^\d+/.exec(stdout)?.[0] ?? 0) };
     }),
   );

@@ -5,6 +5,7 @@ import {
   at,
   isFolder,
   makeFolders,
+  missingFolders,
   type Ownership,
   readFact,
   readText,
@@ -51,23 +52,22 @@ export async function stage(
   const stamps: Stamps = new Map();
   for (const file of change.files) stamps.set(file.path, await refuseIfChanged(host, file, change));
   if (change.program) refuseOtherProgram(host.root, change.program);
-  const made: string[] = [];
+  const written = change.files.filter(({ after }) => after !== null);
+  const made = [...new Set(written.flatMap((file) => missingFolders(host.root, dirname(realPath(file)))))];
   let begun: TransactionId | undefined;
   try {
-    for (const file of change.files)
-      if (file.after)
-        made.push(
-          ...makeFolders(host.root, dirname(realPath(file)), dirname(file.path) === '/root/.ssh' ? 0o700 : 0o755),
-        );
+    // First what tells of them, then the folders: a run that dies leaves none that nobody knows of.
     const id = beginJournal(
       host.root,
       manifestOf(change, part, host.system.clock(), made, generated, thisProcess(host)),
     );
     begun = id;
-    const written = await Promise.allSettled(
+    for (const file of written)
+      makeFolders(host.root, dirname(realPath(file)), dirname(file.path) === '/root/.ssh' ? 0o700 : 0o755);
+    const outcomes = await Promise.allSettled(
       change.files.map((file) => writeStaged(host, file, change.tag, generated)),
     );
-    for (const one of written) if (one.status === 'rejected') throw one.reason;
+    for (const one of outcomes) if (one.status === 'rejected') throw one.reason;
     const unjudged = await judgeStaged(host, change, (file) => at(host.root, stagedName(realPath(file), change.tag)));
     note(host.root, id, 'staged', host.system.clock());
     return { id, unjudged, stamps };

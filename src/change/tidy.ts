@@ -1,11 +1,15 @@
 import { CmsadmError } from '../errors.ts';
-import { list, removeIfThere } from '../host/root.ts';
+import { isFolder, list, type Root, removeIfThere } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { ownFolder } from '../pair/administered.ts';
 import { paths } from '../pair/state.ts';
 import { releaseLock, takeLock } from './lock.ts';
 
 /** Where a process that died may have left names of its own: they end in its pid, or hold it before `.new`. */
-const places = ['/run/cmsadm', paths.state, paths.journal];
+const placesOf = (root: Root): string[] => [...['/run/cmsadm', paths.state, paths.journal], ...below(root, ownFolder)];
+
+const below = (root: Root, folder: string): string[] =>
+  isFolder(root, folder) ? [folder, ...list(root, folder).flatMap((name) => below(root, `${folder}/${name}`))] : [];
 
 /**
  * Takes away what dead processes left: the lock, and temporary names beside the journal and the state. Nothing of a
@@ -13,7 +17,7 @@ const places = ['/run/cmsadm', paths.state, paths.journal];
  */
 export function tidy(host: Host): void {
   under(host, paths.lock, () => {
-    for (const place of places)
+    for (const place of placesOf(host.root))
       for (const name of list(host.root, place))
         if (isLeftOver(host, name)) removeIfThere(host.root, `${place}/${name}`);
     // Taken and given back, a dead process's turn is gone.

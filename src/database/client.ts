@@ -1,6 +1,7 @@
 import { CmsadmError } from '../errors.ts';
 import { hasPrograms } from '../host/has-programs.ts';
-import { lastLines, run } from '../host/processes.ts';
+import { lastLines } from '../host/processes.ts';
+import { runOn } from '../host/programs.ts';
 import { at } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import type { Profile } from '../profile/schema.ts';
@@ -23,7 +24,8 @@ async function carryOut(host: Host, access: AccessProfile, statements: string): 
   const adapter = adapterOf(access);
   const { name, user, program, environment, seconds } = access;
   const settings = Object.entries({ ...environment, ...adapter.environment }).map(([key, value]) => `${key}=${value}`);
-  const outcome = await run(
+  const outcome = await runOn(
+    host,
     [
       ...(hasPrograms(host) && user !== undefined ? ['runuser', '-u', user, '--'] : []),
       // Where the operator stands is not for everybody to read.

@@ -1,4 +1,5 @@
-import { readTarget } from '../host/root.ts';
+import { CmsadmError, explained } from '../errors.ts';
+import { readTarget, removeTree } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import type { FeaturePackage } from '../packages/feature-package.ts';
 import { clearHome, takeVersionAway } from './clear-home.ts';
@@ -8,7 +9,6 @@ import { type FeatureRecord, noRecord, writeRecord } from './record.ts';
 import { settingsText } from './settings-file.ts';
 import { stageVersion, versionOf } from './stage-version.ts';
 import { refuseForeignUnits, switchTo } from './switch-version.ts';
-import { removeTree } from './take-away.ts';
 import type { WantedPackage } from './wanted-package.ts';
 
 /**
@@ -36,8 +36,8 @@ export async function bring(
     ...known,
     coming: to,
     comingSettings: settings,
-    // What an earlier attempt left of another version has to go.
-    leaving: known.coming && known.coming.folder !== to.folder ? [...known.leaving, known.coming] : known.leaving,
+    // What an earlier attempt left of another version has to go, but for a folder that is taken again.
+    leaving: [...known.leaving, ...(known.coming ? [known.coming] : [])].filter(({ folder }) => folder !== to.folder),
   };
   writeRecord(root, name, begun);
   const lines: string[] = [];
@@ -62,14 +62,29 @@ export async function bring(
   return [
     `${name}: ${to.manifest.version} installed${was === undefined ? '' : `, was ${was}`}`,
     ...lines,
-    ...sweep(host, name, installed),
+    ...sweep(host, name, installed).lines,
   ];
 }
 
-/** Takes away what earlier versions left; what somebody edited stays beside it. @returns a line for each such file */
-export function sweep({ root }: Host, name: string, record: FeatureRecord): string[] {
-  if (record.leaving.length === 0) return [];
-  const kept = record.leaving.flatMap((version) => takeVersionAway(root, version));
-  writeRecord(root, name, { ...record, leaving: [] });
-  return kept.map((path) => `${name}: not ours, stays: ${path}`);
+/**
+ * Takes away what earlier versions left; what somebody edited stays beside it.
+ * @returns the record as it is then, and a line for each file that stays, or for a version that does not go yet
+ */
+export function sweep<Known extends FeatureRecord>(
+  { root }: Host,
+  name: string,
+  record: Known,
+): { readonly record: Known; readonly lines: string[] } {
+  if (record.leaving.length === 0) return { record, lines: [] };
+  try {
+    const kept = record.leaving.flatMap((version) => takeVersionAway(root, version));
+    const swept = { ...record, leaving: [] };
+    writeRecord(root, name, swept);
+    return { record: swept, lines: kept.map((path) => `${name}: not ours, stays: ${path}`) };
+  } catch (thrown) {
+    // What came is whole and runs: the next look tries again.
+    const error = explained(thrown);
+    if (!(error instanceof CmsadmError)) throw error;
+    return { record, lines: [`${name}: an earlier version does not go yet: ${error.message}`] };
+  }
 }

@@ -1,10 +1,10 @@
 import { dirname } from 'node:path';
-import { type Root, removeDurably } from '../host/root.ts';
+import { type Root, removeDurably, removeTree } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { featuresFolder, placesOf } from './places.ts';
 import { type FeatureRecord, type Version, writeRecord } from './record.ts';
 import { ownSettings } from './switch-version.ts';
-import { removeFolderDurably, removeTree, takeAllAway, takeFolderAway } from './take-away.ts';
+import { removeFolderDurably, takeAllAway, takeFolderAway } from './take-away.ts';
 
 /** Takes away all that is below the package's folder and is ours, and the record last. @returns what stays */
 export function clearHome({ root }: Host, name: string, record: FeatureRecord): string[] {

@@ -65,11 +65,19 @@ export const runHook: RunHook = (file, args, cwd, seconds) =>
     );
   });
 
+/** Nothing is run on a folder that stands for a server. */
+function runnerOf({ system, runProgram }: Host): RunHook | undefined {
+  if (!runProgram) return system.real ? runHook : undefined;
+  return async (file, args, _cwd, seconds) => {
+    const { exitCode, stderr } = await runProgram([file, ...args], { timeout: seconds * 1000 });
+    return exitCode === 0 ? undefined : `exit code ${exitCode}\n${stderr}`;
+  };
+}
+
 export type HookEvent = 'install' | 'settings' | 'remove';
 
 /**
- * Runs a package's hook, if it has one for this event, in the folder of its version. Nothing is run on a folder that
- * stands for a server.
+ * Runs a package's hook, if it has one for this event, in the folder of its version.
  * @throws CmsadmError hook-failed
  */
 export async function hookOf(
@@ -77,7 +85,7 @@ export async function hookOf(
   { manifest, folder }: Version,
   event: HookEvent,
   args: readonly string[] = [],
-  run: RunHook | undefined = host.system.real ? runHook : undefined,
+  run: RunHook | undefined = runnerOf(host),
 ): Promise<void> {
   const hook = manifest.hooks[event];
   if (hook === undefined || run === undefined) return;

@@ -3,7 +3,7 @@ import type { Host } from '../host/system.ts';
 import { clearHome } from './clear-home.ts';
 import { hookOf, type RunHook } from './hooks.ts';
 import { placesOf } from './places.ts';
-import type { FeatureRecord } from './record.ts';
+import { type FeatureRecord, writeRecord } from './record.ts';
 import { removeUnits } from './switch-version.ts';
 import { standUnits } from './unit-states.ts';
 
@@ -28,7 +28,11 @@ export async function remove(host: Host, name: string, record: FeatureRecord, ru
       throw error;
     }
   }
-  const kept = [...(await removeUnits(host, record)), ...clearHome(host, name, record)];
+  // From here on it is not installed any more: who wants it again meanwhile has it brought anew.
+  const leaving = installed ? [...record.leaving, installed] : record.leaving;
+  const going: FeatureRecord = { ...record, installed: null, leaving };
+  if (installed) writeRecord(root, name, going);
+  const kept = [...(await removeUnits(host, going)), ...clearHome(host, name, going)];
   const hasData = isThere(root, places.data);
   return [
     `${name}: removed`,

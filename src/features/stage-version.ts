@@ -1,9 +1,9 @@
 import { dirname } from 'node:path';
-import { isThere, makeFolders, type Root, readFact, rename, syncFolder, writeNew } from '../host/root.ts';
+import { isThere, makeFolders, type Root, readFact, removeTree, rename, syncFolder, writeNew } from '../host/root.ts';
 import type { FeaturePackage } from '../packages/feature-package.ts';
 import { folderName, placesOf } from './places.ts';
 import type { Version } from './record.ts';
-import { foldersOf, removeTree } from './take-away.ts';
+import { foldersOf } from './take-away.ts';
 
 /** True if all files of a version are in its folder, as they came. */
 const isWhole = (root: Root, folder: string, { files }: Version['manifest']): boolean =>

@@ -121,8 +121,8 @@ async function standOne(
   const record = readRecord(host.root, wanted.name);
   const { installed } = record ?? {};
   if (record && installed && installed.package === wanted.package && record.coming === null) {
-    const swept = sweep(host, wanted.name, record);
-    return [...swept, ...(await standSettings(host, { ...record, leaving: [], installed }, wanted, run))];
+    const swept = sweep(host, wanted.name, { ...record, installed });
+    return [...swept.lines, ...(await standSettings(host, swept.record, wanted, run))];
   }
   const found = await openWanted(host, profile, wanted);
   return bring(host, found, wanted, record, runsHere(host, found.manifest, wanted), run);

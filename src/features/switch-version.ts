@@ -1,9 +1,9 @@
 import { CmsadmError, explained } from '../errors.ts';
-import { at, pointLink, readTarget, readText, removeDurably, sha256, writeState } from '../host/root.ts';
+import { at, pointLink, readTarget, readText, removeDurably, sha256 } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { placesOf, unitFile, unitFolder } from './places.ts';
 import type { FeatureRecord, Version } from './record.ts';
-import { hasContent, replaceOwn, takeAllAway } from './take-away.ts';
+import { hasContent, replaceOwn, takeAllAway, writeOwn } from './take-away.ts';
 import { standUnits } from './unit-states.ts';
 
 /** The units of some versions, each once. */
@@ -80,26 +80,26 @@ export async function switchTo(
   }
 
   async function putBack(): Promise<void> {
+    const were = (what: 'active' | 'enabled'): string[] => all.filter((unit) => before.states[unit]?.[what] === true);
     // The link first: what it leads to is what runs. Each step is tried, whatever became of the one before.
     await quietly(async () => {
       if (before.link === undefined) removeDurably(root, places.current);
       else if (readTarget(root, places.current) !== before.link) pointLink(root, places.current, before.link);
     });
-    for (const { file, text } of before.texts)
-      await quietly(async () => {
-        if (text === undefined) removeDurably(root, file);
-        else if (!hasContent(root, file, text)) writeState(root, file, text, 0o644);
-      });
-    if (all.length === 0) return;
-    const were = (what: 'active' | 'enabled'): string[] => all.filter((unit) => before.states[unit]?.[what] === true);
-    // While systemd still knows the new units, what did not run before is stopped.
     const active = were('active');
+    // While their files are there: systemd disables no unit that it does not find.
     await quietly(() =>
       stopUnits(
         host,
         all.filter((unit) => !active.includes(unit)),
       ),
     );
+    for (const { file, text } of before.texts)
+      await quietly(async () => {
+        if (text === undefined) removeDurably(root, file);
+        else if (!hasContent(root, file, text)) writeOwn(root, file, text);
+      });
+    if (all.length === 0) return;
     await quietly(() => system.reloadUnitFiles());
     await quietly(() => system.control('enable', were('enabled')));
     await quietly(() => system.control('restart', active));

@@ -1,17 +1,15 @@
 import { dirname } from 'node:path';
 import { CmsadmError } from '../errors.ts';
 import {
-  isFolder,
   isThere,
-  list,
+  makeFolders,
   type Root,
   readFact,
-  readTarget,
   removeEmptyFolder,
   removeIfThere,
   rename,
+  replaceBy,
   syncFolder,
-  writeState,
 } from '../host/root.ts';
 
 /** @returns its new name */
@@ -28,10 +26,13 @@ function keepEdited(root: Root, path: string): string {
  * Takes a file of ours away. One that somebody edited keeps its content under another name beside it.
  * @param ours the digests of what we may have written there
  * @returns that name
+ * @throws CmsadmError file-refused for one that can't be read
  */
 function takeAway(root: Root, path: string, ours: readonly string[]): string | undefined {
+  removeIfThere(root, preparedFile(path));
   const fact = readFact(root, path);
-  // A link or a folder that took its place is somebody else's.
+  // A link or a folder that took its place is somebody else's; a file that can't be read may be ours.
+  if (fact.state === 'refused' && fact.unreadable === true) throw fileRefused(path, fact.why);
   if (fact.state !== 'file') return undefined;
   if (!ours.includes(fact.sha256)) return keepEdited(root, path);
   removeIfThere(root, path);
@@ -97,25 +98,26 @@ export const hasContent = (root: Root, path: string, content: string): boolean =
  * @throws CmsadmError file-refused for what is no file
  */
 export function replaceOwn(root: Root, path: string, content: string, ours: readonly string[]): string | undefined {
+  removeIfThere(root, preparedFile(path));
   const fact = readFact(root, path);
-  if (fact.state === 'refused')
-    throw new CmsadmError('file-refused', `${path} ${fact.why}.`, {
-      file: path,
-      remedy: 'Move it away, then run the command again.',
-    });
+  if (fact.state === 'refused') throw fileRefused(path, fact.why);
   if (fact.state === 'file' && fact.content === content) return undefined;
   const kept = fact.state === 'file' && !ours.includes(fact.sha256) ? keepEdited(root, path) : undefined;
-  writeState(root, path, content, 0o644);
+  writeOwn(root, path, content);
   return kept;
 }
 
-/** Takes a folder away with all that is in it; only for what nobody else has seen. */
-export function removeTree(root: Root, place: string): void {
-  if (!isThere(root, place)) return;
-  if (readTarget(root, place) !== undefined || !isFolder(root, place)) {
-    removeIfThere(root, place);
-    return;
-  }
-  for (const name of list(root, place)) removeTree(root, `${place}/${name}`);
-  removeEmptyFolder(root, place);
+const fileRefused = (path: string, why: string): CmsadmError =>
+  new CmsadmError('file-refused', `${path} ${why}.`, {
+    file: path,
+    remedy: 'Put it right or move it away, then run the command again.',
+  });
+
+/** The name under which a file of ours is written before it takes its place: whoever comes after a dead run finds it. */
+const preparedFile = (path: string): string => `${path}.new`;
+
+/** Writes a file of ours in one step; on disk when it returns. */
+export function writeOwn(root: Root, path: string, content: string): void {
+  makeFolders(root, dirname(path));
+  replaceBy(root, preparedFile(path), path, content, 0o644);
 }

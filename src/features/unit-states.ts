@@ -1,4 +1,5 @@
 import { CmsadmError } from '../errors.ts';
+import { hasPrograms } from '../host/has-programs.ts';
 import type { Host } from '../host/system.ts';
 import type { FeatureManifest } from '../packages/feature-manifest.ts';
 
@@ -13,12 +14,13 @@ const SETTLE = 1_000;
  * @throws CmsadmError service-failed, unit-not-running
  */
 export async function standUnits(
-  { system }: Host,
+  host: Host,
   { name, units }: FeatureManifest,
   runs: boolean | undefined,
   isNew: boolean,
 ): Promise<string[]> {
   if (units.length === 0 || runs === undefined) return [];
+  const { system } = host;
   const all = units.map((unit) => unit.name);
   const started = units.filter(({ starts }) => starts).map((unit) => unit.name);
   const states = await system.units(all);
@@ -33,14 +35,14 @@ export async function standUnits(
   const down = started.filter((unit) => isNew || !states[unit]?.active);
   await system.control('enable', asleep);
   await system.control('restart', down);
-  if (down.length > 0) await refuseUnlessRunning({ system }, down);
+  if (down.length > 0) await refuseUnlessRunning(host, down);
   return asleep.length + down.length === 0 ? [] : [`${name}: on here`];
 }
 
-async function refuseUnlessRunning({ system }: Pick<Host, 'system'>, units: readonly string[]): Promise<void> {
+async function refuseUnlessRunning(host: Host, units: readonly string[]): Promise<void> {
   // A program that ends at once was started well, as systemd sees it.
-  if (system.real) await new Promise((resolve) => setTimeout(resolve, SETTLE));
-  const states = await system.units(units);
+  if (hasPrograms(host)) await new Promise((resolve) => setTimeout(resolve, SETTLE));
+  const states = await host.system.units(units);
   const dead = units.filter((unit) => !states[unit]?.active);
   if (dead.length === 0) return;
   throw new CmsadmError('unit-not-running', `Started, but not running: ${dead.join(', ')}.`, {

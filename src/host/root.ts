@@ -57,7 +57,12 @@ export type FileFact =
       readonly otherNames?: number;
     }
   /** Something that must not be replaced: a link, a folder, an immutable or unwritable file. */
-  | { readonly state: 'refused'; readonly why: string };
+  | {
+      readonly state: 'refused';
+      readonly why: string;
+      /** It may be a file: the system refused to say. */
+      readonly unreadable?: true;
+    };
 
 export const sha256 = (content: string): string => createHash('sha256').update(content, 'latin1').digest('hex');
 
@@ -127,7 +132,7 @@ export function readFact(root: Root, path: string): FileFact {
     };
   } catch (error) {
     if (isMissing(error)) return { state: 'absent' };
-    return { state: 'refused', why: `cannot be read (${codeOf(error) || String(error)})` };
+    return { state: 'refused', why: `cannot be read (${codeOf(error) || String(error)})`, unreadable: true };
   }
 }
 
@@ -179,6 +184,10 @@ export function ownershipOf(root: Root, path: string): Ownership | undefined {
 }
 
 export const isFolder = (root: Root, path: string): boolean => on(root).existsSync(`${at(root, path)}/.`);
+
+/** The folder and its parents that are not there, outermost first. */
+export const missingFolders = (root: Root, folder: string): string[] =>
+  folder === '/' || on(root).existsSync(at(root, folder)) ? [] : [...missingFolders(root, dirname(folder)), folder];
 
 /** Makes the folder and its missing parents, 0755 unless said otherwise; returns those it made, outermost first. */
 export function makeFolders(root: Root, folder: string, mode = 0o755): string[] {
@@ -273,13 +282,33 @@ export function append(root: Root, path: string, text: string): void {
   if (isNew) syncFolder(root, dirname(path));
 }
 
+/** Gives a file that a program wrote its mode, and has it on disk when it returns. */
+export function settleFile(root: Root, path: string, mode: number): void {
+  const handle = on(root).openSync(at(root, path), fs.constants.O_RDWR);
+  try {
+    on(root).fchmodSync(handle, mode);
+    on(root).fsyncSync(handle);
+  } finally {
+    on(root).closeSync(handle);
+  }
+}
+
 /** Replaces or makes a state file of ours durably: temporary name, fsync, rename, fsync of the folder. */
 export function writeState(root: Root, path: string, content: string, mode = 0o600): void {
   makeFolders(root, dirname(path), 0o700);
-  const temporary = `${path}.${process.pid}.new`;
+  replaceBy(root, `${path}.${process.pid}.new`, path, content, mode);
+}
+
+/** The same in a folder that is there, for a file that only one process writes at a time: `temporary` may be left of a dead one. */
+export function replaceBy(root: Root, temporary: string, path: string, content: string, mode: number): void {
   removeIfThere(root, temporary);
   writeNew(root, temporary, content, { mode, owner: 'root', group: 'root' });
-  on(root).renameSync(at(root, temporary), at(root, path));
+  try {
+    rename(root, temporary, path);
+  } catch (error) {
+    discard(root, temporary);
+    throw error;
+  }
   syncFolder(root, dirname(path));
 }
 
@@ -318,7 +347,12 @@ export function pointLink(root: Root, path: string, target: string): void {
   const prepared = preparedLink(path);
   removeIfThere(root, prepared);
   on(root).symlinkSync(target, at(root, prepared));
-  rename(root, prepared, path);
+  try {
+    rename(root, prepared, path);
+  } catch (error) {
+    discard(root, prepared);
+    throw error;
+  }
   syncFolder(root, dirname(path));
 }
 
@@ -344,6 +378,20 @@ export function removeEmptyFolder(root: Root, folder: string): boolean {
     if (isMissing(error) || ['ENOTEMPTY', 'EEXIST', 'EBUSY'].includes(codeOf(error))) return false;
     throw error;
   }
+}
+
+/**
+ * Takes a folder away with all that is in it; links are not followed.
+ * @throws the system's error, also where something comes into it meanwhile
+ */
+export function removeTree(root: Root, place: string): void {
+  if (!isThere(root, place)) return;
+  if (readTarget(root, place) !== undefined || !isFolder(root, place)) {
+    removeIfThere(root, place);
+    return;
+  }
+  for (const name of list(root, place)) removeTree(root, `${place}/${name}`);
+  on(root).rmdirSync(at(root, place));
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { OsFamily } from '../profile/schema.ts';
+import type { run } from './processes.ts';
 import type { Root } from './root.ts';
 import type { Session } from './session.ts';
 import type { Target } from './ssh-client.ts';
@@ -137,4 +138,6 @@ export type Host = {
   readonly system: System;
   readonly programRoot: string /** Answers for the admin-sync service of a server that runs none; without it the service's socket is asked. */;
   readonly callAgent?: (verb: string, args: unknown) => Promise<unknown>;
+  /** Stands for the programs of a server that this machine does not have. */
+  readonly runProgram?: typeof run;
 };

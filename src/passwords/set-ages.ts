@@ -37,7 +37,7 @@ const refused = (name: string, why: string): CmsadmError =>
 function setInFolder({ root }: Host, name: string, ages: Ages): void {
   const fact = readFact(root, shadow);
   if (fact.state !== 'file') throw refused(name, fact.state === 'refused' ? `${shadow} ${fact.why}` : `no ${shadow}`);
-  const temporary = `${shadow}.${process.pid}.new`;
+  const temporary = `${shadow}.new`;
   removeIfThere(root, temporary);
   writeNew(root, temporary, editShadow(fact.content, name, ages), fact);
   rename(root, temporary, shadow);

@@ -1,10 +1,11 @@
-// `npm run crash-points`: every point of set up, reverse, restore, disable and of what is administered, each fault, on two servers in memory.
+// `npm run crash-points`: every point of what changes a pair and of each option of the menu, each fault, on two servers in memory.
 import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Operation, operations } from './operations.ts';
-import { allFaults, attempt, prepare, type Result, type Stage } from './trial.ts';
+import { buildSync } from 'esbuild';
+import { type Operation, operations, sampleOf } from './operations.ts';
+import { allFaults, attempt, prepare, type Result, type Stage, triedFaults } from './trial.ts';
 import type { Fault } from './world.ts';
 
 const usage = `npm run crash-points -- [--json] [--operation NAME] [--every N] [--fault SERVER:POINT:KIND]
@@ -49,7 +50,7 @@ async function work(share: string): Promise<void> {
   const [index = 0, of = 1] = share.split('/').map(Number);
   for (const operation of chosen) {
     const stage = await prepare(operation);
-    const faults = allFaults(stage).filter((_, i) => i % Number(values.every) === 0);
+    const faults = triedFaults(stage).filter((_, i) => i % Number(values.every) === 0);
     const results: Result[] = [];
     for (const [i, fault] of faults.entries()) if (i % of === index) results.push(await limited(stage, fault));
     const told: Share = {
@@ -93,20 +94,30 @@ const sum = (all: readonly Record<string, number>[]): Record<string, number> => 
   return total;
 };
 
+/** This program in one file: each `import()` of a run would go through the loader that reads TypeScript. */
+function bundled(): string {
+  // Two folders below the repository, as this one.
+  const outfile = fileURLToPath(new URL('../../dist/crash-points/main.js', import.meta.url));
+  const options = { bundle: true, platform: 'node', format: 'esm', packages: 'external', sourcemap: true } as const;
+  buildSync({ ...options, entryPoints: [fileURLToPath(import.meta.url)], outfile, logLevel: 'warning' });
+  return outfile;
+}
+
 /** Shares the work among the processors, prints the totals; exit code 1 where anything is wrong. */
 async function all(): Promise<number> {
   const started = Date.now();
   const shares = availableParallelism();
   const heard: Share[] = [];
+  const program = bundled();
   await Promise.all(
     Array.from(
       { length: shares },
       (_, index) =>
         new Promise<void>((resolve, reject) => {
           const child = fork(
-            fileURLToPath(import.meta.url),
+            program,
             [...process.argv.slice(2).filter((flag) => flag !== '--json'), `--share=${index}/${shares}`],
-            { execArgv: [...process.execArgv, '--max-semi-space-size=64'] },
+            { execArgv: ['--max-semi-space-size=64', '--enable-source-maps'] },
           );
           // parseArgs checked the flags; what a child says is what `work` sends.
           child.on('message', (share: Share) => heard.push(share));
@@ -119,6 +130,8 @@ async function all(): Promise<number> {
     const outcomes = sum(of.map((share) => share.outcomes));
     return {
       operation,
+      /** One of so many faults was tried. */
+      sample: sampleOf(operation) * Number(values.every),
       points: of[0]?.points ?? 0,
       trials: Object.values(outcomes).reduce((a, b) => a + b, 0),
       mixed: outcomes['mixed'] ?? 0,
@@ -149,6 +162,7 @@ function lines(totals: {
   seconds: number;
   operations: readonly {
     operation: string;
+    sample: number;
     points: number;
     trials: number;
     outcomes: Record<string, number>;
@@ -162,8 +176,8 @@ function lines(totals: {
       .map(([word, count]) => `${word} ${count}`)
       .join(', ');
   return [
-    ...totals.operations.flatMap(({ operation, points, trials, outcomes, faults, wrong }) => [
-      `${operation}: ${points} points, ${trials} trials`,
+    ...totals.operations.flatMap(({ operation, sample, points, trials, outcomes, faults, wrong }) => [
+      `${operation}: ${points} points, ${trials} trials${sample === 1 ? '' : `, one of ${sample} that can be made`}`,
       `  outcomes: ${told(outcomes)}`,
       `  faults:   ${told(faults)}`,
       ...wrong.slice(0, 20).map((one) => `  WRONG ${one}`),

@@ -57,6 +57,8 @@ export type MemoryDisk = Disk & {
   copyAttributes(from: string, to: string): void;
   /** The machine stops: open handles are gone, below `volatile` everything; `lose`: what was not fsynced as well. */
   powerCut(lose: boolean, volatile: string): void;
+  /** All that is written is on the disk. (sync(2)) */
+  sync(): void;
   standing(): Standing;
 };
 
@@ -283,6 +285,15 @@ export function memoryDisk(like?: MemoryDisk): MemoryDisk {
     },
     copyAttributes(from, to) {
       find(to, 'setxattr').meta = { ...find(from, 'getxattr').meta };
+    },
+    sync() {
+      const keep = (folder: FolderNode): void => {
+        folder.kept = new Map(folder.names);
+        for (const node of folder.names.values())
+          if (node.kind === 'folder') keep(node);
+          else node.kept = { data: node.data, meta: { ...node.meta } };
+      };
+      keep(top);
     },
     powerCut(lose, volatile) {
       handles.clear();

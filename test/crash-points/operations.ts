@@ -5,7 +5,6 @@ import { type AdministrativePlan, administer } from '../../src/commands/administ
 import type { Peer } from '../../src/commands/contact.ts';
 import type { CommandContext } from '../../src/commands/context.ts';
 import { disable } from '../../src/commands/disable.ts';
-import { passwdAge } from '../../src/commands/passwd-age.ts';
 import { recoverCommand } from '../../src/commands/recover.ts';
 import { restore } from '../../src/commands/restore.ts';
 import { reverse } from '../../src/commands/reverse.ts';
@@ -15,55 +14,18 @@ import { CmsadmError } from '../../src/errors.ts';
 import type { SetupAnswers } from '../../src/ha/answers.ts';
 import { planSetup } from '../../src/ha/setup.ts';
 import { ownFolder } from '../../src/pair/administered.ts';
+import { runCommand } from './command-run.ts';
+import { menuOptions } from './menu-options.ts';
 import { freshWorld, type Name, type Process, repository, type World } from './world.ts';
 
-export const operations = [
-  'set up',
-  'reverse',
-  'restore',
-  'disable',
-  'administer',
-  'administer both',
-  'password aging',
-] as const;
-export type Operation = (typeof operations)[number];
-
-const silent = {
-  step: () => () => undefined,
-  line: () => undefined,
-  warn: () => undefined,
-  show: () => undefined,
-  progress: () => undefined,
-  live: () => false,
-};
-
-/** The context of one run of the program on a server, in a process of its own. */
-function contextOn(world: World, name: Name, pid: number): { context: CommandContext; process: Process } {
-  const process = world.spawn(name);
-  const context: CommandContext = {
-    // No agent runs: what it would drain is no matter here.
-    host: { ...process.host, callAgent: async () => null },
-    profile: world.profile,
-    report: silent,
-    ask: undefined,
-    yes: true,
-    dryRun: false,
-    log: { choice: () => undefined, outcome: () => undefined },
-    pid,
-    operator: 'ops',
-    stop: { requested: false },
-  };
-  return { context, process };
-}
-
-const pids: Readonly<Record<Operation, number>> = {
-  'set up': 11,
-  reverse: 12,
-  restore: 13,
-  disable: 14,
-  administer: 15,
-  'administer both': 16,
-  'password aging': 17,
+/** An operation that is tried. */
+type Tried = {
+  /** Brings the pair to where it begins. */
+  readonly before?: (world: World) => Promise<void>;
+  readonly run: (context: CommandContext, world: World, process: Process) => Promise<unknown>;
+  /** The servers that it changes by itself; what is administered on one of them alone, admin-sync carries to the other. */
+  readonly changes: 'both' | 'one';
+  readonly sample?: number;
 };
 
 /** A change of what is administered, in which one file is made, one changed and one goes. */
@@ -81,31 +43,46 @@ const onBoth = (text: string): AdministrativePlan => ({
   peerFiles: [{ path: `${ownFolder}/desks/link.yaml`, content: `address: ${text}\n` }],
 });
 
-/** Runs one operation from cms1, or from cms2 after a reversal. @throws what the command throws */
-export async function run(world: World, operation: Operation): Promise<void> {
-  const { context, process } = contextOn(world, 'cms1', pids[operation]);
-  try {
-    if (operation === 'set up') await setUp(world, context, process);
-    if (operation === 'reverse') await reverse(context);
-    if (operation === 'restore') await restore(context, { tag: tagOfSetUp(world) });
-    if (operation === 'disable') await disable(context, { peer: 'cms2.example.com' });
-    if (operation === 'administer') await administer(context, administered('second'));
-    if (operation === 'administer both') await administer(context, onBoth('second'));
-    if (operation === 'password aging') await passwdAge(context, { action: 'on', exclude: 'none', weeks: '9' });
-  } finally {
-    process.kill();
-  }
-}
+const pairOperations = {
+  'set up': { run: (context, world, process) => setUp(world, context, process), changes: 'both' },
+  reverse: { run: (context) => reverse(context), changes: 'both' },
+  restore: { run: (context, world) => restore(context, { tag: tagOfSetUp(world) }), changes: 'both' },
+  disable: { run: (context) => disable(context, { peer: 'cms2.example.com' }), changes: 'both' },
+  administer: {
+    before: (world) => runCommand(world, 'cms1', 10, (context) => administer(context, administered('first'))),
+    run: (context) => administer(context, administered('second')),
+    changes: 'one',
+  },
+  'administer both': {
+    before: (world) => runCommand(world, 'cms1', 10, (context) => administer(context, onBoth('first'))),
+    run: (context) => administer(context, onBoth('second')),
+    changes: 'both',
+  },
+} as const satisfies Readonly<Record<string, Tried>>;
+
+const all = { ...pairOperations, ...menuOptions };
+export type Operation = keyof typeof all;
+export const operations = Object.keys(all).filter((name): name is Operation => name in all);
+const tried = (operation: Operation): Tried => all[operation];
+
+/** The servers that an operation changes by itself. */
+export const changesOf = (operation: Operation): 'both' | 'one' => tried(operation).changes;
+
+/** Whether what fails after the decision is put back by a second change, as that of a feature package is. */
+export const isPutBackBySecond = (operation: Operation): boolean => /pkg/.test(operation);
+
+/** One of so many faults is tried. */
+export const sampleOf = (operation: Operation): number => tried(operation).sample ?? 1;
+
+/** Runs one operation from cms1. @throws what the command throws */
+export const run = (world: World, operation: Operation): Promise<void> =>
+  runCommand(world, 'cms1', 11 + operations.indexOf(operation), (context, process) =>
+    tried(operation).run(context, world, process),
+  );
 
 /** `cmsadm recover` on a server, as an operator types it. @throws what the command throws */
-export async function recoverOn(world: World, name: Name): Promise<void> {
-  const { context, process } = contextOn(world, name, 99);
-  try {
-    await recoverCommand(context);
-  } finally {
-    process.kill();
-  }
-}
+export const recoverOn = (world: World, name: Name): Promise<void> =>
+  runCommand(world, name, 99, (context) => recoverCommand(context));
 
 /** The pair as it stands before an operation. */
 export async function worldBefore(operation: Operation): Promise<World> {
@@ -113,12 +90,8 @@ export async function worldBefore(operation: Operation): Promise<World> {
   if (operation === 'set up') return world;
   await run(world, 'set up');
   await world.quiet();
-  if (operation.startsWith('administer')) {
-    const { context, process } = contextOn(world, 'cms1', 10);
-    await administer(context, (operation === 'administer' ? administered : onBoth)('first'));
-    process.kill();
-    await world.quiet();
-  }
+  await tried(operation).before?.(world);
+  await world.quiet();
   return world;
 }
 
@@ -147,7 +120,7 @@ const answersOf = (world: World): SetupAnswers => {
 };
 
 /** Set up from the operator's `y` on: a first contact stands already, its program in place. */
-async function setUp(world: World, context: CommandContext, process: Process): Promise<void> {
+async function setUp(world: World, context: CommandContext, process: Process): Promise<unknown> {
   const answers = answersOf(world);
   const session = await world.firstContact(process);
   try {
@@ -172,7 +145,7 @@ async function setUp(world: World, context: CommandContext, process: Process): P
       ]),
     ];
     if (problems.length > 0) throw new CmsadmError('preflight-failed', problems.join(' '));
-    await carryOut(context, { local, peer, facts, answers, inputs, plan }, {});
+    return await carryOut(context, { local, peer, facts, answers, inputs, plan }, {});
   } finally {
     session.close();
   }

@@ -1,8 +1,10 @@
 // Two servers in this process: disks and services in memory, a cable that can be cut, and processes that can be killed.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { pid } from 'node:process';
 import { PassThrough, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { lockOwner } from '../../src/change/lock.ts';
 import { recover } from '../../src/change/recover.ts';
 import { servePeer } from '../../src/commands/peer.ts';
 import { CmsadmError } from '../../src/errors.ts';
@@ -15,7 +17,9 @@ import { paths } from '../../src/pair/state.ts';
 import { loadProfile } from '../../src/profile/load.ts';
 import type { Profile } from '../../src/profile/schema.ts';
 import { type Recorded, readRecorded } from '../../src/rehearsal/recorded-system.ts';
+import { testTrust } from '../features/fixture-packages.ts';
 import { type MemoryDisk, memoryDisk, systemError, watched } from './memory-disk.ts';
+import { copyOfProduct, freshProduct, type Product, programOf, refused } from './programs.ts';
 
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
 export const names = ['cms1', 'cms2'] as const;
@@ -23,7 +27,7 @@ export type Name = (typeof names)[number];
 
 /** One thing that a server does to the world outside its program, in the order in which it does them. */
 export type Point = {
-  readonly what: 'file' | 'service' | 'message';
+  readonly what: 'file' | 'service' | 'program' | 'message';
   /** A reading call changes nothing that a crash could leave behind. */
   readonly kind: 'read' | 'write';
   readonly call: string;
@@ -33,18 +37,31 @@ export type Point = {
 export const killings = ['killed', 'power cut', 'power cut, unsynced writes lost'] as const;
 export const fileErrors = ['ENOSPC', 'EIO', 'EROFS', 'EACCES'] as const;
 export const cuts = ['cut before the message', 'cut after the message'] as const;
-export type FaultKind = (typeof killings)[number] | (typeof fileErrors)[number] | (typeof cuts)[number] | 'fails';
+export const failures = ['fails', 'fails, and it was done'] as const;
+export type FaultKind =
+  | (typeof killings)[number]
+  | (typeof fileErrors)[number]
+  | (typeof cuts)[number]
+  | (typeof failures)[number]
+  | 'Ctrl-C';
 export type Fault = { readonly server: Name; readonly at: number; readonly kind: FaultKind };
 
 /** What a dead process gets from every port. */
 class Killed extends Error {}
 
-export type Process = { readonly host: Host; readonly kill: () => void; readonly onEnd: Set<() => void> };
+export type Process = {
+  readonly host: Host;
+  readonly kill: () => void;
+  readonly onEnd: Set<() => void>;
+  /** What Ctrl-C asks for while a change runs. */
+  readonly stop: { requested: boolean };
+};
 type Server = {
   readonly name: Name;
   readonly recorded: Recorded;
   disk: MemoryDisk;
   units: Map<string, UnitState>;
+  readonly product: Product;
   readonly timers: Map<string, readonly string[]>;
   readonly processes: Set<Process>;
   readonly points: Point[];
@@ -61,7 +78,7 @@ export type World = {
   firstContact(process: Process): Promise<Session>;
   /** Counts points from now on and makes this fault when its point comes. */
   watch(fault: Fault | undefined): void;
-  /** Everything works again: the cable, the disks. */
+  /** Everything works again: the cable, the disks. Names that hold the pid of what died are those of another process. */
   heal(): void;
   /** Turns a server on again; its boot unit settles first. */
   boot(name: Name): Promise<void>;
@@ -75,7 +92,7 @@ export type World = {
 const fixtures = join(repository, 'fixtures/rehearsal');
 const shipped = loadProfile('cms', [join(repository, 'profiles')]);
 // Data sets are the agent's; here only transactions write.
-const profile: Profile = { ...shipped, confirmSeconds: 30 };
+const profile: Profile = { ...shipped, confirmSeconds: 30, trust: testTrust };
 
 /** Two single servers as the fixtures show them, the program installed on both. */
 export const freshWorld = (): World => makeWorld({ cms1: freshServer('cms1'), cms2: freshServer('cms2') });
@@ -106,6 +123,7 @@ function freshServer(name: Name): Server {
     recorded,
     disk,
     units: new Map(Object.entries(recorded.units)),
+    product: freshProduct(),
     timers: new Map(),
     processes: new Set(),
     points: [],
@@ -128,7 +146,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
   const other = (name: Name): Server => servers[name === 'cms1' ? 'cms2' : 'cms1'];
 
   /** Numbers what a process is about to do, and makes the fault of this point. Returns what is to happen to a message. */
-  function point(server: Server, process: Process, what: Point): 'go' | 'drop' | 'cut after' {
+  function point(server: Server, process: Process, what: Point): Fate {
     if (!server.processes.has(process)) throw new Killed();
     if (!counting) return 'go';
     server.points.push(what);
@@ -150,6 +168,15 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
       case 'cut after the message':
         if (!isFirst) return 'go';
         return fault.kind === 'cut before the message' ? 'drop' : 'cut after';
+      case 'Ctrl-C':
+        if (!isFirst) return 'go';
+        // As the program's own door does it: without a lock there is nothing to be put back.
+        if (lockOwner(unwatched(server, process))?.pid === pid) process.stop.requested = true;
+        else process.kill();
+        if (!process.stop.requested) throw new Killed();
+        return 'go';
+      case 'fails, and it was done':
+        return isFirst ? 'fail after' : 'go';
       case 'fails':
         if (isFirst) throw new CmsadmError('service-failed', `${what.call} failed.`, { server: server.name });
         return 'go';
@@ -184,19 +211,31 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
     const server = servers[name];
     const number = `${++spawned}`;
     const onEnd = new Set<() => void>();
-    const see = (what: Point): 'go' | 'drop' | 'cut after' => point(server, process, what);
+    const see = (what: Point): Fate => point(server, process, what);
     const disk = watched(server.disk, (call, path, kind) => void see({ what: 'file', kind, call, path }));
     const process: Process = {
       host: {
         root: { prefix: '/', ownersCount: true, disk },
         programRoot: repository,
         system: systemOf(server, number, see, (target, key) => login(name, target, key, see, onEnd)),
+        runProgram: async (argv, { input = '' } = {}) => {
+          const { call, kind, work } = programOf(argv, String(input));
+          try {
+            const fate = see({ what: 'program', kind, call, path: '' });
+            const outcome = work({ product: server.product, disk, syncDisk: server.disk.sync });
+            return fate === 'fail after' ? refused('no answer') : outcome;
+          } catch (error) {
+            if (error instanceof Killed || !isExpected(error)) throw error;
+            return refused(String(error));
+          }
+        },
       },
       kill: () => {
         server.processes.delete(process);
         for (const end of onEnd) end();
       },
       onEnd,
+      stop: { requested: false },
     };
     server.processes.add(process);
     return process;
@@ -273,7 +312,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
       connect: () => Promise.reject(new Error('sessions are opened by login here')),
       login,
       bootId: () => `${server.name}-boot-${server.boots}`,
-      processStart: () => number,
+      processStart: (one) => (one === pid ? number : undefined),
       processState: () => 'running',
       askToLeave: () => undefined,
       endProcess: async () => undefined,
@@ -286,7 +325,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
     from: Name,
     target: Target,
     privateKey: string,
-    see: (what: Point) => 'go' | 'drop' | 'cut after',
+    see: (what: Point) => Fate,
     callerEnds: Set<() => void>,
   ): Promise<Session> {
     const callee = other(from);
@@ -308,7 +347,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
   async function openLine(
     from: Name,
     callee: Server,
-    see: (what: Point) => 'go' | 'drop' | 'cut after',
+    see: (what: Point) => Fate,
     callerEnds: Set<() => void>,
   ): Promise<Session> {
     const there = spawn(callee.name);
@@ -323,7 +362,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
     links.add(line);
     callerEnds.add(line.sever);
     there.onEnd.add(line.sever);
-    const send = (into: PassThrough, sees: (what: Point) => 'go' | 'drop' | 'cut after'): Writable =>
+    const send = (into: PassThrough, sees: (what: Point) => Fate): Writable =>
       new Writable({
         decodeStrings: false,
         write: (chunk: string | Buffer, _encoding, done) => {
@@ -332,7 +371,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
             const verb = /"verb":"(\w+)"/.exec(text)?.[1] ?? 'answer';
             const fate = links.has(line) ? sees({ what: 'message', kind: 'write', call: verb, path: '' }) : 'drop';
             if (fate !== 'drop' && links.has(line)) into.write(text);
-            if (fate !== 'go' && links.has(line)) cutCable();
+            if ((fate === 'drop' || fate === 'cut after') && links.has(line)) cutCable();
           } catch (error) {
             if (!(error instanceof Killed)) throw error;
           }
@@ -383,6 +422,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
       counting = false;
       fault = undefined;
       cable = true;
+      for (const name of names) renumber(servers[name].disk);
     },
     boot: async (name) => {
       const server = servers[name];
@@ -404,6 +444,20 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
   };
 }
 
+/** What becomes of what a process is about to do. */
+type Fate = 'go' | 'drop' | 'cut after' | 'fail after';
+
+/** All processes here have one pid; what a dead one left must not be taken for the next one's own. */
+function renumber(disk: MemoryDisk): void {
+  for (const path of disk.standing().keys())
+    for (const end of [`.${pid}.new`, `.decision.${pid}`, `/lock.${pid}`, `/turn.${pid}`])
+      if (path.endsWith(end)) disk.renameSync(path, path.replace(`${pid}`, '1'));
+  disk.sync();
+}
+
+/** A process's view of its server whose looks are no points. */
+const unwatched = (server: Server, { host }: Process): Host => ({ ...host, root: { ...host.root, disk: server.disk } });
+
 type Line = { readonly sever: () => void };
 
 /** Calls that need room on the disk. */
@@ -419,6 +473,7 @@ const copyOf = (server: Server): Server => ({
   ...server,
   disk: memoryDisk(server.disk),
   units: new Map(server.units),
+  product: copyOfProduct(server.product),
   timers: new Map(),
   processes: new Set(),
   points: [],
