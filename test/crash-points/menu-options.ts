@@ -155,6 +155,12 @@ export const menuOptions = {
   },
   acd_remove: { before: twoAcds, run: removeSouth, changes: 'one' },
   acd_link: { before: twoAcds, run: (context) => acdLink(context, { what: 'start 2' }), changes: 'one' },
+  'acd_link change': {
+    before: twoAcds,
+    run: (context) => acdLink(context, { what: 'change 2', host: '10.1.1.9', 'peer-host': '10.2.9.1' }),
+    changes: 'both',
+    sample: 3,
+  },
   pkg_install: { run: install('old'), changes: 'one' },
   'pkg_install of another version': {
     before: (world) => already(world, install('old'), turn('on')),
