@@ -204,12 +204,12 @@ describe('password aging', () => {
     const pair = serverOf('fails');
     const { host, profile } = pair.context(pair.cms1);
     const path = join(pair.cms1, 'etc/shadow');
-    mkdirSync(join(pair.cms1, `etc/shadow.${process.pid}.new`)); // where the new text would be written
+    mkdirSync(join(pair.cms1, 'etc/shadow.new')); // where the new text would be written
     const failed = await refusalOf(aging(pair, on));
     expect(failed).toMatchObject({ exitCode: exitCodes.needsPerson, details: { length: 4 } });
     expect(readFileSync(path, 'latin1')).toBe(shadow);
     expect(textAt(pair, file)).toContain('aging: on');
-    rmdirSync(join(pair.cms1, `etc/shadow.${process.pid}.new`));
+    rmdirSync(join(pair.cms1, 'etc/shadow.new'));
     expect(await passwordAging.apply(host, profile)).toHaveLength(4);
     await aging(pair, { action: 'off' });
     expect(readFileSync(path, 'latin1')).toBe(shadow);
