@@ -14,6 +14,8 @@ export const exitCodes = {
   needsPerson: 5,
   usage: 64,
   bug: 70,
+  /** Done, but nobody could be told: sysexits(3) EX_IOERR. */
+  outputLost: 74,
   interrupted: 130,
 } as const;
 

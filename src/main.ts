@@ -26,7 +26,14 @@ const renderer = (json: boolean): Renderer =>
     mode: json ? 'json' : process.stdout.isTTY && process.stdout.columns > 0 ? 'terminal' : 'plain',
     width: Math.min(process.stdout.columns || 80, 100),
     rows: () => process.stdout.rows || 24,
+    onLost: () => process.on('exit', tellLost),
   });
+
+/** What went well can't be read by anybody: that is not well. */
+function tellLost(): void {
+  if (process.exitCode === exitCodes.done || process.exitCode === exitCodes.pending)
+    process.exitCode = exitCodes.outputLost;
+}
 
 /** Somebody at a terminal; nobody where either end is not one. */
 const somebody = (): Asker | undefined => (process.stdin.isTTY && process.stdout.isTTY ? terminalAsker() : undefined);
@@ -48,6 +55,11 @@ export async function main(args: readonly string[]): Promise<void> {
     .argument('[command]')
     .action(async (command: string | undefined) => {
       if (command !== undefined) throw await unknownCommand(command, program.opts());
+      if (program.opts<GlobalOptions>().json)
+        throw new CmsadmError('usage', 'The menu is for a person: --json needs a command.', {
+          exitCode: exitCodes.usage,
+          remedy: 'cmsadm --help',
+        });
       finish(await menu(program.opts()));
     });
   addHa(program);

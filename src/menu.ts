@@ -42,7 +42,8 @@ export async function runMenu(context: CommandContext, report: ReturnType<typeof
       report.line('');
     }
   } catch (error) {
-    report.failure(error);
+    // What interrupted an option was told there.
+    if (!(error instanceof CmsadmError) || error.code !== 'left') report.failure(error);
     context.log.outcome(error instanceof Error ? error.message : String(error));
     return error instanceof CmsadmError ? error.exitCode : exitCodes.bug;
   }
@@ -130,6 +131,6 @@ async function runChosen(
   const exitCode = await runLogged({ ...context, log }, report, async () =>
     operation.run(context, await askAtMenu(context, operation)),
   );
-  if (exitCode === exitCodes.interrupted) throw new CmsadmError('interrupted', 'Interrupted.', { exitCode });
+  if (exitCode === exitCodes.interrupted) throw new CmsadmError('left', told, { exitCode });
   return told;
 }

@@ -83,10 +83,15 @@ function onSignals(context: CommandContext & { stop: { requested: boolean } }, r
       context.stop.requested = true;
       return;
     }
-    report.stop();
     const changed = transactions(context.host.root).some((id) => id.startsWith(`zdt_${process.pid}_`));
     context.log.outcome(
       changed ? 'interrupted after a change: see config_HA show' : 'interrupted, nothing was touched',
+    );
+    report.failure(
+      new CmsadmError('interrupted', changed ? 'Interrupted after a change.' : 'Interrupted; nothing was touched.', {
+        exitCode: exitCodes.interrupted,
+        remedy: changed ? 'See how the servers stand: cmsadm config_HA show' : 'Run it again.',
+      }),
     );
     process.exit(exitCodes.interrupted);
   };

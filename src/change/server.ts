@@ -142,6 +142,13 @@ export async function writing<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** What the agent said last; of one that is gone, that it is. */
+function statusNow({ root, system }: Host): SyncStatus | undefined {
+  const status = readStatus(root);
+  if (!status || system.processStart(status.pid) !== undefined) return status;
+  return { ...status, state: `its agent does not run; last heard ${status.at}` };
+}
+
 /** The functions of this very server. */
 export function localServer({ host, profile, family, carriedIn, seenFrom, cameTo }: Context): Server {
   const staged = new Map<TransactionId, { readonly change: Change; readonly stamps: Stamps }>();
@@ -152,7 +159,7 @@ export function localServer({ host, profile, family, carriedIn, seenFrom, cameTo
     standing: async () => ({
       lock: holderOf(host),
       unfinished: unfinished(host.root),
-      sync: readStatus(host.root),
+      sync: statusNow(host),
       alarms: readAlarms(host.root),
     }),
     lock: (claim) => writing(async () => takeLock(host, claim)),

@@ -207,13 +207,14 @@ async function carryOut(
       what: after === null ? 'removed' : before === null ? 'created' : 'changed',
     })),
   );
+  const warnings = plan.warning === undefined ? [] : [plan.warning];
+  for (const text of warnings) report.warn(text);
   if (context.dryRun)
     return {
       exitCode: exitCodes.pending,
       summary: `${operation}: dry run, changes pending`,
-      result: { ...plan.result, outcome: 'pending', files, review: reviewFacts(review) },
+      result: { ...plan.result, outcome: 'pending', files, warnings, review: reviewFacts(review) },
     };
-  if (plan.warning !== undefined) report.warn(plan.warning);
   if (!(await confirmed(context, () => report.show({ kind: 'diff', review })))) return declined(context, operation);
   // Under the lock: who interrupts waits until this server stands as it was decided.
   const verified = await run(() => afterwards(context, plan));
@@ -224,7 +225,7 @@ async function carryOut(
   return {
     exitCode: exitCodes.done,
     summary: `${operation}: done, tag ${tag}`,
-    result: { ...plan.result, outcome: 'done', tag, files, verified },
+    result: { ...plan.result, outcome: 'done', tag, files, warnings, verified },
   };
 }
 

@@ -24,7 +24,7 @@ export async function ownStanding(context: CommandContext): Promise<OwnStanding>
   const link = readLink(context.host.root);
   if (!link)
     throw new CmsadmError('not-paired', 'This server belongs to no pair.', {
-      remedy: 'Set up the roles first: cmsadm config_HA setup.',
+      remedy: 'A pair is made by: cmsadm config_HA setup.',
     });
   const pair = readPair(context.host.root);
   const role = pair ? roleOf(pair, link.self.address) : undefined;

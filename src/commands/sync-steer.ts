@@ -1,3 +1,4 @@
+import { readHold } from '../agent/paused.ts';
 import { exitCodes } from '../errors.ts';
 import { during } from '../report.ts';
 import { type CommandContext, type CommandOutcome, type Given, settleAnswers, usage } from './context.ts';
@@ -36,7 +37,15 @@ export async function syncResume(context: CommandContext, given: Given): Promise
   const tag = given[syncParameters.restored.name];
   if (tag !== undefined) return endRestore(context, someTag(tag));
   await askAgent(context, 'syncResume');
-  return done(context, 'Admin-sync goes on.', 'admin-sync resumed');
+  const restoring = readHold(context.host.root)?.tag;
+  return restoring === undefined
+    ? done(context, 'Admin-sync goes on.', 'admin-sync resumed')
+    : done(
+        context,
+        `The pause has ended; admin-sync is still held for the restore ${restoring}, until: cmsadm sync resume --tag ${restoring}`,
+        `admin-sync resumed, still held for the restore ${restoring}`,
+        { tag: restoring },
+      );
 }
 
 async function endRestore(context: CommandContext, tag: string): Promise<CommandOutcome> {

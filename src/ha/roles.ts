@@ -13,7 +13,7 @@ import { rendered } from './wanted-files.ts';
 export function pairOf(facts: Facts): Pair {
   if (facts.pair) return facts.pair;
   throw new CmsadmError('not-paired', 'This server belongs to no pair.', {
-    remedy: 'Set up the roles first: cmsadm config_HA setup.',
+    remedy: 'A pair is made by: cmsadm config_HA setup.',
   });
 }
 

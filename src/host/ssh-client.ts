@@ -117,6 +117,7 @@ async function logIn(socket: Duplex, target: Target, credentials: Credentials): 
     try {
       client.connect(config);
     } catch (cause) {
+      socket.destroy();
       reject(
         new CmsadmError('key-unreadable', 'The private key cannot be read.', {
           cause,

@@ -20,6 +20,8 @@ export type RenderOptions = {
   readonly rows?: () => number;
   /** Where `NO_COLOR` and `TERM` are looked up. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Hears that standard output is broken; a reader who has gone is no such thing. */
+  readonly onLost?: () => void;
 };
 
 /** A report, and what only the doors say through it. */
@@ -34,7 +36,7 @@ export type Renderer = Report & {
 
 /** The one renderer: turns what commands report into a terminal's, plain or JSON lines. */
 export function makeReport(options: RenderOptions): Renderer {
-  const { stream, errors, mode, rows = () => 24, environment = process.env } = options;
+  const { stream, errors, mode, rows = () => 24, environment = process.env, onLost = () => {} } = options;
   // A terminal that does not know its size says 0.
   const width = options.width >= 20 ? options.width : 80;
   const isJson = mode === 'json';
@@ -44,7 +46,10 @@ export function makeReport(options: RenderOptions): Renderer {
   // Standard error may be a file while standard output is a terminal.
   const errorPaint = makePaint(coloured && 'isTTY' in errors && errors.isTTY === true);
   const errorOutlet = makeOutlet(errors, () => undefined);
-  const outlet = makeOutlet(stream, (reason) => errorOutlet.write(`ERROR: standard output is lost: ${reason}\n`));
+  const outlet = makeOutlet(stream, (reason) => {
+    errorOutlet.write(`ERROR: standard output is lost: ${reason}\n`);
+    onLost();
+  });
   const spinner = makeSpinner(stream, coloured);
   const running = new Set<RunningStep>();
   // The step that the spinner shows: one spinner at a time, and only while nothing overlaps.

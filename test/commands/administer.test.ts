@@ -58,8 +58,12 @@ test('touches nothing on n, in a dry run, and where nobody could say yes', async
   );
   expect(declined.result).toEqual({ outcome: 'declined' });
   expect(pair.lines).toContain('[diff]');
-  const dry = await administer(pair.context(pair.cms1, { dryRun: true }), plan('x\n'));
-  expect(dry).toMatchObject({ exitCode: exitCodes.pending, result: { outcome: 'pending' } });
+  const warned = { ...plan('x\n'), warning: 'This goes at once.' };
+  const dry = await administer(pair.context(pair.cms1, { dryRun: true }), warned);
+  expect(dry).toMatchObject({
+    exitCode: exitCodes.pending,
+    result: { outcome: 'pending', warnings: ['This goes at once.'] },
+  });
   expect(await refusalOf(administer(pair.context(pair.cms1, { yes: false }), plan('x\n')))).toMatchObject({
     code: 'usage',
   });

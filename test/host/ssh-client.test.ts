@@ -140,10 +140,18 @@ describe('logging in', () => {
 
   test('a key that is none is told before it is tried', async () => {
     const { dial, logins } = await start();
-    await expect(connect(dial, target([hostKeys.ed25519]), { privateKey: 'no key' })).rejects.toMatchObject({
+    const dialled: Awaited<ReturnType<typeof dial>>[] = [];
+    const noting: typeof dial = async (...args) => {
+      const socket = await dial(...args);
+      dialled.push(socket);
+      return socket;
+    };
+    await expect(connect(noting, target([hostKeys.ed25519]), { privateKey: 'no key' })).rejects.toMatchObject({
       code: 'key-unreadable',
     });
     expect(logins).toEqual([]);
+    // Nothing keeps the program from ending.
+    expect(dialled.map(({ destroyed }) => destroyed)).toEqual([true]);
   });
 
   test.each([

@@ -1,5 +1,5 @@
 // The command line itself, as a process, against a pair of two folders whose agents run here.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
@@ -134,6 +134,37 @@ describe('cmsadm sync', () => {
     expect(JSON.parse((await run(pair.cms1, 'sync', 'status', '--json')).stdout)).toMatchObject({
       servers: [{ status: { paused: null } }, {}],
     });
+  });
+
+  test('a resume ends the pause, not the hold of a restore', async () => {
+    for (const args of [['hold', '--tag=t9'], ['pause']]) await run(pair.cms1, 'sync', ...args);
+    const { exitCode, stdout } = await run(pair.cms1, 'sync', 'resume');
+    expect(exitCode).toBe(0);
+    expect(stdout.replaceAll(/\s+/g, ' ')).toContain(
+      'still held for the restore t9, until: cmsadm sync resume --tag t9',
+    );
+    expect((await run(pair.cms1, 'sync', 'resume', '--tag=t9')).stdout).toContain('admin-sync goes on');
+  });
+
+  test('a result that nobody can be told is no success', async () => {
+    const full = openSync('/dev/full', 'w');
+    const lost = await execa(
+      process.execPath,
+      ['--import', 'tsx', join(repository, 'src/cli.ts'), `--root=${pair.cms1}`, 'config_HA', 'show', '--json'],
+      { cwd: repository, reject: false, stdio: ['ignore', full, 'pipe'] },
+    );
+    closeSync(full);
+    expect(lost).toMatchObject({ exitCode: 74, stderr: expect.stringContaining('standard output is lost') });
+  });
+
+  test('--json wants a command, and tells an interruption', async () => {
+    const menu = await run(pair.cms1, '--json');
+    expect(menu.exitCode).toBe(64);
+    expect(JSON.parse(menu.stdout)).toMatchObject({ error: { code: 'usage' } });
+    const watching = run(pair.cms1, 'sync', 'status', '--watch');
+    await new Promise<void>((resolve) => watching.stdout?.once('data', () => resolve()));
+    watching.kill('SIGINT');
+    expect(await watching).toMatchObject({ exitCode: 130, stderr: expect.stringContaining('nothing was touched') });
   });
 
   test('--watch without a terminal is plain lines, and ends when nobody reads', async () => {
