@@ -6,6 +6,7 @@ import type { CommandContext, CommandOutcome, Given } from './commands/context.t
 import { recoverParameters, syncParameters } from './commands/parameters.ts';
 import { CmsadmError, type ExitCode, exitCodes, explained } from './errors.ts';
 import { versionOf } from './host/program-version.ts';
+import type { Host } from './host/system.ts';
 import { addOperation } from './operation-flags.ts';
 import { type Operation, operations } from './operations.ts';
 import type { Option as MenuOption } from './options.ts';
@@ -236,9 +237,21 @@ async function settleItself(options: GlobalOptions, only: string | undefined): P
   requireRoot(options.root);
   const { recover } = await import('./change/recover.ts');
   const host = await hostOf(options.root, () => {});
+  if (only === undefined) await settleBackupsItself(host);
   const settled = await recover(host, only, 'itself');
   for (const { id, did, why } of settled) process.stdout.write(`${id}: ${did}: ${why}\n`);
   return settled.some(({ did }) => did === 'waits') ? exitCodes.needsPerson : exitCodes.done;
+}
+
+/** What a power cut left of a restore over this server; it keeps nothing else from being settled. */
+async function settleBackupsItself(host: Host): Promise<void> {
+  try {
+    const { settleBackups } = await import('./commands/backup-unblock.ts');
+    for (const line of (await settleBackups(host, 'cmsadm')) ?? []) process.stdout.write(`backup: ${line}\n`);
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    process.stdout.write(`backup: ${error.message} ${error.remedy ?? ''}\n`);
+  }
 }
 
 function addRehearsal(program: Command): void {

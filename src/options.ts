@@ -5,6 +5,7 @@ import {
   backupPruneParameters,
   backupRestoreParameters,
   backupShowParameters,
+  backupUnblockParameters,
   backupVerifyParameters,
   maintenanceParameters,
 } from './commands/backup-parameters.ts';
@@ -158,9 +159,9 @@ export const options: readonly Option[] = [
       },
       {
         name: 'unblock',
-        label: 'Take away what a backup that died has left',
-        parameters: [],
-        run: async (context) => (await import('./commands/backup-unblock.ts')).backupUnblock(context),
+        label: 'Settle what a backup or restore that died has left',
+        parameters: Object.values(backupUnblockParameters),
+        run: async (context, given) => (await import('./commands/backup-unblock.ts')).backupUnblock(context, given),
       },
     ],
   },

@@ -1,3 +1,4 @@
+import { asCpioHasIt } from './cpio-format.ts';
 import { type Compression, type FormatName, ownMembers } from './formats.ts';
 
 /** How tar holds everything that a file system holds (GNU tar's manual, "Extended attributes" and "Sparse"). */
@@ -47,24 +48,61 @@ export type Extraction = {
   readonly owners: boolean;
   /** Names that went since the full backup are removed. */
   readonly incremental: boolean;
+  /** Without names: only this folder and what is in it, but not what is in these below it. */
+  readonly part: { readonly at: string; readonly except: readonly string[] };
 };
 
-export const extractArgv = ({ format, names, owners, incremental }: Extraction): readonly string[] =>
-  format === 'cpio'
-    ? [
-        ...['cpio', '--extract', '--make-directories', '--preserve-modification-time', '--unconditional', '--sparse'],
-        ...['--no-absolute-filenames', '--quiet', '-C', '10240'],
-        ...(owners ? [] : ['--no-preserve-owner']),
-        ...(names === undefined ? ['--nonmatching', `${ownMembers.folder}/*`] : [`--pattern-file=${names}`]),
-      ]
-    : [
-        ...['tar', '--extract', '--file=-', ...tarKeeps, '--same-permissions', '--delay-directory-restore'],
-        ...['--keep-directory-symlink', owners ? '--same-owner' : '--no-same-owner'],
-        ...(incremental ? ['--listed-incremental=/dev/null'] : []),
-        ...(names === undefined
-          ? ['--anchored', `--exclude=${ownMembers.folder}`]
-          : ['--no-recursion', '--null', '--verbatim-files-from', `--files-from=${names}`]),
-      ];
+export const extractArgv = (extraction: Extraction): readonly string[] =>
+  extraction.format === 'cpio' ? cpioExtractArgv(extraction) : tarExtractArgv(extraction);
+
+function cpioExtractArgv({ names, owners, part }: Extraction): readonly string[] {
+  const inIt = (name: string): string => `${literally(asCpioHasIt(name))}/*`;
+  // Its patterns name what is taken or what is not: who takes a part gets what is below it, too.
+  const chosen =
+    names !== undefined
+      ? [`--pattern-file=${names}`]
+      : part.at === '.'
+        ? ['--nonmatching', `${ownMembers.folder}/*`, ...part.except.map(inIt)]
+        : [literally(asCpioHasIt(part.at)), inIt(part.at)];
+  return [
+    ...['cpio', '--extract', '--make-directories', '--preserve-modification-time', '--unconditional', '--sparse'],
+    ...['--no-absolute-filenames', '--quiet', '-C', '10240'],
+    ...(owners ? [] : ['--no-preserve-owner']),
+    ...chosen,
+  ];
+}
+
+const tarGives = (owners: boolean): readonly string[] => [
+  ...[...tarKeeps, '--same-permissions', '--delay-directory-restore', '--keep-directory-symlink'],
+  owners ? '--same-owner' : '--no-same-owner',
+];
+
+function tarExtractArgv({ names, owners, incremental, part }: Extraction): readonly string[] {
+  const chosen =
+    names === undefined
+      ? [
+          ...['--anchored', `--exclude=${ownMembers.folder}`],
+          ...part.except.map((at) => `--exclude=${literally(at)}/*`),
+          ...(part.at === '.' ? [] : ['--', part.at]),
+        ]
+      : ['--no-recursion', '--null', '--verbatim-files-from', `--files-from=${names}`];
+  return [
+    ...['tar', '--extract', '--file=-', ...tarGives(owners)],
+    ...(incremental ? ['--listed-incremental=/dev/null'] : []),
+    ...chosen,
+  ];
+}
+
+/** Keeps folders without their content in an archive, and gives it to them again. */
+export const foldersArgv = {
+  keep: (file: string, names: string): readonly string[] => [
+    ...['tar', '--create', '--force-local', `--file=${file}`, '--format=pax', paxTimes, ...tarKeeps],
+    ...['--no-recursion', '--null', '--verbatim-files-from', `--files-from=${names}`],
+  ],
+  give: (file: string, owners: boolean): readonly string[] => [
+    ...['tar', '--extract', '--force-local', `--file=${file}`, ...tarGives(owners)],
+  ],
+} as const;
 
 /** A name as a pattern that means just that name (fnmatch(3)). */
 export const literally = (name: string): string => name.replaceAll(/[\\*?[\]]/g, '\\$&');

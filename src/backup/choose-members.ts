@@ -1,6 +1,7 @@
 import { CmsadmError } from '../errors.ts';
 import { ownMembers } from './formats.ts';
 import type { ManifestLine } from './manifest.ts';
+import { bare } from './stages.ts';
 
 /** Members to take out of an archive. */
 export type Chosen = {
@@ -17,9 +18,6 @@ const memberName = (typed: string): string => {
     .replace(/\/+$/, '');
   return path === '' ? '.' : `./${path}`;
 };
-
-// tar ends the names of folders with a slash.
-const bare = (name: string): string => (name.length > 1 ? name.replace(/\/+$/, '') : name);
 
 /**
  * The members that are meant by paths: each itself, and all below it where it is a folder.

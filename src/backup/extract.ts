@@ -8,6 +8,7 @@ import { asCpioHasIt } from './cpio-format.ts';
 import type { BackupFacts } from './facts.ts';
 import { ownMembers } from './formats.ts';
 import { type ArchivePlace, rewind, type Verified, verifyArchive } from './read-archive.ts';
+import { inFolder, type Stage } from './stages.ts';
 import { refuseIfStopped } from './stopped.ts';
 
 /** An archive that was read through, and what a restore of it needs besides. */
@@ -47,12 +48,15 @@ export type ExtractJob = {
   readonly from: Restorable;
   /** The folder of this machine that stands for the root of the backup. */
   readonly into: string;
-  /** Members; all without. */
+  /** Members; without, all of the part. */
   readonly names?: readonly string[];
+  readonly part: Stage;
   /** What went between a full backup and its incremental one goes again. */
   readonly removes: boolean;
   readonly scratch: string;
   readonly stop: { readonly requested: boolean };
+  /** Gets the process that writes: who finds this one dead ends it. */
+  readonly archiver: (pid: number) => void;
 };
 
 /** Takes files out of an archive that was read through. @throws CmsadmError restore-failed, interrupted */
@@ -64,6 +68,7 @@ export async function extract(job: ExtractJob): Promise<void> {
     format: facts.format,
     owners: process.getuid?.() === 0,
     incremental: facts.kind === 'incremental' && job.removes,
+    part: job.part,
     ...(names === undefined ? {} : { names }),
   });
   const source = fs.openSync(place.file, 'r');
@@ -72,7 +77,20 @@ export async function extract(job: ExtractJob): Promise<void> {
   } finally {
     fs.closeSync(source);
   }
-  if (facts.format === 'cpio') await addWhatCpioLacks(job);
+  if (facts.format !== 'cpio') return;
+  if (names === undefined) emptyAgain(job);
+  await addWhatCpioLacks(job);
+}
+
+/** cpio takes a part with all below it; what belongs to another part goes. */
+function emptyAgain({ into, part: { at, except } }: ExtractJob): void {
+  if (at === '.') return;
+  for (const below of except) {
+    const folder = inFolder(into, below);
+    if (!fs.existsSync(folder)) continue;
+    for (const name of fs.readdirSync(folder, 'buffer'))
+      fs.rmSync(Buffer.concat([folder, Buffer.from('/'), name]), { recursive: true });
+  }
 }
 
 /** Names as the archiver wants them: each ended by a zero byte (tar), patterns in lines (cpio). */
@@ -97,6 +115,7 @@ async function pour(
 ): Promise<void> {
   const opener = decompress && startChild(decompress, '/', [source, 'pipe']);
   const child = startChild(argv, job.into, [opener ? 'pipe' : source, 'ignore']);
+  job.archiver(child.pid);
   if (opener?.output && child.input) opener.output.pipe(child.input);
   const watch = setInterval(() => {
     if (!job.stop.requested) return;

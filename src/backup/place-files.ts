@@ -1,91 +1,130 @@
 import * as fs from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CmsadmError } from '../errors.ts';
-import { run } from '../host/processes.ts';
+import { pathOf } from './scan.ts';
+import { beforeName, folderOf, inFolder, type Stage, treeOf } from './stages.ts';
 
-/** One file or new folder that goes from the folder where it was staged to its place; paths of this machine. */
-export type Move = {
-  readonly staged: string;
-  readonly to: string;
-  /** Second name that what stands there now gets; null where nothing stands there. */
-  readonly kept: string | null;
+/** One file or new folder that goes from the stage to its place; its name is the member's. */
+type Move = {
+  /** Mount point of its stage. */
+  readonly at: string;
+  readonly name: string;
+  /** What stands there now is kept: a file gets a second name, an empty folder another one. */
+  readonly was: 'nothing' | 'file' | 'folder';
 };
 
-const statOf = (path: string): fs.Stats | undefined => fs.lstatSync(path, { throwIfNoEntry: false });
+/** A restore over a root, with all that its way forth or back needs. */
+export type Placing = {
+  /** Path of this machine. */
+  readonly over: string;
+  /** What is replaced is kept beside its place under this tag; null keeps it in the stage until all is there. */
+  readonly tag: string | null;
+  readonly stages: readonly string[];
+  readonly moves: readonly Move[];
+};
+
+const statOf = (path: Buffer): fs.Stats | undefined => fs.lstatSync(path, { throwIfNoEntry: false });
+
+/** Where the old file goes when its place is taken. */
+const keptOf = ({ over, tag }: Placing, { at, name }: Move, index: number): Buffer =>
+  tag === null ? inFolder(join(folderOf(over, at), beforeName), String(index)) : inFolder(over, `${name}.${tag}`);
+
+/** Names under which what was replaced stays. */
+export const keptNames = ({ over, tag, moves }: Placing): string[] =>
+  moves.flatMap(({ was, name }) => (was === 'nothing' || tag === null ? [] : [`${over}/${shown(name)}.${tag}`]));
+
+const shown = (name: string): string => Buffer.from(name.slice(2), 'latin1').toString();
+
+/** What has to be done at one stage. */
+export type Moves = {
+  readonly moves: readonly Move[];
+  /** Folders that are there already, by their members' names, and as they are called without links on the way. */
+  readonly folders: readonly { readonly name: string; readonly real: string }[];
+};
 
 /**
  * What has to move so that everything staged is in its place: a folder that is there already stays, with what else is in
  * it; one that is new moves as a whole.
- * @throws CmsadmError place-taken where a folder stands in the place of a file
+ * @throws CmsadmError place-taken, place-elsewhere
  */
-export function planMoves(staging: string, over: string, tag: string): Move[] {
-  return fs.readdirSync(staging).flatMap((name): Move[] => {
-    const [staged, to] = [join(staging, name), join(over, name)];
-    const [isNewFolder, there] = [statOf(staged)?.isDirectory() === true, statOf(to)];
-    if (!there) return [{ staged, to, kept: null }];
+export function planMoves(over: string, { at }: Stage): Moves {
+  const tree = treeOf(over, at);
+  const root = fs.realpathSync.native(over, 'latin1');
+  const device = fs.statSync(folderOf(over, at)).dev;
+  const moves: Move[] = [];
+  const folders: { name: string; real: string }[] = [];
+  const look = (name: string): void => {
+    const [staged, to] = [inFolder(tree, name), inFolder(over, name)];
+    const there = statOf(to);
+    const isFolder = statOf(staged)?.isDirectory() === true;
+    if (!there) moves.push({ at, name, was: 'nothing' });
     // A folder by way of a link is the folder: /bin may lead to /usr/bin.
-    const isFolder = fs.statSync(to, { throwIfNoEntry: false })?.isDirectory() === true;
-    if (isNewFolder && isFolder) return planMoves(staged, to, tag);
-    if (there.isDirectory())
-      throw new CmsadmError('place-taken', `${to} is a folder, and in the backup it is none.`, {
-        remedy: 'Move it away, or restore into a folder and compare.',
-      });
-    return [{ staged, to, kept: `${to}.${tag}` }];
-  });
+    else if (isFolder && fs.statSync(to, { throwIfNoEntry: false })?.isDirectory()) enter(name, staged, to);
+    else if (!there.isDirectory()) moves.push({ at, name, was: 'file' });
+    else if (fs.readdirSync(to).length === 0) moves.push({ at, name, was: 'folder' });
+    else throw taken(name, 'is a folder that holds something, and in the backup it is none.');
+  };
+  const enter = (name: string, staged: Buffer, to: Buffer): void => {
+    const real = fs.realpathSync.native(to, 'latin1');
+    if (real !== root && !real.startsWith(root === '/' ? root : `${root}/`))
+      throw taken(name, 'is a link that leads out of this root.');
+    if (fs.statSync(to).dev !== device) throw elsewhere(name);
+    folders.push({ name, real: real === root ? '.' : `./${real.slice(root === '/' ? 1 : root.length + 1)}` });
+    for (const entry of fs.readdirSync(staged, 'latin1')) look(`${name}/${entry}`);
+  };
+  if (fs.existsSync(inFolder(tree, at))) enter(at, inFolder(tree, at), inFolder(over, at));
+  return { moves, folders };
 }
+
+const taken = (name: string, why: string): CmsadmError =>
+  new CmsadmError('place-taken', `${pathOf(name)} ${why}`, {
+    remedy: 'Move it away, or restore into a folder and compare.',
+  });
+
+const elsewhere = (name: string): CmsadmError =>
+  new CmsadmError('place-elsewhere', `${pathOf(name)} lies, by way of a link or a subvolume, on another file system.`, {
+    remedy: 'Restore what belongs there by itself, with --files, over the root of that file system; or into a folder.',
+  });
+
+/** So many names are moved before Ctrl-C is heard. */
+const atOnce = 50;
 
 /** Moves everything; each name changes at once from what it was to what was staged. */
-export async function placeAll(moves: readonly Move[], refuseIfStopped: () => void): Promise<void> {
-  for (const { staged, to, kept } of moves) {
+export async function placeAll(placing: Placing, refuseIfStopped: () => void): Promise<void> {
+  const { over, moves } = placing;
+  for (const [index, move] of moves.entries()) {
+    if (index % atOnce === 0) await nextTurn();
     refuseIfStopped();
-    if (kept !== null) fs.linkSync(to, kept);
-    try {
-      fs.renameSync(staged, to);
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EXDEV')) throw error;
-      await copyAcross(staged, to);
+    const [staged, to] = [inFolder(treeOf(over, move.at), move.name), inFolder(over, move.name)];
+    if (move.was !== 'nothing') {
+      const kept = keptOf(placing, move, index);
+      // A folder can't take the place of a file (rename(2)); nor has a folder second names.
+      if (move.was === 'folder' || statOf(staged)?.isDirectory()) fs.renameSync(to, kept);
+      else fs.linkSync(to, kept);
     }
-  }
-  for (const folder of new Set(moves.map(({ to }) => dirname(to)))) syncFolder(folder);
-}
-
-/** Its place is on another file system: a copy with everything that it has, beside the place, is renamed. */
-async function copyAcross(staged: string, to: string): Promise<void> {
-  const beside = join(dirname(to), `.${basename(to)}.cmsadm-restoring`);
-  const { exitCode, stderr } = await run(['cp', '--archive', '--no-target-directory', '--', staged, beside], {
-    timeout: 86_400_000,
-  });
-  if (exitCode !== 0) {
-    fs.rmSync(beside, { recursive: true, force: true });
-    throw new CmsadmError('restore-failed', `${to} could not be written.`, {
-      details: [stderr.trim()],
-      remedy: 'Make room there and run the restore again.',
-    });
-  }
-  fs.renameSync(beside, to);
-  fs.rmSync(staged, { recursive: true, force: true });
-}
-
-function syncFolder(folder: string): void {
-  const handle = fs.openSync(folder, 'r');
-  try {
-    fs.fsyncSync(handle);
-  } finally {
-    fs.closeSync(handle);
+    fs.renameSync(staged, to);
   }
 }
 
 /** Undoes what was moved, newest first, wherever it ended; may be repeated. @returns how many were put back */
-export function putBackMoves(moves: readonly Move[]): number {
+export function putBackMoves(placing: Placing): number {
+  const { over, moves } = placing;
   let count = 0;
-  for (const { staged, to, kept } of moves.toReversed()) {
-    const wasMoved = !statOf(staged) && statOf(to) !== undefined;
-    if (kept !== null && statOf(kept)) {
+  for (const [index, move] of [...moves.entries()].reverse()) {
+    const [stagedPath, to] = [inFolder(treeOf(over, move.at), move.name), inFolder(over, move.name)];
+    const wasMoved = !statOf(stagedPath) && statOf(to) !== undefined;
+    if (move.was === 'nothing') {
+      if (!wasMoved) continue;
+      fs.renameSync(to, stagedPath);
+    } else {
+      const kept = keptOf(placing, move, index);
+      if (!statOf(kept)) continue;
+      if (wasMoved && (move.was === 'folder' || statOf(to)?.isDirectory())) fs.renameSync(to, stagedPath);
       // Two names of one file: a rename would leave both (rename(2)).
-      if (wasMoved) fs.renameSync(kept, to);
-      else fs.unlinkSync(kept);
-    } else if (kept === null && wasMoved) fs.rmSync(to, { recursive: true, force: true });
-    else continue;
+      if (!wasMoved && statOf(to)) fs.unlinkSync(kept);
+      else fs.renameSync(kept, to);
+    }
     if (wasMoved) count += 1;
   }
   return count;

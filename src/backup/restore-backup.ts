@@ -6,11 +6,26 @@ import type { Host } from '../host/system.ts';
 import { during, type Report } from '../report.ts';
 import { type Chosen, chooseMembers, refuseHostile } from './choose-members.ts';
 import { extract, type Restorable, readForRestore } from './extract.ts';
-import { placeAll, planMoves } from './place-files.ts';
+import { mountsNow } from './mounts.ts';
+import { keptNames, planMoves } from './place-files.ts';
+import { place, settlePlacing } from './placing.ts';
 import { progressOf } from './progress.ts';
 import type { ArchivePlace } from './read-archive.ts';
 import type { Running } from './running.ts';
+import { pathOf } from './scan.ts';
 import { scratchFolder } from './scratch.ts';
+import {
+  bare,
+  folderOf,
+  makeStage,
+  membersOf,
+  refuseDivided,
+  roomFor,
+  type Stage,
+  stageOf,
+  stagesOf,
+  treeOf,
+} from './stages.ts';
 import { refuseIfStopped } from './stopped.ts';
 
 export type RestorePlan = {
@@ -41,9 +56,6 @@ type Work = {
   readonly scratch: string;
 };
 
-/** Stands in a root while all of it is restored over: as long as it is there, that root is not whole. */
-const unfinishedMark = '.cmsadm-restore-unfinished';
-
 /**
  * Restores what was chosen. The archives are read through before anything is written.
  * @throws CmsadmError archive-damaged, archive-hostile, not-in-backup, restore-failed, place-taken, interrupted
@@ -56,6 +68,9 @@ export async function restoreBackup(
   running: Running,
 ): Promise<Restored> {
   const work: Work = { host, plan, report, stop, running, scratch: scratchFolder(host, running) };
+  // A restore from another system, of which this one knows nothing, may have ended half way.
+  if (plan.how === 'over')
+    for (const line of await settlePlacing(plan.folder)) report.warn(`Left by an earlier one: ${line}.`);
   const read: Restorable[] = [];
   for (const [index, place] of plan.archives.entries()) read.push(await readOne(work, place, index));
   for (const { lines } of read) refuseHostile(lines);
@@ -65,12 +80,7 @@ export async function restoreBackup(
   const files = plan.paths
     ? new Set(chosen.flatMap((one) => one?.names ?? [])).size
     : Math.max(...read.map(({ lines }) => lines.length));
-  const kept =
-    plan.how === 'into'
-      ? await restoreInto(work, read, chosen)
-      : plan.paths
-        ? await restoreChosenOver(work, read, chosen)
-        : await restoreAllOver(work, read);
+  const kept = plan.how === 'into' ? await restoreInto(work, read, chosen) : await restoreOver(work, read, chosen);
   return { files, withThem: chosen.flatMap((one) => one?.withThem ?? []), kept };
 }
 
@@ -117,19 +127,23 @@ function requireAll({ plan }: Work, chosen: readonly (Chosen | undefined)[]): vo
     });
 }
 
+const wholeOf: Stage = { at: '.', except: [] };
+
 /** Takes everything out of the archives into a folder, in their order. */
 async function extractAll(
-  { plan, report, stop, scratch }: Work,
+  { plan, report, stop, running, scratch }: Work,
   read: readonly Restorable[],
   into: string,
   names: readonly (readonly string[] | undefined)[],
+  part = wholeOf,
 ): Promise<void> {
+  const where = part.at === '.' ? '' : `, ${pathOf(part.at)}`;
   for (const [index, from] of read.entries()) {
     const chosen = names[index];
-    if (chosen?.length === 0) continue;
-    await during(report, `Restoring ${from.facts.name}`, () =>
+    if (chosen?.length === 0 || membersOf(part, from.lines).length === 0) continue;
+    await during(report, `Restoring ${from.facts.name}${where}`, () =>
       extract({
-        ...{ from, into, stop, scratch: join(scratch, String(index)) },
+        ...{ from, into, part, stop, scratch: join(scratch, String(index)), archiver: running.archiver },
         // Over a root that is in use nothing is ever removed.
         removes: plan.how === 'into' && chosen === undefined,
         ...(chosen === undefined ? {} : { names: chosen }),
@@ -165,7 +179,9 @@ async function restoreInto(
 ): Promise<string[]> {
   const { folder } = work.plan;
   const staging = join(dirname(folder), `.${basename(folder)}.cmsadm-restoring`);
-  begin(work, staging);
+  fs.rmSync(staging, { recursive: true, force: true });
+  work.running.begins(staging);
+  fs.mkdirSync(staging, { mode: 0o700 });
   await extractAll(work, read, staging, withFolders(read, chosen, staging));
   refuseIfStopped(work.stop);
   // An empty folder gives way (rename(2)).
@@ -173,44 +189,65 @@ async function restoreInto(
   return [];
 }
 
-/** Chosen files over a root: all of them change, or none; what they replace is kept under the tag. */
-async function restoreChosenOver(
+/**
+ * Over a root all of it changes, or nothing: everything is staged on the file systems that it goes to, and then put in its
+ * place. Of chosen files what they replace is kept under the tag.
+ */
+async function restoreOver(
   work: Work,
   read: readonly Restorable[],
   chosen: readonly (Chosen | undefined)[],
 ): Promise<string[]> {
-  const { folder, tag } = work.plan;
-  const staging = join(folder, '.cmsadm-restoring');
-  begin(work, staging);
-  await extractAll(work, read, staging, withFolders(read, chosen, folder));
-  const moves = planMoves(staging, folder, tag);
-  work.running.moves(moves);
-  await placeAll(moves, () => refuseIfStopped(work.stop));
-  work.running.moves([]);
-  return moves.flatMap(({ kept }) => (kept === null ? [] : [kept]));
-}
-
-function begin({ running }: Work, staging: string): void {
-  fs.rmSync(staging, { recursive: true, force: true });
-  running.begins(staging);
-  fs.mkdirSync(staging, { mode: 0o700 });
-}
-
-/** A whole system over a mounted root: it is not whole until the mark is gone, and repeating makes it so. */
-async function restoreAllOver(work: Work, read: readonly Restorable[]): Promise<string[]> {
-  const { folder } = work.plan;
-  const mark = join(folder, unfinishedMark);
-  const names = read.map(({ facts }) => facts.name).join(' and ');
-  fs.writeFileSync(mark, `${names}: this root is not restored wholly; run the restore again.\n`, { mode: 0o600 });
-  const handle = fs.openSync(mark, 'r');
-  fs.fsyncSync(handle);
-  fs.closeSync(handle);
-  await extractAll(
-    work,
-    read,
-    folder,
-    read.map(() => undefined),
+  const { plan, running, report, stop } = work;
+  const { folder: over } = plan;
+  const names = withFolders(read, chosen, over);
+  const wanted = read.map(({ lines }, index) => linesOf(lines, names[index]));
+  const all = wanted.flat();
+  const stages = stagesOf(over, all, mountsNow());
+  for (const lines of wanted) refuseDivided(lines, stages);
+  await requireRoom(work, stages, all);
+  running.over(over);
+  for (const stage of stages) {
+    running.begins(folderOf(over, stage.at));
+    makeStage(over, stage);
+  }
+  for (const stage of stages) {
+    const namesHere = names.map((some) => some?.filter((name) => stageOf(name, stages) === stage));
+    await extractAll(work, read, treeOf(over, stage.at), namesHere, stage);
+  }
+  refuseIfStopped(stop);
+  const saved = new Set(plan.paths ? [] : all.flatMap(({ name, kind }) => (kind === 'folder' ? [bare(name)] : [])));
+  const placed = await during(report, 'Putting it in its place', () =>
+    place(
+      { over, tag: plan.paths ? plan.tag : null },
+      stages.map((stage) => ({ at: stage.at, ...planMoves(over, stage) })),
+      // Chosen files leave the folders that they lie in as they are; and who was not saved has nothing to give.
+      { gives: (name) => saved.has(name), refuseIfStopped: () => refuseIfStopped(stop) },
+    ),
   );
-  fs.rmSync(mark, { force: true });
-  return [];
+  return keptNames(placed);
+}
+
+function linesOf(lines: Restorable['lines'], names: readonly string[] | undefined): Restorable['lines'] {
+  if (names === undefined) return lines;
+  const wanted = new Set(names);
+  return lines.filter(({ name }) => wanted.has(name));
+}
+
+/** The old and the new lie beside each other until all is there. @throws CmsadmError no-room */
+async function requireRoom({ host, plan }: Work, stages: readonly Stage[], lines: Restorable['lines']): Promise<void> {
+  for (const stage of stages) {
+    const path = join(plan.folder, Buffer.from(stage.at, 'latin1').toString());
+    const { freeMb } = await host.system.disk(path);
+    const neededMb = Math.ceil(roomFor(membersOf(stage, lines)) / 1048576);
+    if (freeMb < neededMb)
+      throw new CmsadmError(
+        'no-room',
+        `${path} has ${freeMb} MB free, and ${neededMb} MB are restored there beside what it holds now.`,
+        {
+          remedy:
+            'Nothing was touched. Make room, restore a part of it (--files), or make that file system anew first.',
+        },
+      );
+  }
 }

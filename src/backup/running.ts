@@ -1,21 +1,22 @@
 import * as fs from 'node:fs';
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import * as v from 'valibot';
 import { type Claim, lockOwner, releaseLock, takeLock } from '../change/lock.ts';
-import { CmsadmError } from '../errors.ts';
+import { CmsadmError, exitCodes, explained } from '../errors.ts';
 import { readText, removeIfThere, writeState } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { paths } from '../pair/state.ts';
+import { keepingTime } from './folders.ts';
 import { blockLogins, unblockLogins } from './logins.ts';
-import { type Move, putBackMoves } from './place-files.ts';
 import { places } from './places.ts';
+import { settlePlacing } from './placing.ts';
 
 const begunSchema = v.object({
   /** On this machine: goes with a backup that died. */
   parts: v.array(v.string()),
   archiver: v.optional(v.object({ pid: v.number(), start: v.string() })),
-  /** What a restore moves into its place: all of it, or none. */
-  moves: v.optional(v.array(v.object({ staged: v.string(), to: v.string(), kept: v.nullable(v.string()) }))),
+  /** Root that a restore goes over: all of it is put there, or nothing. */
+  over: v.optional(v.string()),
 });
 type Begun = v.InferOutput<typeof begunSchema>;
 
@@ -27,8 +28,8 @@ export type Running = {
   /** Something on the disk that is no backup until it is whole. */
   begins(part: string): void;
   archiver(pid: number): void;
-  /** Goes back unless it is noted as empty again: then it stays. */
-  moves(moves: readonly Move[]): void;
+  /** A restore is put over this root. */
+  over(root: string): void;
 };
 
 /**
@@ -45,16 +46,41 @@ export async function running<T>(
 ): Promise<T> {
   takeBackupLock(host, claim);
   try {
-    await tidy(host);
+    for (const line of await tidy(host)) warn(`Left by an earlier one: ${line}.`);
     // First the one who takes it back, then what is to be taken back.
     await arm(host, String(process.pid));
     if (blocks !== undefined && !blockLogins(host.root, blocks))
       warn('New log-ins are blocked already, by somebody else: that stays as it is.');
-    return await work(noting(host));
+    const result = await work(noting(host));
+    await end(host);
+    return result;
+  } catch (first) {
+    await endAfter(host, first);
+    throw first;
   } finally {
-    await tidy(host);
-    await host.system.disarm(unit);
     releaseLock(host, places.lock);
+  }
+}
+
+async function end(host: Host): Promise<void> {
+  await tidy(host);
+  await host.system.disarm(unit);
+}
+
+/** What failed first is told first; what could not be taken away is tried again by the timer. */
+async function endAfter(host: Host, first: unknown): Promise<void> {
+  try {
+    await end(host);
+  } catch (thrown) {
+    const second = explained(thrown);
+    if (!(second instanceof CmsadmError)) throw second;
+    const why = explained(first);
+    throw new CmsadmError(second.code, `It failed, and what was begun could not be taken away: ${second.message}`, {
+      exitCode: exitCodes.needsPerson,
+      details: [why instanceof Error ? why.message : String(why), ...second.details],
+      remedy: second.remedy ?? 'Put that right, then: cmsadm backup unblock',
+      cause: first,
+    });
   }
 }
 
@@ -82,10 +108,11 @@ const arm = (host: Host, suffix: string): Promise<void> =>
   host.system.arm(`${unit}-${suffix}`, lookSeconds, [paths.command, 'backup', 'unblock']);
 
 /**
- * Cleans up after a backup that died. While one lives nothing is done, but somebody looks again later.
+ * Cleans up after a backup or a restore that died. While one lives nothing is done, but somebody looks again later.
+ * @param over a root, path of this machine, over which another system may have left a restore half way
  * @returns what was done, one line each; undefined while a backup lives
  */
-export async function settleDead(host: Host, claim: Claim): Promise<string[] | undefined> {
+export async function settleDead(host: Host, claim: Claim, over?: string): Promise<string[] | undefined> {
   try {
     takeBackupLock(host, claim);
   } catch (error) {
@@ -94,7 +121,7 @@ export async function settleDead(host: Host, claim: Claim): Promise<string[] | u
     return undefined;
   }
   try {
-    return await tidy(host);
+    return [...(await tidy(host)), ...(over === undefined ? [] : await settlePlacing(over))];
   } finally {
     releaseLock(host, places.lock);
   }
@@ -112,7 +139,7 @@ function noting(host: Host): Running {
       const start = host.system.processStart(pid);
       if (start !== undefined) note({ archiver: { pid, start } });
     },
-    moves: (moves) => note({ moves: [...moves] }),
+    over: (root) => note({ over: root }),
   };
 }
 
@@ -126,15 +153,15 @@ async function tidy(host: Host): Promise<string[]> {
   const text = readText(host.root, places.begun);
   const begun = text === undefined ? undefined : v.safeParse(begunSchema, parse(text));
   if (begun?.success) {
-    const { archiver, parts, moves = [] } = begun.output;
+    const { archiver, parts, over } = begun.output;
     if (archiver && host.system.processStart(archiver.pid) === archiver.start) {
       await host.system.endProcess(archiver.pid);
       did.push('its archiver was ended');
     }
-    const back = putBackMoves(moves);
-    if (back > 0) did.push(`${back} restored files were put back`);
+    // First of all: the parts hold what it needs.
+    if (over !== undefined) did.push(...(await settlePlacing(over)));
     for (const part of parts.filter((one) => fs.existsSync(one))) {
-      fs.rmSync(part, { recursive: true, force: true });
+      keepingTime(dirname(part), () => fs.rmSync(part, { recursive: true, force: true }));
       did.push(`${basename(part)} was removed`);
     }
   }
@@ -147,6 +174,6 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // torn by a crash of the machine: /run is empty after one
+    return undefined; // nobody can tell any more what it named
   }
 }

@@ -70,6 +70,10 @@ export const backupRestoreParameters = {
   },
 } as const satisfies Record<string, Parameter>;
 
+export const backupUnblockParameters = {
+  over: { name: 'over', question: '', help: 'mounted root whose restore, from whichever system, ended half way' },
+} as const satisfies Record<string, Parameter>;
+
 export const backupPruneParameters = {
   keep: {
     name: 'keep',

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { programsFor } from '../backup/archiver.ts';
 import { logBackup } from '../backup/backup-log.ts';
 import type { BackupFacts } from '../backup/facts.ts';
-import { isWithin, mountsNow } from '../backup/mounts.ts';
+import { mountsNow } from '../backup/mounts.ts';
 import { readFactsOf } from '../backup/read-archive.ts';
 import { type Restored, type RestorePlan, restoreBackup } from '../backup/restore-backup.ts';
 import { running } from '../backup/running.ts';
@@ -13,6 +13,7 @@ import { at } from '../host/root.ts';
 import { count, printableBytes } from '../printable.ts';
 import { type Found, findBackup, settleBackup } from './backup-find.ts';
 import { backupRestoreParameters } from './backup-parameters.ts';
+import { mountedRoot } from './backup-root.ts';
 import { backupSettings, requirePrograms, tellStanding } from './backup-run.ts';
 import {
   type CommandContext,
@@ -41,7 +42,7 @@ export async function backupRestore(context: CommandContext, given: Given): Prom
   const facts = await factsOfFound(found);
   await requirePrograms([
     ...programsFor(facts.format, facts.compression),
-    ...(facts.format === 'cpio' ? ['setfattr'] : []),
+    ...(facts.format === 'cpio' ? ['setfattr', 'tar'] : []),
   ]);
   const full = facts.of === undefined ? undefined : findFull(context, given, found, facts.of);
   const place = await settlePlace(context, given);
@@ -129,18 +130,9 @@ function newFolder({ host }: CommandContext, typed: string): string {
 
 /** @throws CmsadmError folder-unusable, restore-over-running */
 async function overRoot(context: CommandContext, given: Given, typed: string): Promise<Place> {
-  const { host } = context;
-  const folder = at(host.root, typed.trim());
-  if (!typed.trim().startsWith('/') || !fs.existsSync(`${folder}/.`))
-    throw new CmsadmError('folder-unusable', `${typed} is no folder.`, {
-      remedy: 'Mount the root that is to be restored, and give its mount point.',
-    });
-  const real = fs.realpathSync(folder);
-  const prefix = fs.realpathSync(host.root.prefix);
-  const path = prefix === '/' ? real : real.slice(prefix.length) || '/';
-  if (path === '/') await requireName(context, given);
-  else if (!isWithin(real, prefix)) throw usage(`${typed} leads out of this server.`, 'Give a folder of this server.');
-  return { how: 'over', path, folder: real };
+  const root = mountedRoot(context.host, typed);
+  if (root.path === '/') await requireName(context, given);
+  return { how: 'over', ...root };
 }
 
 /** Over the server that runs: its name has to be typed. @throws CmsadmError restore-over-running */
@@ -167,7 +159,7 @@ const notesOf = (facts: BackupFacts, place: Place, full: Found | undefined, path
     ? `Into ${place.path}, which appears when all is there.`
     : paths
       ? `Over ${place.path}; what is replaced is kept beside it under the tag, and all of it changes or none.`
-      : `Over ${place.path}: what is there now is overwritten. Interrupted, it is not whole, and has to be repeated.`,
+      : `Over ${place.path}: all of it changes or none. What is there and not in the backup stays.`,
 ];
 
 async function attempt(context: CommandContext, plan: RestorePlan, facts: BackupFacts, log: string): Promise<Restored> {

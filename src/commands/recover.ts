@@ -1,9 +1,11 @@
+import { backupRunning } from '../backup/running.ts';
 import { unfinished } from '../change/journal.ts';
 import { acknowledge, isOpen, type Recovered, recover, type Settled, settleAlone } from '../change/recover.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { readAlarms } from '../pair/alarms.ts';
 import { eachWanted } from '../wanted/states.ts';
 import { sameName } from './activate.ts';
+import { settleBackups } from './backup-unblock.ts';
 import type { CommandContext, CommandOutcome, Given } from './context.ts';
 import { type ServersThere, serversThere } from './pair-of-servers.ts';
 import { recoverParameters } from './parameters.ts';
@@ -18,6 +20,7 @@ type Told = { readonly name: string } & ({ readonly found: Recovered } | { reado
 export async function recoverCommand(context: CommandContext, given: Given = {}): Promise<CommandOutcome> {
   if (context.dryRun) return whatIsOpen(context);
   const { host } = context;
+  await settleRestores(context);
   const first = await recover(host, undefined, 'operator');
   const there = await serversThere(context).catch(withoutLink);
   try {
@@ -34,6 +37,18 @@ export async function recoverCommand(context: CommandContext, given: Given = {})
     return outcomeOf(told);
   } finally {
     there.peer?.session.close();
+  }
+}
+
+/** A restore that died over this server, or over a root that is mounted here, is as good as a change left open. */
+async function settleRestores({ host, report, operator }: CommandContext): Promise<void> {
+  if (backupRunning(host)) return;
+  try {
+    for (const line of (await settleBackups(host, operator)) ?? []) report.line(`Backup and restore: ${line}.`);
+  } catch (error) {
+    // It keeps nobody from settling the pair.
+    if (!(error instanceof CmsadmError)) throw error;
+    for (const text of [error.message, ...error.details, error.remedy ?? '']) if (text !== '') report.warn(text);
   }
 }
 
