@@ -68,7 +68,7 @@ async function otherOption(
   const option = options.find((one) => one.command === command);
   if (option) {
     report.line('');
-    return runChosen(context, report, option.operation);
+    return runChosen(context, report, option.atMenu ?? option.operation);
   }
   report.line(`This version does not have ${command} yet.`);
   return `${command}: not in this version`;

@@ -25,9 +25,19 @@ export type Option = {
   /** As in the profile's menu, and on the command line: `cmsadm <command>`. */
   readonly command: string;
   readonly operation: Operation;
+  /** What the menu runs instead, where it asks first which of them is meant. */
+  readonly atMenu?: Operation;
   /** `cmsadm <command> <name>` */
   readonly more: readonly Operation[];
 };
+
+/** How the backups stand is told first. */
+const afterStanding =
+  (run: Operation['run']): Operation['run'] =>
+  async (context, given) => {
+    (await import('./commands/backup-run.ts')).tellStanding(context);
+    return run(context, given);
+  };
 
 /** Options 1 to 11, and what belongs to them without being in the menu; loaded when they are used. */
 export const options: readonly Option[] = [
@@ -117,21 +127,30 @@ export const options: readonly Option[] = [
       name: 'backup',
       label: 'Filesystem backup',
       parameters: Object.values(backupParameters),
-      run: async (context, given) => (await import('./commands/backup.ts')).backup(context, given),
+      run: afterStanding(async (context, given) => (await import('./commands/backup.ts')).backup(context, given)),
+    },
+    atMenu: {
+      name: 'backup',
+      label: 'Make, look at, restore and remove backups',
+      parameters: [],
+      run: afterStanding(async (context) => (await import('./commands/backup-menu.ts')).backupMenu(context)),
     },
     more: [
       {
         name: 'maintenance',
         label: 'Maintenance backup of historical data, full or incremental',
         parameters: Object.values(maintenanceParameters),
-        run: async (context, given) =>
+        run: afterStanding(async (context, given) =>
           (await import('./commands/backup-maintenance.ts')).backupMaintenance(context, given),
+        ),
       },
       {
         name: 'list',
         label: 'List the backups',
         parameters: Object.values(backupListParameters),
-        run: async (context, given) => (await import('./commands/backup-list.ts')).backupList(context, given),
+        run: afterStanding(async (context, given) =>
+          (await import('./commands/backup-list.ts')).backupList(context, given),
+        ),
       },
       {
         name: 'show',
@@ -149,13 +168,17 @@ export const options: readonly Option[] = [
         name: 'restore',
         label: 'Restore files of a backup, or all of it',
         parameters: Object.values(backupRestoreParameters),
-        run: async (context, given) => (await import('./commands/backup-restore.ts')).backupRestore(context, given),
+        run: afterStanding(async (context, given) =>
+          (await import('./commands/backup-restore.ts')).backupRestore(context, given),
+        ),
       },
       {
         name: 'prune',
         label: 'Remove old backups',
         parameters: Object.values(backupPruneParameters),
-        run: async (context, given) => (await import('./commands/backup-prune.ts')).backupPrune(context, given),
+        run: afterStanding(async (context, given) =>
+          (await import('./commands/backup-prune.ts')).backupPrune(context, given),
+        ),
       },
       {
         name: 'unblock',

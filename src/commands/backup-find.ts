@@ -1,4 +1,5 @@
-import { type CatalogueEntry, readCatalogue } from '../backup/catalogue.ts';
+import { type CatalogueEntry, readCatalogue, whereabouts } from '../backup/catalogue.ts';
+import { sizeText } from '../backup/progress.ts';
 import type { ArchivePlace } from '../backup/read-archive.ts';
 import { archiveAt } from '../backup/target.ts';
 import { CmsadmError } from '../errors.ts';
@@ -17,12 +18,28 @@ export type Found = {
   readonly entry: CatalogueEntry | undefined;
 };
 
-/** Asks for a backup by its name or path. @throws CmsadmError backup-unknown, path-unusable */
-export async function settleBackup(context: CommandContext, given: Given): Promise<Found> {
+/**
+ * Asks for a backup by its number in the list, which is shown then, by its name or by its path.
+ * @returns undefined where the operator left
+ * @throws CmsadmError backup-unknown, path-unusable
+ */
+export async function settleBackup(context: CommandContext, given: Given): Promise<Found | undefined> {
   const { name: parameter } = backupVerifyParameters;
-  const check = (typed: string): string => findBackup(context, typed).path;
-  const { [parameter.name]: path = '' } = await settleAnswers([{ parameter, check }], given, context);
-  return findBackup(context, path);
+  const isAsked = given[parameter.name] === undefined && context.ask !== undefined;
+  const listed = isAsked ? readCatalogue(context.host.root) : [];
+  const digits = String(listed.length).length;
+  for (const [index, entry] of listed.entries()) {
+    const { name, bytes } = entry;
+    const number = String(index + 1).padStart(digits);
+    context.report.line(`${number}) ${name}  ${sizeText(bytes)}  ${whereabouts(context.host.root, entry)}`);
+  }
+  const check = (typed: string): string => {
+    const text = typed.trim();
+    if (isAsked && text === 'q') return text;
+    return findBackup(context, (/^[1-9]\d{0,5}$/.test(text) ? listed[Number(text) - 1]?.name : undefined) ?? text).path;
+  };
+  const { [parameter.name]: path = 'q' } = await settleAnswers([{ parameter, check }], given, context);
+  return path === 'q' ? undefined : findBackup(context, path);
 }
 
 /** @throws CmsadmError backup-unknown, path-unusable */

@@ -8,7 +8,6 @@ import { folderTarget } from '../backup/target.ts';
 import { exitCodes } from '../errors.ts';
 import { at } from '../host/root.ts';
 import { backupListParameters } from './backup-parameters.ts';
-import { tellStanding } from './backup-run.ts';
 import type { CommandContext, CommandOutcome, Given } from './context.ts';
 
 /** One line of the list: `where` is whether it is there. */
@@ -22,7 +21,6 @@ type Line = Pick<CatalogueEntry, 'name' | 'kind' | 'format' | 'compression' | 'm
 /** `cmsadm backup list`: the backups that this server knows of, and those that lie in a folder. */
 export async function backupList(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { host, report } = context;
-  tellStanding(context);
   const known = readCatalogue(host.root).map((entry) => lineOf(entry, whereabouts(host.root, entry)));
   const folder = given[backupListParameters.folder.name];
   const found = folder === undefined ? [] : await linesIn(context, folder, known);

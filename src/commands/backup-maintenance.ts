@@ -3,7 +3,7 @@ import { neverSaved } from '../backup/places.ts';
 import { CmsadmError } from '../errors.ts';
 import { isThere } from '../host/root.ts';
 import { maintenanceParameters } from './backup-parameters.ts';
-import { backupSettings, factsOf, runBackup, settleForm, settleTarget, tellStanding } from './backup-run.ts';
+import { backupSettings, factsOf, runBackup, settleForm, settleTarget } from './backup-run.ts';
 import { type CommandContext, type CommandOutcome, declined, type Given, settleAnswers, usage } from './context.ts';
 
 /**
@@ -18,7 +18,6 @@ export async function backupMaintenance(context: CommandContext, given: Given): 
       remedy: 'Give its block "backup" a block "maintenance"; docs/administration.md, "backup", shows its form.',
     });
   const form = { ...(await settleForm(given)), format: 'tar' as const };
-  tellStanding(context);
   const { level, device, path } = maintenanceParameters;
   const alsoMissing = [device, path]
     .filter(({ name }) => given[name] === undefined && !context.ask && given[level.name] === undefined)

@@ -22,6 +22,11 @@ export const backupParameters = {
   },
 } as const satisfies Record<string, Parameter>;
 
+/** The first question of the menu's option 3. */
+export const backupMenuParameters = {
+  task: { name: 'task', question: 'What shall be done (1-7, q leaves)', help: '' },
+} as const satisfies Record<string, Parameter>;
+
 export const maintenanceParameters = {
   level: {
     name: 'level',
@@ -37,7 +42,7 @@ export const maintenanceParameters = {
 /** A backup that was made: a name of the list, or where it lies. */
 const name: Parameter = {
   name: 'backup',
-  question: 'Backup (name, or full path)',
+  question: 'Backup (number, name or full path, q leaves)',
   help: 'a name of the list, or the full path of its file or device',
   words: true,
 };
@@ -55,17 +60,27 @@ export const backupShowParameters = {
 
 export const backupRestoreParameters = {
   name,
+  /** Asked only: the flags --into and --over say it themselves. */
+  where: { name: 'where', question: 'Restore: 1 into a new folder, 2 over a mounted root (q leaves)', help: '' },
   into: {
     name: 'into',
     question: 'New or empty folder to restore into (q leaves)',
     help: 'new or empty folder that the files are restored into',
   },
-  over: { name: 'over', question: '', help: 'mounted root that the files are restored over, instead of --into' },
-  files: { name: 'files', question: '', help: 'only these paths, with commas: /etc/hosts,/cms/install' },
+  over: {
+    name: 'over',
+    question: 'Mounted root to restore over (q leaves)',
+    help: 'mounted root that the files are restored over, instead of --into',
+  },
+  files: {
+    name: 'files',
+    question: 'Only these paths, with commas (Enter: all of it, q leaves)',
+    help: 'only these paths, with commas: /etc/hosts,/cms/install',
+  },
   full: { name: 'full', question: '', help: 'full path of the full backup that an incremental one stands on' },
   server: {
     name: 'server',
-    question: 'Type the host name of this server to restore over it while it runs',
+    question: 'Type the host name of this server to restore over it while it runs (q leaves)',
     help: 'with --over /: host name of this server, as a confirmation',
   },
 } as const satisfies Record<string, Parameter>;
@@ -77,12 +92,12 @@ export const backupUnblockParameters = {
 export const backupPruneParameters = {
   keep: {
     name: 'keep',
-    question: 'Keep how many backups of each kind',
+    question: 'Keep how many backups of each kind (q leaves)',
     help: 'how many backups of each kind stay, however old',
   },
   days: {
     name: 'days',
-    question: 'Keep also what is younger than how many days',
+    question: 'Keep also what is younger than how many days (q leaves)',
     help: 'backups younger than this many days stay as well',
   },
 } as const satisfies Record<string, Parameter>;

@@ -9,7 +9,7 @@ import { at } from '../host/root.ts';
 import { count } from '../printable.ts';
 import { during } from '../report.ts';
 import { backupPruneParameters } from './backup-parameters.ts';
-import { backupSettings, tellStanding } from './backup-run.ts';
+import { backupSettings } from './backup-run.ts';
 import {
   type CommandContext,
   type CommandOutcome,
@@ -25,16 +25,18 @@ import {
 export async function backupPrune(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { host, report } = context;
   const settings = backupSettings(context);
-  tellStanding(context);
   const { keep, days } = backupPruneParameters;
-  const answers = await settleAnswers(
-    [
-      { parameter: keep, preset: String(settings.keep.count), check: (typed) => numberOf(typed, 1) },
-      { parameter: days, preset: String(settings.keep.days), check: (typed) => numberOf(typed, 0) },
-    ],
-    given,
-    context,
-  );
+  const left = (typed: string | undefined): boolean => context.ask !== undefined && typed?.trim() === 'q';
+  const check = (least: number) => (typed: string) => (left(typed) ? 'q' : numberOf(typed, least));
+  const asked = [
+    { parameter: keep, preset: String(settings.keep.count), check: check(1) },
+    { parameter: days, preset: String(settings.keep.days), check: check(0) },
+  ];
+  const answers: Record<string, string> = {};
+  for (const slots of context.ask ? asked.map((slot) => [slot]) : [asked]) {
+    Object.assign(answers, await settleAnswers(slots, given, context));
+    if (Object.values(answers).some(left)) return declined(context, 'backup prune');
+  }
   requireSomebody(context);
   const rule = { count: Number(answers[keep.name]), days: Number(answers[days.name]) };
   const all = readCatalogue(host.root);

@@ -14,7 +14,7 @@ import { count, printableBytes } from '../printable.ts';
 import { type Found, findBackup, settleBackup } from './backup-find.ts';
 import { backupRestoreParameters } from './backup-parameters.ts';
 import { mountedRoot } from './backup-root.ts';
-import { backupSettings, requirePrograms, tellStanding } from './backup-run.ts';
+import { backupSettings, requirePrograms } from './backup-run.ts';
 import {
   type CommandContext,
   type CommandOutcome,
@@ -36,9 +36,9 @@ type Place = Pick<RestorePlan, 'how' | 'folder'> & { readonly path: string };
 export async function backupRestore(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { host, report } = context;
   const settings = backupSettings(context);
-  tellStanding(context);
   refuseBoth(given);
   const found = await settleBackup(context, given);
+  if (!found) return declined(context, 'backup restore');
   const facts = await factsOfFound(found);
   await requirePrograms([
     ...programsFor(facts.format, facts.compression),
@@ -48,7 +48,8 @@ export async function backupRestore(context: CommandContext, given: Given): Prom
   const place = await settlePlace(context, given);
   if (!place) return declined(context, 'backup restore');
   requireSomebody(context);
-  const paths = given[backupRestoreParameters.files.name]?.split(',').filter((path) => path.trim() !== '');
+  const paths = await settleFiles(context, given);
+  if (paths === 'q') return declined(context, 'backup restore');
   const tag = `zdt_${context.pid}_${Math.trunc(host.system.clock() / 1000)}`;
   const plan: RestorePlan = {
     archives: [...(full ? [full.place] : []), found.place],
@@ -101,14 +102,47 @@ function findFull(context: CommandContext, given: Given, { path }: Found, of: st
   });
 }
 
+/** Where to: as the flags say, or as it is asked. @returns undefined where the operator left */
 async function settlePlace(context: CommandContext, given: Given): Promise<Place | undefined> {
-  const { into, over } = backupRestoreParameters;
-  const root = given[over.name];
-  if (root !== undefined) return overRoot(context, given, root);
+  const { into, over, where } = backupRestoreParameters;
+  const isAsked = given[into.name] === undefined && given[over.name] === undefined && context.ask !== undefined;
+  const way = isAsked
+    ? (await settleAnswers([{ parameter: where, preset: '1', check: wayOf }], {}, context))[where.name]
+    : 'into';
+  if (way === 'q') return undefined;
+  if (way === 'over' || given[over.name] !== undefined) return overRoot(context, given);
   const check = (typed: string): string => (typed.trim() === 'q' ? 'q' : newFolder(context, typed));
   const { [into.name]: path = 'q' } = await settleAnswers([{ parameter: into, check }], given, context);
   return path === 'q' ? undefined : { how: 'into', path, folder: at(context.host.root, path) };
 }
+
+function wayOf(typed: string): string {
+  const text = typed.trim();
+  if (text === '1' || text === 'into') return 'into';
+  if (text === '2' || text === 'over') return 'over';
+  if (text === 'q') return text;
+  throw usage(
+    `${JSON.stringify(text.slice(0, 60))} is no choice.`,
+    'Type 1 (into a folder) or 2 (over a root), or q to leave.',
+  );
+}
+
+/** Which files: as given, or asked where somebody is asked. @returns undefined for all of them, 'q' where they left */
+async function settleFiles(context: CommandContext, given: Given): Promise<readonly string[] | undefined | 'q'> {
+  const { files } = backupRestoreParameters;
+  if (given[files.name] === undefined && !context.ask) return undefined;
+  const check = (typed: string): string => {
+    const odd = typed.trim() === 'q' ? undefined : pathsIn(typed).find((path) => path.split('/').includes('..'));
+    if (odd === undefined) return typed.trim();
+    throw usage(`${JSON.stringify(odd)} is no path of a backup.`, 'Give paths as the server has them: /etc/hosts');
+  };
+  const { [files.name]: typed = '' } = await settleAnswers([{ parameter: files, preset: '', check }], given, context);
+  if (typed === 'q') return 'q';
+  // Given, but empty: nothing is what was not asked for.
+  return typed === '' && given[files.name] === undefined ? undefined : pathsIn(typed);
+}
+
+const pathsIn = (typed: string): string[] => typed.split(',').filter((path) => path.trim() !== '');
 
 /** @throws CmsadmError folder-unusable */
 function newFolder({ host }: CommandContext, typed: string): string {
@@ -129,26 +163,33 @@ function newFolder({ host }: CommandContext, typed: string): string {
 }
 
 /** @throws CmsadmError folder-unusable, restore-over-running */
-async function overRoot(context: CommandContext, given: Given, typed: string): Promise<Place> {
-  const root = mountedRoot(context.host, typed);
-  if (root.path === '/') await requireName(context, given);
+async function overRoot(context: CommandContext, given: Given): Promise<Place | undefined> {
+  const { over } = backupRestoreParameters;
+  const check = (typed: string): string => (typed.trim() === 'q' ? 'q' : mountedRoot(context.host, typed).path);
+  const { [over.name]: path = 'q' } = await settleAnswers([{ parameter: over, check }], given, context);
+  if (path === 'q') return undefined;
+  const root = mountedRoot(context.host, path);
+  if (root.path === '/' && !(await nameTyped(context, given))) return undefined;
   return { how: 'over', ...root };
 }
 
-/** Over the server that runs: its name has to be typed. @throws CmsadmError restore-over-running */
-async function requireName(context: CommandContext, given: Given): Promise<void> {
+/** Over the server that runs: its name has to be typed. @returns false where they left @throws CmsadmError restore-over-running */
+async function nameTyped(context: CommandContext, given: Given): Promise<boolean> {
   const { server } = backupRestoreParameters;
   const { hostname } = await context.host.system.identity();
   const refused = (): CmsadmError =>
     new CmsadmError('restore-over-running', `/ is this server itself, ${hostname}, and it runs.`, {
       remedy: `Restore into a folder, or boot another system and mount this one. To do it all the same: --server ${hostname}`,
     });
-  if (given[server.name] === undefined && !context.ask) throw refused();
+  const isAsked = given[server.name] === undefined;
+  if (isAsked && !context.ask) throw refused();
   const check = (typed: string): string => {
-    if (typed.trim() === hostname) return hostname;
+    const text = typed.trim();
+    if (text === hostname || (isAsked && text === 'q')) return text;
     throw refused();
   };
-  await settleAnswers([{ parameter: server, check }], given, context);
+  const answers = await settleAnswers([{ parameter: server, check }], given, context);
+  return answers[server.name] === hostname;
 }
 
 const notesOf = (facts: BackupFacts, place: Place, full: Found | undefined, paths: readonly string[] | undefined) => [

@@ -5,12 +5,13 @@ import { count, printableBytes } from '../printable.ts';
 import { settleBackup } from './backup-find.ts';
 import { backupShowParameters } from './backup-parameters.ts';
 import { readThrough } from './backup-verify.ts';
-import type { CommandContext, CommandOutcome, Given } from './context.ts';
+import { type CommandContext, type CommandOutcome, declined, type Given } from './context.ts';
 
 /** `cmsadm backup show`: what a backup is and, with --files, what is in it. */
 export async function backupShow(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { report } = context;
   const found = await settleBackup(context, given);
+  if (!found) return declined(context, 'backup show');
   const { facts, lines, damaged } = await readThrough(context, found);
   const isListed = given[backupShowParameters.files.name] !== undefined;
   const bytes = lines.reduce((sum, { size }) => sum + size, 0);

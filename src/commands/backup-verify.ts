@@ -6,7 +6,7 @@ import { count } from '../printable.ts';
 import { during } from '../report.ts';
 import { type Found, settleBackup } from './backup-find.ts';
 import { requirePrograms } from './backup-run.ts';
-import type { CommandContext, CommandOutcome, Given } from './context.ts';
+import { type CommandContext, type CommandOutcome, declined, type Given } from './context.ts';
 
 /**
  * `cmsadm backup verify`: reads a backup from its beginning to its end and holds every member against its manifest.
@@ -14,6 +14,7 @@ import type { CommandContext, CommandOutcome, Given } from './context.ts';
  */
 export async function backupVerify(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const found = await settleBackup(context, given);
+  if (!found) return declined(context, 'backup verify');
   const verified = await readThrough(context, found);
   const { facts, lines, damaged } = verified;
   const told = { name: facts.name, path: found.path, files: lines.length, damaged };

@@ -1,5 +1,5 @@
 import { neverSaved } from '../backup/places.ts';
-import { backupSettings, factsOf, runBackup, settleForm, settleTarget, tellStanding } from './backup-run.ts';
+import { backupSettings, factsOf, runBackup, settleForm, settleTarget } from './backup-run.ts';
 import { type CommandContext, type CommandOutcome, declined, type Given } from './context.ts';
 
 /**
@@ -9,7 +9,6 @@ import { type CommandContext, type CommandOutcome, declined, type Given } from '
 export async function backup(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const settings = backupSettings(context);
   const form = await settleForm(given);
-  tellStanding(context);
   const target = await settleTarget(context, given, settings);
   if (!target) return declined(context, 'backup');
   const { include, exclude } = settings;

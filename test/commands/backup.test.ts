@@ -7,6 +7,7 @@ import { places } from '../../src/backup/places.ts';
 import { backup } from '../../src/commands/backup.ts';
 import { backupList } from '../../src/commands/backup-list.ts';
 import { backupMaintenance } from '../../src/commands/backup-maintenance.ts';
+import { backupMenu } from '../../src/commands/backup-menu.ts';
 import { backupPrune } from '../../src/commands/backup-prune.ts';
 import { backupRestore } from '../../src/commands/backup-restore.ts';
 import { backupShow } from '../../src/commands/backup-show.ts';
@@ -384,7 +385,7 @@ describe('a restore', () => {
     fits('backup-restore', await backupRestore(context(), { backup: only(), over: '/mnt/root' }));
     expect(fs.readFileSync(at('mnt/root/etc/first'), 'utf8')).toBe('first');
     expect(fs.readFileSync(at('mnt/root/etc/mine'), 'utf8')).toBe('mine');
-    expect(fs.existsSync(at('mnt/root/.cmsadm-restore-unfinished'))).toBe(false);
+    expect(fs.readdirSync(at('mnt/root'))).not.toContain('.cmsadm-restoring');
   });
 
   test('over the server that runs wants its name', async () => {
@@ -458,5 +459,71 @@ describe('the maintenance backup', () => {
     expect(await refusalOf(backupRestore(context(), { backup: second, into: '/again' }))).toMatchObject({
       code: 'full-backup-missing',
     });
+  });
+});
+
+describe('option 3 at the menu', () => {
+  const atMenu = (answers: Record<string, string | string[]>) =>
+    backupMenu(context({ ask: answering(answers), yes: false }));
+  const target = { Device: '2', Path: '/backup', Proceed: 'y' };
+
+  test('makes a backup where just Enter is typed', async () => {
+    expect(await atMenu(target)).toMatchObject({ result: { outcome: 'done', name: only() } });
+  });
+
+  test('leads to the list, to what a backup is, to its verification and to pruning', async () => {
+    await backup(context(), other);
+    expect(await atMenu({ What: '3' })).toMatchObject({ result: { outcome: 'listed' } });
+    for (const [task, backupTyped] of [
+      ['4', '1'],
+      ['show', only()],
+    ] as const)
+      expect(await atMenu({ What: task, Backup: backupTyped })).toMatchObject({ result: { outcome: 'shown' } });
+    expect(await atMenu({ What: '5', Backup: '1' })).toMatchObject({ result: { outcome: 'whole' } });
+    expect(await atMenu({ What: '7', 'Keep how': '1', 'Keep also': '0' })).toMatchObject({
+      result: { outcome: 'nothing' },
+    });
+    expect(await atMenu({ What: '2', Maintenance: '1', ...target })).toMatchObject({ result: { kind: 'full' } });
+  });
+
+  test('restores into a folder or over a root, some files or all', async () => {
+    await backup(context(), other);
+    const restoring = { What: '6', Backup: '1', Proceed: 'y' };
+    const into = await atMenu({ ...restoring, New: '/restored', Only: '/etc/first' });
+    expect(into).toMatchObject({ result: { outcome: 'done', how: 'into', paths: ['/etc/first'] } });
+    expect(fs.readFileSync(at('restored/etc/first'), 'utf8')).toBe('first');
+    expect(fs.existsSync(at('restored/etc/hosts'))).toBe(false);
+    put('mnt/root/etc/first', 'edited');
+    const over = await atMenu({ ...restoring, Restore: '2', Mounted: '/mnt/root' });
+    expect(over).toMatchObject({ result: { outcome: 'done', how: 'over', kept: [] } });
+    expect(fs.readFileSync(at('mnt/root/etc/first'), 'utf8')).toBe('first');
+  });
+
+  test('says why an answer is refused, and can be left at every question', async () => {
+    await backup(context(), other);
+    for (const [answers, why] of [
+      [{ What: '8' }, '"8" is no choice.'],
+      [{ What: '6', Backup: '2' }, '"2" is no backup that this server knows.'],
+      [{ What: '6', Backup: '1', Restore: '3' }, '"3" is no choice.'],
+      [{ What: '6', Backup: '1', Restore: '2', Mounted: '/nowhere' }, '/nowhere is no folder.'],
+      [{ What: '6', Backup: '1', New: '/restored', Only: '/a/../b' }, '"/a/../b" is no path of a backup.'],
+      [{ What: '7', 'Keep how': '0' }, '"0" is no such number.'],
+    ] as const)
+      expect(await refusalOf(atMenu(answers)), why).toMatchObject({ details: [expect.stringContaining(why)] });
+    for (const answers of [
+      { What: 'q' },
+      { What: '4', Backup: 'q' },
+      { What: '5', Backup: 'q' },
+      { What: '6', Backup: 'q' },
+      { What: '6', Backup: '1', Restore: 'q' },
+      { What: '6', Backup: '1', Restore: '2', Mounted: 'q' },
+      { What: '6', Backup: '1', Restore: '2', Mounted: '/', Type: 'q' },
+      { What: '6', Backup: '1', New: '/restored', Only: 'q' },
+      { What: '7', 'Keep how': 'q' },
+      { What: '7', 'Keep how': '1', 'Keep also': 'q' },
+    ])
+      expect(await atMenu(answers)).toMatchObject({ result: { outcome: 'declined' } });
+    expect(namesIn()).toEqual([only()]);
+    expectQuiet();
   });
 });
