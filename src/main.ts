@@ -125,7 +125,7 @@ async function menu(options: GlobalOptions): Promise<ExitCode> {
 
 async function runCommand(
   options: GlobalOptions,
-  what: string,
+  what: string | undefined,
   run: (context: CommandContext) => Promise<CommandOutcome>,
 ): Promise<ExitCode> {
   const report = renderer(options.json);
@@ -171,7 +171,7 @@ function addMenuOptions(program: Command, menuOptions: readonly MenuOption[]): v
     (command: string, operation: Operation, what: string) =>
     async (options: GlobalOptions, given: Given): Promise<void> =>
       finish(
-        await runCommand(options, what, async (context) => {
+        await runCommand(options, operation.forAnybody ? undefined : what, async (context) => {
           (await import('./commands/allowed-here.ts')).refuseUnlessAllowed(context.host, context.profile, command);
           return operation.run(context, given);
         }),

@@ -16,6 +16,8 @@ export type Operation = {
   readonly name: string;
   readonly label: string;
   readonly parameters: readonly Parameter[];
+  /** It touches nothing of the server: any user may run it, and no log tells of it. */
+  readonly forAnybody?: true;
   readonly run: (context: CommandContext, given: Given) => Promise<CommandOutcome>;
 };
 

@@ -258,6 +258,7 @@ export const options: readonly Option[] = [
         name: 'build',
         label: 'Make and sign a feature package',
         parameters: [packagingParameters.folder, packagingParameters.key, packagingParameters.out],
+        forAnybody: true,
         run: async (context, given) => (await import('./commands/package-build.ts')).packageBuild(context, given),
       },
       {

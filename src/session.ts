@@ -5,7 +5,7 @@ import type { CommandContext, CommandOutcome } from './commands/context.ts';
 import { CmsadmError, type ExitCode, exitCodes, explained } from './errors.ts';
 import { at } from './host/root.ts';
 import type { Host } from './host/system.ts';
-import { openAdminLog } from './pair/admin-log.ts';
+import { type AdminLog, openAdminLog } from './pair/admin-log.ts';
 import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
 import type { Asker } from './report.ts';
@@ -38,17 +38,25 @@ export function requireRoot(root: string): void {
 
 const operatorName = (): string => process.env['SUDO_USER'] ?? process.env['LOGNAME'] ?? process.env['USER'] ?? 'root';
 
-/** Makes the context of one run and opens its admin log. */
+/** What touches nothing of a server stands in no log of it. */
+const noLog: AdminLog = { choice: () => undefined, outcome: () => undefined };
+
+/**
+ * Makes the context of one run and opens its admin log.
+ * @param what as the log calls it; undefined where it touches nothing of this server: then anybody may run it
+ * @throws CmsadmError not-root
+ */
 export async function openContext(
   options: GlobalOptions,
-  what: string,
+  what: string | undefined,
   report: Renderer,
   ask: Asker | undefined,
 ): Promise<CommandContext & { readonly stop: { requested: boolean } }> {
-  requireRoot(options.root);
+  if (what !== undefined) requireRoot(options.root);
   const host = await hostOf(options.root, (text) => report.line(text));
   const operator = operatorName();
-  const log = openAdminLog(host.root, { pid: process.pid, operator, what }, host.system.clock);
+  const log =
+    what === undefined ? noLog : openAdminLog(host.root, { pid: process.pid, operator, what }, host.system.clock);
   const profile = profileOfServer(at(host.root, '/'), programRoot);
   const stop = { requested: false };
   const context = {
@@ -63,7 +71,8 @@ export async function openContext(
     dryRun: options.dryRun,
     pid: process.pid,
   };
-  onSignals(context, report);
+  // Without a server to leave in order, a signal just ends the program.
+  if (what !== undefined) onSignals(context, report);
   return context;
 }
 

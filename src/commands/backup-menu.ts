@@ -52,11 +52,7 @@ export async function backupMenu(context: CommandContext): Promise<CommandOutcom
   const width = Math.max(...entries.map(({ name }) => name.length)) + 1;
   for (const [index, { name, label }] of entries.entries()) report.line(`${index + 1}) ${name.padEnd(width)}${label}`);
   const { task } = backupMenuParameters;
-  const { [task.name]: chosen } = await settleAnswers(
-    [{ parameter: task, preset: 'make', check: taskOf }],
-    {},
-    context,
-  );
+  const { [task.name]: chosen } = await settleAnswers([{ parameter: task, preset: '1', check: taskOf }], {}, context);
   const entry = entries.find(({ name }) => name === chosen);
   return entry ? entry.run(context) : declined(context, 'backup');
 }

@@ -11,12 +11,14 @@ import type { CommandContext, CommandOutcome } from './context.ts';
 /**
  * Changes what is wanted of one package, and makes this server stand so. Where that fails, or is interrupted, what is
  * wanted is put back and this server with it; the other one follows the files in either case.
+ * @param committed called when the change is decided
  * @throws CmsadmError with exit code putBack, or needsPerson where that fails too
  */
 export async function changePackage(
   context: CommandContext,
   name: string,
   plan: Omit<AdministrativePlan, 'afterwards'>,
+  committed: () => void = () => undefined,
 ): Promise<CommandOutcome> {
   const { host, report } = context;
   const before = plan.files.map(({ path }) => ({ path, content: readText(host.root, path) ?? null }));
@@ -26,6 +28,7 @@ export async function changePackage(
     return await administer(context, {
       ...plan,
       afterwards: async () => {
+        committed();
         try {
           return await standHere(context, plan.operation, name);
         } catch (error) {

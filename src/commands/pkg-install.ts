@@ -13,13 +13,14 @@ import { count } from '../printable.ts';
 import type { AdministrativePlan } from './administer.ts';
 import { checkFile } from './checks.ts';
 import { type CommandContext, type CommandOutcome, declined, type Given, settleAnswers } from './context.ts';
+import { awaitOther } from './other-stands.ts';
 import { packageParameters, setupParameters } from './parameters.ts';
 import { changePackage } from './pkg-change.ts';
 import { tellPackages } from './pkg-list.ts';
 
 /**
  * Option 4: installs a feature package, or another version of it: authorised, verified, staged, switched to, recorded;
- * in a pair on both servers.
+ * in a pair on both servers; the other one is waited for a few seconds, and told of where it takes longer.
  * @throws CmsadmError those of the package and the licence, needs-unmet, version-older, version-taken
  */
 export async function pkgInstall(context: CommandContext, given: Given): Promise<CommandOutcome> {
@@ -45,7 +46,13 @@ export async function pkgInstall(context: CommandContext, given: Given): Promise
   if (path === 'q' || found === undefined) return declined(context, 'install a feature package');
   const licence = await settleLicence(context, given, found);
   const plan = planOf(context, found, licence);
-  return changePackage(context, found.manifest.name, plan);
+  let committed = 0;
+  const outcome = await changePackage(context, found.manifest.name, plan, () => {
+    committed = host.system.clock();
+  });
+  if (outcome.result['outcome'] !== 'done') return outcome;
+  const secondary = await awaitOther(context, committed);
+  return secondary ? { ...outcome, result: { ...outcome.result, secondary } } : outcome;
 }
 
 type UsedLicence = { readonly content: string; readonly serial: string } | undefined;

@@ -44,7 +44,7 @@ async function operatorGetsIn(user = 'operator'): Promise<boolean> {
 
 /** Nothing of a backup or restore is under way, and nothing of it is left. */
 async function expectQuiet(): Promise<void> {
-  const left = `for f in ${nologin} /run/cmsadm/backup /run/cmsadm/backup.json /run/cmsadm/nologin /var/lib/cmsadm/backups/.work; do [ ! -e $f ] || echo $f; done`;
+  const left = `for f in ${nologin} /run/cmsadm/backup /run/cmsadm/nologin /var/lib/cmsadm/backups/.work /var/lib/cmsadm/backups/.begun /.cmsadm-restoring; do [ ! -e $f ] || echo $f; done`;
   expect(await sh('cms1', left)).toBe('');
   expect((await filesIn()).filter((name) => name.startsWith('.'))).toEqual([]);
   expect(await sh('cms1', 'pgrep -x tar || true')).toBe('');
@@ -65,6 +65,13 @@ const differences = async (one: string, other: string, ...more: string[]): Promi
 
 const question = {
   menu: 'Enter choice (1-12) or q to quit:',
+  task: 'What shall be done (1-7, q leaves) (default: 1):',
+  backup: 'Backup (number, name or full path, q leaves):',
+  where: 'Restore: 1 into a new folder, 2 over a mounted root (q leaves) (default: 1):',
+  into: 'New or empty folder to restore into (q leaves):',
+  over: 'Mounted root to restore over (q leaves):',
+  files: 'Only these paths, with commas (Enter: all of it, q leaves):',
+  host: 'Type the host name of this server to restore over it while it runs (q leaves):',
   device: 'Device: 1 tape, 2 other (q leaves):',
   path: 'Path of the backup (q leaves):',
   proceed: 'Proceed? (y/n):',
@@ -95,6 +102,14 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
     await terminal.type('cmsadm');
     await terminal.answer(question.menu, '3');
     await terminal.see('This server knows of no backup.');
+    for (const typed of ['0', '8', 'make it', '1abc']) {
+      await terminal.answer(question.task, typed);
+      await terminal.see('Type a number from 1 to 7, or q to leave.');
+    }
+    await terminal.answer(question.task, 'q');
+    await terminal.see('Nothing was touched.');
+    await terminal.answer(question.menu, '3');
+    await terminal.answer(question.task, '');
     for (const typed of ['', '0', '3', 'tape 1']) {
       await terminal.answer(question.device, typed);
       await terminal.see('Type 1 (tape) or 2 (other), or q to leave.');
@@ -114,6 +129,7 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
     await terminal.answer(question.path, 'q');
     await terminal.see('Nothing was touched.');
     await terminal.answer(question.menu, '3');
+    await terminal.answer(question.task, '1');
     await terminal.answer(question.device, '1');
     await terminal.answer(question.path, '/etc/hosts');
     await terminal.see('/etc/hosts holds something else.');
@@ -121,6 +137,7 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
     await terminal.see('/dev/null is no tape drive.');
     await terminal.answer(question.path, 'q');
     await terminal.answer(question.menu, '3');
+    await terminal.answer(question.task, 'make');
     await terminal.answer(question.device, 'q');
     await terminal.see('Nothing was touched.');
     expect(await filesIn()).toEqual([]);
@@ -130,6 +147,7 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
   it('at the menu shows the plan, does nothing after n, and after y saves the server with its progress', async () => {
     const begin = async (): Promise<void> => {
       await terminal.answer(question.menu, '3');
+      await terminal.answer(question.task, '');
       await terminal.answer(question.device, '2');
       await terminal.answer(question.path, target);
       await terminal.see('New log-ins are blocked while it runs');
@@ -210,24 +228,84 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
   it('asks again at a terminal where an answer of a restore is wrong', async () => {
     const name = (await filesIn()).at(-1) ?? '';
     await terminal.type('cmsadm backup restore --files=/etc/issue --over=/');
-    await terminal.answer('Backup (name, or full path):', 'nothing');
+    await terminal.answer(question.backup, 'nothing');
     await terminal.see('is no backup that this server knows.');
-    await terminal.answer('Backup (name, or full path):', `${target}/${name}`);
-    await terminal.answer('Type the host name of this server', 'cms2');
+    await terminal.answer(question.backup, `${target}/${name}`);
+    await terminal.answer(question.host, 'cms2');
     await terminal.see('and it runs.');
-    await terminal.answer('Type the host name of this server', 'cms1');
+    await terminal.answer(question.host, 'cms1');
     await terminal.answer(question.proceed, 'n');
     expect(await terminal.exitCode()).toBe(0);
     await terminal.type(`cmsadm backup restore ${name} --files=/etc/issue`);
+    for (const typed of ['3', 'over it', '-1']) {
+      await terminal.answer(question.where, typed);
+      await terminal.see('Type 1 (into a folder) or 2 (over a root), or q to leave.');
+    }
+    await terminal.answer(question.where, '');
     for (const typed of ['', 'srv', '/etc', '/no/where']) {
-      await terminal.answer('New or empty folder', typed);
+      await terminal.answer(question.into, typed);
       await terminal.see('new or empty folder whose parent is there.');
     }
-    await terminal.answer('New or empty folder', '/srv/some');
+    await terminal.answer(question.into, '/srv/some');
     await terminal.answer(question.proceed, 'y');
     expect(await terminal.exitCode()).toBe(0);
     expect(await sh('cms1', 'find /srv/some -type f; rm -r /srv/some')).toBe('/srv/some/etc/issue');
   }, 120_000);
+
+  it('at the menu lists, shows, verifies, restores and prunes; wrong answers are asked again', async () => {
+    const [name = ''] = (await filesIn()).toReversed();
+    const task = async (number: string): Promise<void> => {
+      await terminal.answer(question.menu, '3');
+      await terminal.answer(question.task, number);
+    };
+    await terminal.type('cmsadm');
+    await task('3');
+    await terminal.see(`${name}  `);
+    for (const [number, told] of [
+      ['4', 'Load'],
+      ['5', 'is whole: '],
+    ] as const) {
+      await task(number);
+      for (const typed of ['0', '99', 'first']) {
+        await terminal.answer(question.backup, typed);
+        await terminal.see(`"${typed}" is no backup that this server knows.`);
+      }
+      await terminal.answer(question.backup, '1');
+      await terminal.see(told, 60);
+    }
+    await task('6');
+    await terminal.answer(question.backup, '1');
+    await terminal.answer(question.where, '2');
+    for (const [typed, why] of [
+      ['', 'is no folder.'],
+      ['/no/where', '/no/where is no folder.'],
+      ['/etc/hosts', '/etc/hosts is no folder.'],
+    ] as const) {
+      await terminal.answer(question.over, typed);
+      await terminal.see(why);
+    }
+    await sh('cms1', 'mkdir -p /mnt/sysimage/etc; echo other >/mnt/sysimage/etc/issue');
+    await terminal.answer(question.over, '/mnt/sysimage');
+    await terminal.answer(question.files, '/etc/../issue');
+    await terminal.see('is no path of a backup.');
+    await terminal.answer(question.files, '/etc/issue');
+    await terminal.see('all of it changes or none');
+    await terminal.answer(question.proceed, 'y');
+    await terminal.see('restored over /mnt/sysimage.', 60);
+    expect(await differences('/etc', '/mnt/sysimage/etc', '--include=/issue', '--exclude=*')).toBe('');
+    await sh('cms1', 'rm -r /mnt/sysimage');
+    await task('7');
+    for (const typed of ['0', 'all', '-1']) {
+      await terminal.answer('Keep how many backups of each kind (q leaves)', typed);
+      await terminal.see('is no such number.');
+    }
+    await terminal.answer('Keep how many backups of each kind (q leaves)', 'q');
+    await terminal.see('Nothing was touched.');
+    await terminal.answer(question.menu, 'q');
+    expect(await terminal.exitCode()).toBe(0);
+    expect(tooWide(await terminal.lines())).toEqual([]);
+    await expectQuiet();
+  }, 180_000);
 
   it('interrupted by Ctrl-C takes away what it began', async () => {
     const before = await filesIn();
@@ -298,6 +376,118 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
     expect(await differences('/cms/db', '/srv/history/cms/db')).toBe('');
     await sh('cms1', 'rm -r /srv/history');
   }, 60_000);
+
+  describe('a whole system over a mounted root', () => {
+    const root = '/mnt/sysimage';
+    let name = '';
+    const restore = [...['backup', 'restore'], ...['--over', root, '--yes']];
+    const mount = 'mount -o loop /srv/root.img /mnt/sysimage && mount -o loop /srv/boot.img /mnt/sysimage/srv/odd';
+    const unmount = 'umount /mnt/sysimage/srv/odd /mnt/sysimage';
+    /** What an independent tool tells of the root: every name with all it has, and a digest of its content. */
+    const standing = (): Promise<string> =>
+      sh(
+        'cms1',
+        `cd ${root} && { find . -name lost+found -prune -o -printf '%P %y %m %U %G %n %l %s %Ts\\n' | sort; getfacl -R -s . 2>/dev/null; find . -type f -exec sha256sum {} + | sort -k2; } | sha256sum; find . | wc -l`,
+      );
+    const journal = `${root}/.cmsadm-restoring/journal`;
+
+    beforeAll(async () => {
+      await sh('cms1', `rm -rf ${target}/* /srv/tape`);
+      name = textOf(await backup(['--device=2', `--path=${target}`, '--unread'], 'backup'), 'name');
+      await sh(
+        'cms1',
+        'for n in root boot; do truncate -s 2G /srv/$n.img; mkfs.ext4 -q /srv/$n.img; done; mkdir -p /mnt/sysimage',
+      );
+      await sh('cms1', `mount -o loop /srv/root.img ${root} && mkdir -p ${root}/srv/odd && ${mount.split(' && ')[1]}`);
+      // An older system: some of it edited, some gone, some of its own.
+      await sh('cms1', `cp -a /etc /root /usr/share/man /usr/share/doc ${root}/ 2>/dev/null || true`);
+      await sh(
+        'cms1',
+        `cd ${root}; mkdir -p usr/share; mv man doc usr/share/; rm etc/hosts; echo old >etc/issue; echo mine >etc/mine; ln etc/issue etc/issue2; chmod 700 etc; mkdir srv/odd/own; echo own >srv/odd/one`,
+      );
+    }, 200_000);
+    afterAll(async () => {
+      await sh('cms1', `${unmount}; rm -f /srv/root.img /srv/boot.img`);
+    });
+
+    it('killed in the middle of the placing is put back, by the timer, by recover or by the next restore', async () => {
+      const before = await standing();
+      for (const settle of ['timer', 'recover', 'unblock', 'power', 'boot'] as const) {
+        const running = start('cms1', ['sh', '-c', '"$@"; exit "$?"', 'sh', 'cmsadm', ...restore, name]);
+        await running.says('Putting it in its place');
+        // Between the first name and the last.
+        await sh(
+          'cms1',
+          `while [ ! -e ${journal} ]; do sleep 0.002; done; n=$(ls ${root}/.cmsadm-restoring/before | wc -l); while [ "$(ls ${root}/.cmsadm-restoring/before | wc -l)" -lt 500 ]; do :; done; kill -9 $(sed -n 's/.*"pid":\\([0-9]*\\).*/\\1/p' /run/cmsadm/backup)`,
+        );
+        await running.ended();
+        expect(await sh('cms1', `ls ${root}/.cmsadm-restoring`), settle).not.toContain('decided');
+        expect(await standing(), settle).not.toBe(before);
+        if (settle === 'timer') {
+          const left = () => sh('cms1', `ls -d ${root}/.cmsadm-restoring 2>/dev/null || true`);
+          await expect.poll(left, { timeout: 60_000, interval: 500 }).toBe('');
+        } else if (settle === 'recover') {
+          const recovered = await cmsadm('cms1', 'recover');
+          expect(recovered.stdout, told(recovered)).toMatch(/the restore over \/mnt\/sysimage was put back: \d+ names/);
+        } else if (settle === 'boot') {
+          const booted = await cmsadm('cms1', 'recover', '--boot');
+          expect(booted.stdout, told(booted)).toMatch(/the restore over \/mnt\/sysimage was put back: \d+ names/);
+        } else if (settle === 'unblock') {
+          await sh('cms1', `umount ${root}/srv/odd`);
+          const refused = await cmsadm('cms1', 'backup', 'unblock');
+          expect([refused.exitCode, refused.stderr], told(refused)).toEqual([
+            5,
+            expect.stringContaining('is not mounted'),
+          ]);
+          await sh('cms1', mount.split(' && ')[1] ?? '');
+          expect(await backup(['unblock'], 'backup-unblock')).toContain('was put back');
+        } else {
+          // Another system than the one that died finds it by the root alone.
+          await sh('cms1', `rm -rf /var/lib/cmsadm/backups/.begun /run/cmsadm/backup; ${unmount}; ${mount}`);
+          expect(await backup(['unblock', `--over=${root}`], 'backup-unblock')).toContain('was put back');
+        }
+        expect(await standing(), settle).toBe(before);
+        await expectQuiet();
+      }
+    }, 280_000);
+
+    it('interrupted by Ctrl-C in the middle of the placing is put back', async () => {
+      const before = await standing();
+      await terminal.type(`cmsadm ${restore.join(' ')} ${name}`);
+      await terminal.see('Putting it in its place', 120);
+      await sh('cms1', `while [ ! -e ${journal} ]; do sleep 0.002; done`);
+      await terminal.press('C-c');
+      expect(await terminal.exitCode()).toBe(130);
+      expect(await standing()).toBe(before);
+      await expectQuiet();
+    }, 120_000);
+
+    it('is there as it was saved, on both file systems, with what only the root had', async () => {
+      await backup([...restore.slice(1), name], 'backup-restore');
+      for (const folder of ['/etc', '/usr', '/opt', '/root', '/home', '/cms/admin', '/srv/odd'])
+        expect(
+          (await differences(folder, `${root}${folder}`, '--exclude=/.bash_history', '--exclude=/lost+found'))
+            .split('\n')
+            .filter((line) => line !== '' && !/^\*deleting +(mine|issue2|own\/)$/.test(line)),
+          folder,
+        ).toEqual([]);
+      expect(await sh('cms1', `cat ${root}/etc/mine ${root}/etc/issue2; stat -c %a ${root}/etc`)).toBe(
+        'mine\nold\n755',
+      );
+      expect(await sh('cms1', `ls -A ${root} ${root}/srv/odd | grep cmsadm- || true`)).toBe('');
+      await expectQuiet();
+    }, 120_000);
+
+    it('has no room: nothing is touched', async () => {
+      const before = await standing();
+      await sh('cms1', `fallocate -l $(( $(stat -f -c '%a * %S' ${root}) - 50000000 )) ${root}/full`);
+      const refused = await cmsadm('cms1', ...restore, name);
+      expect(refused.exitCode, told(refused)).toBe(3);
+      expect(refused.stderr).toMatch(/has \d+ MB free, and \d+ MB are restored there/);
+      await sh('cms1', `rm ${root}/full`);
+      expect(await standing()).toBe(before);
+    }, 60_000);
+  });
 
   describe('killed at any of its steps', () => {
     beforeAll(async () => {

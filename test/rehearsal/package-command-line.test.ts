@@ -102,8 +102,9 @@ test('is installed by an answers file, is on the other server by its agent, and 
   const { exitCode, object } = await cmsadm(pair.cms1, 'pkg_install', answers, '--yes');
   expect(exitCode, JSON.stringify(object)).toBe(0);
   expect(misfits(publishedSchema('pkg_install'), object)).toEqual([]);
-  const there = join(pair.cms2, `opt/cmsadm-packages/${history}/current/bin/export-calls`);
-  await expect.poll(() => existsSync(there), { timeout: 20_000 }).toBe(true);
+  // It was waited for.
+  expect(object).toMatchObject({ secondary: { name: 'cms2.example.com', state: 'as wanted', lines: [] } });
+  expect(existsSync(join(pair.cms2, `opt/cmsadm-packages/${history}/current/bin/export-calls`))).toBe(true);
   expect(await cmsadm(pair.cms2, 'run_pkg', `--name=${history}`, '--state=on', '--yes')).toMatchObject({
     exitCode: 3,
     object: { error: { code: 'not-authority', remedy: 'Run it on cms1.example.com.' } },
