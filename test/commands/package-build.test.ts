@@ -14,7 +14,11 @@ const folder = tempFolder();
 const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
 const isReadable = (): boolean => {
   try {
-    execFileSync('test', ['-r', join(repository, 'src/cli.ts'), '-a', '-r', join(repository, 'node_modules/tsx')], user);
+    execFileSync(
+      'test',
+      ['-r', join(repository, 'src/cli.ts'), '-a', '-r', join(repository, 'node_modules/tsx')],
+      user,
+    );
     return true;
   } catch {
     return false;

@@ -380,113 +380,130 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
   describe('a whole system over a mounted root', () => {
     const root = '/mnt/sysimage';
     let name = '';
-    const restore = [...['backup', 'restore'], ...['--over', root, '--yes']];
-    const mount = 'mount -o loop /srv/root.img /mnt/sysimage && mount -o loop /srv/boot.img /mnt/sysimage/srv/odd';
-    const unmount = 'umount /mnt/sysimage/srv/odd /mnt/sysimage';
-    /** What an independent tool tells of the root: every name with all it has, and a digest of its content. */
+    let calls: readonly string[] = [];
+    const args = () => ['restore', name, '--over', root, '--yes'];
+    const mountRoot = `mount -o loop /srv/root.img ${root}`;
+    const mountBelow = `mount -o loop /srv/below.img ${root}/srv/odd`;
+    const unmount = `umount ${root}/srv/odd ${root}`;
+    /** An older system on two file systems, as it was made first. */
+    const afresh = () =>
+      sh(
+        'cms1',
+        `{ ${unmount}; } 2>/dev/null; for n in root below; do cp --sparse=always /srv/$n.first /srv/$n.img; done; ${mountRoot}; ${mountBelow}`,
+      );
+    /** Every name of the root with all that it has, and a digest of its content, by find and sha256sum. */
     const standing = (): Promise<string> =>
       sh(
         'cms1',
-        `cd ${root} && { find . -name lost+found -prune -o -printf '%P %y %m %U %G %n %l %s %Ts\\n' | sort; getfacl -R -s . 2>/dev/null; find . -type f -exec sha256sum {} + | sort -k2; } | sha256sum; find . | wc -l`,
+        `cd ${root} && { find . -name lost+found -prune -o -type d -printf '%P %y %m %U %G %Ts\\n' -o -printf '%P %y %m %U %G %n %l %s %Ts\\n' | sort; getfacl -R -s -p . ; find . -type f -exec sha256sum {} + | sort -k2; } 2>&1 | sha256sum`,
       );
-    const journal = `${root}/.cmsadm-restoring/journal`;
+    const callOf = (what: string): number => calls.findIndex((call) => call.endsWith(what)) + 1;
 
     beforeAll(async () => {
       await sh('cms1', `rm -rf ${target}/* /srv/tape`);
       name = textOf(await backup(['--device=2', `--path=${target}`, '--unread'], 'backup'), 'name');
       await sh(
         'cms1',
-        'for n in root boot; do truncate -s 2G /srv/$n.img; mkfs.ext4 -q /srv/$n.img; done; mkdir -p /mnt/sysimage',
+        [
+          '[ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237',
+          'for n in $(seq 0 63); do [ -e /dev/loop$n ] || mknod /dev/loop$n b 7 $n; done',
+          'for n in root below; do truncate -s 2G /srv/$n.img; mkfs.ext4 -q /srv/$n.img; done',
+          `mkdir -p ${root}; ${mountRoot}; mkdir -p ${root}/srv/odd; ${mountBelow}; cp -a /etc /root ${root}/`,
+          // Some of it edited, some gone, some of its own, some of another kind.
+          `cd ${root}; rm etc/hosts; echo old >etc/issue; echo mine >etc/mine; ln etc/issue etc/issue2; chmod 700 etc`,
+          'rm etc/hostname; mkdir etc/hostname; mkdir srv/odd/own; echo own >srv/odd/one; chown 1000 srv/odd',
+          `cd /; ${unmount}; for n in root below; do mv /srv/$n.img /srv/$n.first; done`,
+        ].join('\n'),
       );
-      await sh('cms1', `mount -o loop /srv/root.img ${root} && mkdir -p ${root}/srv/odd && ${mount.split(' && ')[1]}`);
-      // An older system: some of it edited, some gone, some of its own.
-      await sh('cms1', `cp -a /etc /root /usr/share/man /usr/share/doc ${root}/ 2>/dev/null || true`);
-      await sh(
-        'cms1',
-        `cd ${root}; mkdir -p usr/share; mv man doc usr/share/; rm etc/hosts; echo old >etc/issue; echo mine >etc/mine; ln etc/issue etc/issue2; chmod 700 etc; mkdir srv/odd/own; echo own >srv/odd/one`,
-      );
-    }, 200_000);
+      await afresh();
+      const whole = await killedAt('cms1', Number.MAX_SAFE_INTEGER, 'backup', ...args());
+      expect(whole.exitCode, told(whole)).toBe(0);
+      ({ calls } = whole);
+    }, 280_000);
     afterAll(async () => {
-      await sh('cms1', `${unmount}; rm -f /srv/root.img /srv/boot.img`);
+      await sh('cms1', `${unmount}; rm -f /srv/root.* /srv/below.*`);
     });
 
-    it('killed in the middle of the placing is put back, by the timer, by recover or by the next restore', async () => {
-      const before = await standing();
-      for (const settle of ['timer', 'recover', 'unblock', 'power', 'boot'] as const) {
-        const running = start('cms1', ['sh', '-c', '"$@"; exit "$?"', 'sh', 'cmsadm', ...restore, name]);
-        await running.says('Putting it in its place');
-        // Between the first name and the last.
-        await sh(
-          'cms1',
-          `while [ ! -e ${journal} ]; do sleep 0.002; done; n=$(ls ${root}/.cmsadm-restoring/before | wc -l); while [ "$(ls ${root}/.cmsadm-restoring/before | wc -l)" -lt 500 ]; do :; done; kill -9 $(sed -n 's/.*"pid":\\([0-9]*\\).*/\\1/p' /run/cmsadm/backup)`,
-        );
-        await running.ended();
-        expect(await sh('cms1', `ls ${root}/.cmsadm-restoring`), settle).not.toContain('decided');
-        expect(await standing(), settle).not.toBe(before);
-        if (settle === 'timer') {
-          const left = () => sh('cms1', `ls -d ${root}/.cmsadm-restoring 2>/dev/null || true`);
+    it('is there as it was saved, on both file systems, with what only the root had', async () => {
+      const own = /^\*deleting +(mine|issue2|own\/)$/;
+      for (const folder of ['/etc', '/usr', '/opt', '/root', '/home', '/cms/admin', '/srv/odd']) {
+        const told = await differences(folder, `${root}${folder}`, '--exclude=/.bash_history', '--exclude=lost+found');
+        expect(
+          told.split('\n').filter((line) => line !== '' && !own.test(line)),
+          folder,
+        ).toEqual([]);
+      }
+      expect(
+        await sh('cms1', `cd ${root}; cat etc/mine etc/issue2; stat -c %a etc; ls -d .cms* srv/odd/.cms* || :`),
+      ).toBe('mine\nold\n755');
+      await expectQuiet();
+    }, 120_000);
+
+    it.each(['the timer', 'recover', 'the boot', 'unblock', 'another system'] as const)(
+      'killed in the middle of the placing is put back by %s',
+      async (by) => {
+        await afresh();
+        const before = await standing();
+        const [first, last] = [callOf('.cmsadm-restoring/journal'), callOf('.cmsadm-restoring/decided')];
+        expect(last - first).toBeGreaterThan(100);
+        const at = by === 'unblock' ? last : Math.trunc((first + last) / 2);
+        const killed = await killedAt('cms1', at, 'backup', ...args());
+        expect(killed.exitCode, told(killed)).toBe(137);
+        expect(await standing()).not.toBe(before);
+        const putBack = /the restore over \/mnt\/sysimage was put back: \d+ names/;
+        if (by === 'the timer') {
+          const left = () => sh('cms1', `ls -d ${root}/.cmsadm-restoring 2>/dev/null || :`);
           await expect.poll(left, { timeout: 60_000, interval: 500 }).toBe('');
-        } else if (settle === 'recover') {
-          const recovered = await cmsadm('cms1', 'recover');
-          expect(recovered.stdout, told(recovered)).toMatch(/the restore over \/mnt\/sysimage was put back: \d+ names/);
-        } else if (settle === 'boot') {
-          const booted = await cmsadm('cms1', 'recover', '--boot');
-          expect(booted.stdout, told(booted)).toMatch(/the restore over \/mnt\/sysimage was put back: \d+ names/);
-        } else if (settle === 'unblock') {
+        } else if (by === 'recover' || by === 'the boot') {
+          const settled = await cmsadm('cms1', 'recover', ...(by === 'the boot' ? ['--boot'] : []));
+          expect(settled.stdout, told(settled)).toMatch(putBack);
+        } else if (by === 'unblock') {
           await sh('cms1', `umount ${root}/srv/odd`);
           const refused = await cmsadm('cms1', 'backup', 'unblock');
-          expect([refused.exitCode, refused.stderr], told(refused)).toEqual([
-            5,
-            expect.stringContaining('is not mounted'),
-          ]);
-          await sh('cms1', mount.split(' && ')[1] ?? '');
-          expect(await backup(['unblock'], 'backup-unblock')).toContain('was put back');
+          expect(refused.exitCode, told(refused)).toBe(5);
+          expect(refused.stderr).toContain('/srv/odd is not mounted there');
+          await sh('cms1', mountBelow);
+          expect(await backup(['unblock'], 'backup-unblock')).toMatch(putBack);
         } else {
-          // Another system than the one that died finds it by the root alone.
-          await sh('cms1', `rm -rf /var/lib/cmsadm/backups/.begun /run/cmsadm/backup; ${unmount}; ${mount}`);
-          expect(await backup(['unblock', `--over=${root}`], 'backup-unblock')).toContain('was put back');
+          // It knows nothing of that restore.
+          await sh('cms1', `rm -f /var/lib/cmsadm/backups/.begun; ${unmount}; ${mountRoot}; ${mountBelow}`);
+          expect(await backup(['unblock', `--over=${root}`], 'backup-unblock')).toMatch(putBack);
         }
-        expect(await standing(), settle).toBe(before);
+        expect(await standing()).toBe(before);
+        await cmsadm('cms1', 'backup', 'unblock');
         await expectQuiet();
-      }
-    }, 280_000);
+      },
+      120_000,
+    );
 
-    it('interrupted by Ctrl-C in the middle of the placing is put back', async () => {
+    it('killed when all is in its place is finished', async () => {
+      await afresh();
       const before = await standing();
-      await terminal.type(`cmsadm ${restore.join(' ')} ${name}`);
-      await terminal.see('Putting it in its place', 120);
-      await sh('cms1', `while [ ! -e ${journal} ]; do sleep 0.002; done`);
+      const killed = await killedAt('cms1', callOf('.cmsadm-restoring/decided') + 1, 'backup', ...args());
+      expect(killed.exitCode, told(killed)).toBe(137);
+      expect(await backup(['unblock'], 'backup-unblock')).toContain('was finished: all of it is in its place');
+      expect(await standing()).not.toBe(before);
+      expect(await differences('/srv/odd', `${root}/srv/odd`, '--exclude=/own', '--exclude=lost+found')).toBe('');
+      expect(await sh('cms1', `stat -c %a ${root}/etc`)).toBe('755');
+      await expectQuiet();
+    }, 120_000);
+
+    it('interrupted by Ctrl-C, or without room, leaves everything as it was', async () => {
+      await afresh();
+      const before = await standing();
+      await terminal.type(`cmsadm backup ${args().join(' ')}`);
+      await terminal.see(`Restoring ${name}`, 120);
       await terminal.press('C-c');
       expect(await terminal.exitCode()).toBe(130);
       expect(await standing()).toBe(before);
       await expectQuiet();
-    }, 120_000);
-
-    it('is there as it was saved, on both file systems, with what only the root had', async () => {
-      await backup([...restore.slice(1), name], 'backup-restore');
-      for (const folder of ['/etc', '/usr', '/opt', '/root', '/home', '/cms/admin', '/srv/odd'])
-        expect(
-          (await differences(folder, `${root}${folder}`, '--exclude=/.bash_history', '--exclude=/lost+found'))
-            .split('\n')
-            .filter((line) => line !== '' && !/^\*deleting +(mine|issue2|own\/)$/.test(line)),
-          folder,
-        ).toEqual([]);
-      expect(await sh('cms1', `cat ${root}/etc/mine ${root}/etc/issue2; stat -c %a ${root}/etc`)).toBe(
-        'mine\nold\n755',
-      );
-      expect(await sh('cms1', `ls -A ${root} ${root}/srv/odd | grep cmsadm- || true`)).toBe('');
-      await expectQuiet();
-    }, 120_000);
-
-    it('has no room: nothing is touched', async () => {
-      const before = await standing();
-      await sh('cms1', `fallocate -l $(( $(stat -f -c '%a * %S' ${root}) - 50000000 )) ${root}/full`);
-      const refused = await cmsadm('cms1', ...restore, name);
+      await sh('cms1', `cd ${root}; fallocate -l $(( $(stat -f -c '%a * %S' .) - 50000000 )) etc/full`);
+      const full = await standing();
+      const refused = await cmsadm('cms1', 'backup', ...args());
       expect(refused.exitCode, told(refused)).toBe(3);
       expect(refused.stderr).toMatch(/has \d+ MB free, and \d+ MB are restored there/);
-      await sh('cms1', `rm ${root}/full`);
-      expect(await standing()).toBe(before);
-    }, 60_000);
+      expect(await standing()).toBe(full);
+    }, 120_000);
   });
 
   describe('killed at any of its steps', () => {

@@ -95,9 +95,10 @@ describe.skipIf(!ok)(`feature packages on both servers${ok ? '' : ` (skipped: ${
       outcome: 'done',
       package: { name: history, version: '1.0.0', licence: 'FEATURES-1' },
     });
-    expect(await versionOn('cms1')).toBe('1.0.0');
-    await soon(() => versionOn('cms2')).toBe('1.0.0');
-    await soon(() => wholeOn('cms2')).toBe(await wholeOn('cms1'));
+    // It was waited for, and told of.
+    expect(done).toMatchObject({ secondary: { name: cms2.fqdn, state: 'as wanted', lines: [] } });
+    expect([await versionOn('cms1'), await versionOn('cms2')]).toEqual(['1.0.0', '1.0.0']);
+    expect(await wholeOn('cms2')).toBe(await wholeOn('cms1'));
     expect([await isActive('cms1'), await isActive('cms2')]).toEqual(['inactive', 'inactive']);
     expect(await install(history)).toMatchObject({ outcome: 'nothing' });
   });
