@@ -46,9 +46,10 @@ export type Moves = {
 /**
  * What has to move so that everything staged is in its place: a folder that is there already stays, with what else is in
  * it; one that is new moves as a whole.
+ * @param points where something is mounted below it: what is no folder there can't be replaced
  * @throws CmsadmError place-taken, place-elsewhere
  */
-export function planMoves(over: string, { at }: Stage): Moves {
+export function planMoves(over: string, { at }: Stage, points: readonly string[]): Moves {
   const tree = treeOf(over, at);
   const root = fs.realpathSync.native(over, 'latin1');
   const device = fs.statSync(folderOf(over, at)).dev;
@@ -61,6 +62,7 @@ export function planMoves(over: string, { at }: Stage): Moves {
     if (!there) moves.push({ at, name, was: 'nothing' });
     // A folder by way of a link is the folder: /bin may lead to /usr/bin.
     else if (isFolder && fs.statSync(to, { throwIfNoEntry: false })?.isDirectory()) enter(name, staged, to);
+    else if (points.includes(name)) throw taken(name, 'has something mounted on it.');
     else if (!there.isDirectory()) moves.push({ at, name, was: 'file' });
     else if (fs.readdirSync(to).length === 0) moves.push({ at, name, was: 'folder' });
     else throw taken(name, 'is a folder that holds something, and in the backup it is none.');

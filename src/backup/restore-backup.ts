@@ -19,6 +19,7 @@ import {
   folderOf,
   makeStage,
   membersOf,
+  pointsBelow,
   refuseDivided,
   roomFor,
   type Stage,
@@ -203,7 +204,8 @@ async function restoreOver(
   const names = withFolders(read, chosen, over);
   const wanted = read.map(({ lines }, index) => linesOf(lines, names[index]));
   const all = wanted.flat();
-  const stages = stagesOf(over, all, mountsNow());
+  const mounts = mountsNow();
+  const stages = stagesOf(over, all, mounts);
   for (const lines of wanted) refuseDivided(lines, stages);
   await requireRoom(work, stages, all);
   running.over(over);
@@ -216,11 +218,12 @@ async function restoreOver(
     await extractAll(work, read, treeOf(over, stage.at), namesHere, stage);
   }
   refuseIfStopped(stop);
+  const points = pointsBelow(over, mounts);
   const saved = new Set(plan.paths ? [] : all.flatMap(({ name, kind }) => (kind === 'folder' ? [bare(name)] : [])));
   const placed = await during(report, 'Putting it in its place', () =>
     place(
       { over, tag: plan.paths ? plan.tag : null },
-      stages.map((stage) => ({ at: stage.at, ...planMoves(over, stage) })),
+      stages.map((stage) => ({ at: stage.at, ...planMoves(over, stage, points) })),
       // Chosen files leave the folders that they lie in as they are; and who was not saved has nothing to give.
       { gives: (name) => saved.has(name), refuseIfStopped: () => refuseIfStopped(stop) },
     ),

@@ -32,16 +32,21 @@ export const inFolder = (folder: string, name: string): Buffer =>
 export const bare = (name: string): string => (name.length > 1 ? name.replace(/\/+$/, '') : name);
 const isBelow = (name: string, at: string): boolean => at === '.' || bare(name).startsWith(`${at}/`);
 
+/** Where something is mounted below `over`, as members. */
+export function pointsBelow(over: string, mounts: readonly Mount[]): string[] {
+  const root = Buffer.from(over).toString('latin1');
+  const points = mounts
+    .filter(({ point }) => point !== root && isWithin(point, root))
+    .map(({ point }) => `./${relative(root, point)}`);
+  return [...new Set(points)].sort();
+}
+
 /**
  * The file systems below `over` that members of a backup go to, the root's own first, each before those below it.
  * @param over without links in it
  */
 export function stagesOf(over: string, lines: readonly ManifestLine[], mounts: readonly Mount[]): Stage[] {
-  const root = Buffer.from(over).toString('latin1');
-  const points = mounts
-    .filter(({ point }) => point !== root && isWithin(point, root))
-    .map(({ point }) => `./${relative(root, point)}`);
-  const concerned = [...new Set(points)].filter((at) => lines.some(({ name }) => isBelow(name, at))).sort();
+  const concerned = pointsBelow(over, mounts).filter((at) => lines.some(({ name }) => isBelow(name, at)));
   const all = ['.', ...concerned];
   return all.map((at) => ({ at, except: concerned.filter((other) => other !== at && isBelow(other, at)) }));
 }

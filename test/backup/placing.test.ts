@@ -228,7 +228,7 @@ describe('a restore over a root', () => {
     };
     await restore(one, planOf(one.over), stop);
     const all = looks;
-    for (let at = all; at > all - 12; at -= 1) {
+    for (let at = all; at > all - 12; at -= 2) {
       const two = world();
       let seen = 0;
       const stopping = {
@@ -307,6 +307,22 @@ describe('a restore over a root', () => {
       }
     },
   );
+
+  test.skipIf(!isRoot)('refuses a file that something is mounted on, and touches nothing', async () => {
+    const one = world();
+    const before = standing(one.over);
+    const first = join(one.over, 'srv/first');
+    execFileSync('mount', ['--bind', join(one.over, 'srv/mine'), first]);
+    try {
+      expect(await refusalOf(restoreOutcome(one))).toMatchObject({
+        code: 'place-taken',
+        message: '/srv/first has something mounted on it.',
+      });
+    } finally {
+      execFileSync('umount', [first]);
+    }
+    expect(standing(one.over)).toEqual(before);
+  });
 
   const restoreOutcome = async (one: World, stop?: { readonly requested: boolean }) => {
     await restore(one, planOf(one.over), stop ?? { requested: false });
