@@ -71,8 +71,10 @@ export function planMoves(over: string, { at }: Stage, points: readonly string[]
     const real = fs.realpathSync.native(to, 'latin1');
     if (real !== root && !real.startsWith(root === '/' ? root : `${root}/`))
       throw taken(name, 'is a link that leads out of this root.');
-    if (fs.statSync(to).dev !== device) throw elsewhere(name);
     folders.push({ name, real: real === root ? '.' : `./${real.slice(root === '/' ? 1 : root.length + 1)}` });
+    // What is mounted there has a stage of its own.
+    if (name !== at && points.includes(name)) return;
+    if (fs.statSync(to).dev !== device) throw elsewhere(name);
     for (const entry of fs.readdirSync(staged, 'latin1')) look(`${name}/${entry}`);
   };
   if (fs.existsSync(inFolder(tree, at))) enter(at, inFolder(tree, at), inFolder(over, at));

@@ -308,6 +308,24 @@ describe('a restore over a root', () => {
     },
   );
 
+  test.skipIf(!isRoot)('knows another device as well, and fails where only a link leads to one', async () => {
+    const [one, other] = [world(), world()];
+    for (const { over } of [one, other])
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', join(over, 'srv/part')]);
+    try {
+      await restore(one, planOf(one.over));
+      expect(fs.readFileSync(join(one.over, 'srv/part/on/disk'), 'utf8')).toBe('saved');
+      expect(fs.readdirSync(join(one.over, 'srv/part'))).toEqual(['on']);
+      fs.rmSync(join(other.over, 'srv/lib'));
+      fs.symlinkSync('part', join(other.over, 'srv/lib'));
+      const before = standing(other.over);
+      expect(await refusalOf(restoreOutcome(other))).toMatchObject({ code: 'place-elsewhere' });
+      expect(standing(other.over)).toEqual(before);
+    } finally {
+      for (const { over } of [one, other]) execFileSync('umount', [join(over, 'srv/part')]);
+    }
+  });
+
   test.skipIf(!isRoot)('refuses a file that something is mounted on, and touches nothing', async () => {
     const one = world();
     const before = standing(one.over);

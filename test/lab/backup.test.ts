@@ -262,7 +262,7 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
     await task('3');
     await terminal.see(`${name}  `);
     for (const [number, told] of [
-      ['4', 'Load'],
+      ['4', 'State whole'],
       ['5', 'is whole: '],
     ] as const) {
       await task(number);
