@@ -292,7 +292,9 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
     await terminal.see('all of it changes or none');
     await terminal.answer(question.proceed, 'y');
     await terminal.see('restored over /mnt/sysimage.', 60);
-    expect(await differences('/etc', '/mnt/sysimage/etc', '--include=/issue', '--exclude=*')).toBe('');
+    expect(await differences('/etc', '/mnt/sysimage/etc', '--omit-dir-times', '--include=/issue', '--exclude=*')).toBe(
+      '',
+    );
     await sh('cms1', 'rm -r /mnt/sysimage');
     await task('7');
     for (const typed of ['0', 'all', '-1']) {
@@ -303,7 +305,8 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
     await terminal.see('Nothing was touched.');
     await terminal.answer(question.menu, 'q');
     expect(await terminal.exitCode()).toBe(0);
-    expect(tooWide(await terminal.lines())).toEqual([]);
+    // What was typed in the shell is as wide as it is.
+    expect(tooWide(await terminal.lines()).filter((line) => !line.startsWith('root@'))).toEqual([]);
     await expectQuiet();
   }, 180_000);
 
