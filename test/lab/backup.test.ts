@@ -470,7 +470,10 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
           expect(await backup(['unblock'], 'backup-unblock')).toMatch(putBack);
         } else {
           // It knows nothing of that restore.
-          await sh('cms1', `rm -f /var/lib/cmsadm/backups/.begun; ${unmount}; ${mountRoot}; ${mountBelow}`);
+          await sh(
+            'cms1',
+            `rm -rf /var/lib/cmsadm/backups/.begun /var/lib/cmsadm/backups/.work; ${unmount}; ${mountRoot}; ${mountBelow}`,
+          );
           expect(await backup(['unblock', `--over=${root}`], 'backup-unblock')).toMatch(putBack);
         }
         expect(await standing()).toBe(before);
