@@ -6,16 +6,9 @@ import { CmsadmError } from '../errors.ts';
 import { cloneAttributes } from './clone-attributes.ts';
 import { firewall } from './firewall-in-force.ts';
 import { parseAddresses, parseListeners, parseRouteSource } from './network.ts';
+import { bootId, processStart, processState, readOr } from './process-table.ts';
 import { lastLines, type Outcome, run, runOrFail } from './processes.ts';
-import type { Identity, Judge, ProcessState, ServiceVerb, System, UnitState, Verdict } from './system.ts';
-
-const readOr = (file: string, other: string): string => {
-  try {
-    return fs.readFileSync(file, 'utf8');
-  } catch {
-    return other; // a file of /proc or /etc that this kernel or distribution does not have
-  }
-};
+import type { Identity, Judge, ServiceVerb, System, UnitState, Verdict } from './system.ts';
 
 /** Reads os-release(5): name, version and the family by ID and ID_LIKE. */
 export function parseOsRelease(text: string): Pick<Identity, 'osName' | 'osVersion' | 'osFamily'> {
@@ -189,21 +182,6 @@ const connect = (address: string, port: number): Promise<Duplex> =>
     });
   });
 
-/** The fields of proc(5) stat from the third on, counted after the name in brackets; none of a process that only waits to be buried. */
-function processFields(pid: number): string[] {
-  const text = readOr(`/proc/${pid}/stat`, '');
-  const fields = text.slice(text.lastIndexOf(') ') + 2).split(' ');
-  return ['Z', 'X', ''].includes(fields[0] ?? '') ? [] : fields;
-}
-
-function processState(pid: number): ProcessState | undefined {
-  const [letter] = processFields(pid);
-  if (letter === undefined) return undefined;
-  return letter === 'T' || letter === 't' ? 'stopped' : letter === 'D' ? 'waiting' : 'running';
-}
-
-const processStart = (pid: number): string | undefined => processFields(pid)[19];
-
 function send(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   try {
     process.kill(pid, signal);
@@ -227,15 +205,6 @@ async function endProcess(pid: number): Promise<void> {
     remedy: `See \`ps -p ${pid}\`: it hangs in the kernel, mostly on a disk.`,
   });
 }
-
-/**
- * As the first process sees it: a container's own is mounted over the kernel's, and a hardened service (the agent) is
- * shown the one below. Locks must mean the same to both.
- */
-const bootId = (): string => {
-  const file = '/proc/sys/kernel/random/boot_id';
-  return (readOr(`/proc/1/root${file}`, '') || readOr(file, 'unknown')).trim();
-};
 
 /** The system of the server that the program runs on. */
 export const realSystem = (): System => ({

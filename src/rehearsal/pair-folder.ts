@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { dialAgent, pipe } from '../agent/socket.ts';
 import { servePeer } from '../commands/peer.ts';
+import { CmsadmError } from '../errors.ts';
 import { makeKeyPair } from '../host/pair-key.ts';
 import type { Root } from '../host/root.ts';
 import { peerCommands } from '../host/ssh-client.ts';
@@ -15,6 +16,24 @@ import { startSshServer } from './ssh-server.ts';
 
 /** Where the licence and the HA package of a rehearsal lie, as paths of the server cms1. */
 export const rehearsalPackages = { licence: '/root/licence.zip', haPackage: '/root/HAcms.zip' } as const;
+
+/** What tells a folder with a pair in it from any other; the last is there when all is. */
+const ofPair = ['cms1', 'cms2', 'cms1.yaml', 'cms2.yaml', 'cms2/opt/cmsadm/current/manifest.json'] as const;
+
+/** Whether a pair was made there. */
+export const isPairFolder = (folder: string): boolean => ofPair.every((name) => fs.existsSync(join(folder, name)));
+
+/** A pair is made where nothing is, and taken again where one is. @throws CmsadmError folder-unusable */
+export function refuseForeignFolder(folder: string): void {
+  const stat = fs.statSync(folder, { throwIfNoEntry: false });
+  if (!stat || isPairFolder(folder)) return;
+  if (stat.isDirectory() && fs.readdirSync(folder).length === 0) return;
+  throw new CmsadmError(
+    'folder-unusable',
+    `${folder} is ${stat.isDirectory() ? 'neither empty nor a practice pair' : 'no folder'}.`,
+    { file: folder, remedy: 'Give a folder that is not there yet, an empty one, or one in which a pair was kept.' },
+  );
+}
 
 /**
  * Makes a pair of two server folders from the fixtures: host keys, a licence and an HA package without runtime, signed
@@ -60,7 +79,8 @@ export async function makePairFolder(folder: string, programRoot: string): Promi
       0o644,
     );
     put('opt/cmsadm/current/manifest.json', manifest, 0o644);
-    fs.mkdirSync(join(root, 'cms/admin'), { recursive: true });
+    // Git keeps no empty folders.
+    for (const empty of ['cms/admin', 'cms/db']) fs.mkdirSync(join(root, empty), { recursive: true });
   }
 }
 

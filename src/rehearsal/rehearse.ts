@@ -14,7 +14,7 @@ import { managedFiles } from '../pair/managed-files.ts';
 import { profileOfServer } from '../profile/load.ts';
 import { during, type Report } from '../report.ts';
 import { startAgents } from './agents.ts';
-import { makePairFolder, rehearsalHost, rehearsalPackages } from './pair-folder.ts';
+import { makePairFolder, refuseForeignFolder, rehearsalHost, rehearsalPackages } from './pair-folder.ts';
 import { rehearsalLogin } from './ssh-server.ts';
 
 type Files = ReadonlyMap<string, string>;
@@ -24,8 +24,10 @@ type Files = ReadonlyMap<string, string>;
  * The same code as on real servers; only the root, the SSH port and the service control differ.
  * @param keep where to make the pair; without it a folder that is removed at the end
  * @returns true only if every check held
+ * @throws CmsadmError folder-unusable
  */
 export async function rehearse(programRoot: string, keep: string | undefined, report: Report): Promise<boolean> {
+  if (keep !== undefined) refuseForeignFolder(keep);
   const folder = keep ?? fs.mkdtempSync(join(tmpdir(), 'cmsadm-rehearsal-'));
   const failures: string[] = [];
   let checks = 0;
@@ -37,7 +39,7 @@ export async function rehearse(programRoot: string, keep: string | undefined, re
   let stopAgents = (): Promise<unknown> => Promise.resolve();
   try {
     await during(report, `Making a pair in ${folder}`, () => makePairFolder(folder, programRoot));
-    stopAgents = startAgents(folder, programRoot);
+    stopAgents = await startAgents(folder, programRoot);
     await play(folder, programRoot, report, check);
   } catch (error) {
     if (!(error instanceof CmsadmError)) throw error;

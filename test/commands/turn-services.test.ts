@@ -11,6 +11,7 @@ import {
 } from '../../src/commands/service-steps.ts';
 import { setUp } from '../../src/commands/setup.ts';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
+import { bootId, processStart } from '../../src/host/process-table.ts';
 import type { System } from '../../src/host/system.ts';
 import { misfits, publishedSchema } from '../doors/json-schema.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
@@ -210,7 +211,7 @@ describe('run_ids and run_cms', () => {
     const owner = { operation: 'set up', operator: 'eve', startedOn: 'cms1', since: '2026-01-01T00:00:00.000Z' };
     writeFileSync(
       join(pair.cms1, 'run/cmsadm/lock'),
-      JSON.stringify({ ...owner, pid: process.pid, bootId: 'rehearsal', processStart: 'rehearsal' }),
+      JSON.stringify({ ...owner, pid: process.pid, bootId: bootId(), processStart: processStart(process.pid) }),
     );
     expect(await refusalOf(runCms(pair.context(pair.cms1), { action: 'off' }))).toMatchObject({ code: 'locked' });
     expect(await onOf(pair)).toBe('on/on');

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CommandContext, Given } from '../../src/commands/context.ts';
 import { makeKeyPair } from '../../src/host/pair-key.ts';
+import { bootId, processStart } from '../../src/host/process-table.ts';
 import { buildLicence } from '../../src/licence/build-licence.ts';
 import { writeZip } from '../../src/packages/archive.ts';
 import { answering, type RehearsalPair } from './pair.ts';
@@ -264,7 +265,12 @@ export const badInputs: readonly BadInput[] = [
         join(cms2, 'run/cmsadm/lock'),
         JSON.stringify({
           ...{ operation: 'reverse roles', operator: 'anna', startedOn: 'cms2.example.com' },
-          ...{ since: '2026-01-01T00:00:00Z', pid: process.pid, processStart: 'rehearsal', bootId: 'rehearsal' },
+          ...{
+            since: '2026-01-01T00:00:00Z',
+            pid: process.pid,
+            processStart: processStart(process.pid),
+            bootId: bootId(),
+          },
         }),
       ),
     code: 'preflight-failed',

@@ -24,7 +24,7 @@ beforeAll(async () => {
   cpSync(join(repository, 'fixtures/keys/test-signing.pem'), join(pair.cms1, 'root/key.pem'));
   const context = pair.context(pair.cms1);
   await setUp(context, { ...pair.answers, 'licence-package': '/root/features.zip' });
-  stop = startAgents(dirname(pair.cms1), context.host.programRoot);
+  stop = await startAgents(dirname(pair.cms1), context.host.programRoot);
 }, 120_000);
 afterAll(() => stop());
 

@@ -19,7 +19,7 @@ beforeAll(async () => {
   pair = single('p');
   const context = pair.context(pair.cms1);
   expect((await setUp(context, pair.answers)).result['outcome']).toBe('done');
-  stop = startAgents(dirname(pair.cms1), context.host.programRoot);
+  stop = await startAgents(dirname(pair.cms1), context.host.programRoot);
 });
 afterAll(() => stop());
 

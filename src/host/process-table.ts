@@ -1,0 +1,37 @@
+import * as fs from 'node:fs';
+import type { ProcessState } from './system.ts';
+
+/** A file's text, or this other where it is not there. */
+export const readOr = (file: string, other: string): string => {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch {
+    return other; // a file of /proc or /etc that this kernel or distribution does not have
+  }
+};
+
+/** The fields of proc(5) stat from the third on, counted after the name in brackets; none of a process that only waits to be buried. */
+function processFields(pid: number): string[] {
+  const text = readOr(`/proc/${pid}/stat`, '');
+  const fields = text.slice(text.lastIndexOf(') ') + 2).split(' ');
+  return ['Z', 'X', ''].includes(fields[0] ?? '') ? [] : fields;
+}
+
+/** What a process is doing; undefined where there is none. */
+export function processState(pid: number): ProcessState | undefined {
+  const [letter] = processFields(pid);
+  if (letter === undefined) return undefined;
+  return letter === 'T' || letter === 't' ? 'stopped' : letter === 'D' ? 'waiting' : 'running';
+}
+
+/** When a process began, in ticks since the boot: with its number it names one process only. */
+export const processStart = (pid: number): string | undefined => processFields(pid)[19];
+
+/**
+ * As the first process sees it: a container's own is mounted over the kernel's, and a hardened service (the agent) is
+ * shown the one below. Locks must mean the same to both.
+ */
+export const bootId = (): string => {
+  const file = '/proc/sys/kernel/random/boot_id';
+  return (readOr(`/proc/1/root${file}`, '') || readOr(file, 'unknown')).trim();
+};
