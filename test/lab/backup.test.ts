@@ -338,7 +338,7 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
     const before = await filesIn();
     for (const name of before.slice(0, -1)) await sh('cms1', `rm ${target}/${name}`);
     await sh('cms1', 'truncate -s 2G /srv/tape');
-    const made = await backup(['--device=1', '--path=/srv/tape', '--compress=zstd'], 'backup');
+    const made = await backup(['--device=1', '--path=/srv/tape', '--compress=gzip'], 'backup');
     const verified = await backup(['verify', textOf(made, 'name')], 'backup-verify');
     expect(verified).toContain('"outcome":"whole"');
     await backup(['show', '/srv/tape'], 'backup-show');
