@@ -1,7 +1,7 @@
 import { CmsadmError } from '../errors.ts';
 import { lastLines } from '../host/processes.ts';
 import { runOn } from '../host/programs.ts';
-import { at } from '../host/root.ts';
+import { at, isThere } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { printable } from '../printable.ts';
 import type { Profile } from '../profile/schema.ts';
@@ -65,6 +65,11 @@ export async function runHook(host: Host, profile: Profile, hook: HookName, numb
   // A folder that stands for a server brings its own programs.
   const outcome = await runOn(host, [at(host.root, program), ...args], { timeout: seconds * 1000 });
   if (outcome.exitCode === 0) return outcome.stdout;
+  if (!isThere(host.root, program))
+    throw new CmsadmError('hook-failed', `The program for ${hook}, ${program}, is not there.`, {
+      file: program,
+      remedy: `Install it, or name another one in the profile (acd, hooks, ${hook}).`,
+    });
   const isLate = performance.now() - began >= seconds * 1000;
   throw new CmsadmError(
     'hook-failed',

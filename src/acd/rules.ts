@@ -34,21 +34,25 @@ export function ruled(rule: Rule, answer: string): string {
     case 'number': {
       const { least, most } = rule;
       if (/^(0|[1-9]\d{0,8})$/.test(text) && Number(text) >= least && Number(text) <= most) return text;
-      throw refused(`${told}: a number from ${least} to ${most} is wanted.`, `Type a number from ${least} to ${most}.`);
+      throw refused(`${told}${text === '' ? '' : ' is not accepted'}.`, `Type a number from ${least} to ${most}.`);
     }
     case 'yes or no':
       if (text === 'y' || text === 'n') return text;
-      throw refused(`${told}: y or n is wanted.`, 'Type y or n.');
+      throw refused(`${told}${text === '' ? '' : ' is neither y nor n'}.`, 'Type y or n.');
     case 'one of': {
       const word = rule.words.find((one) => one.toLowerCase() === text.toLowerCase());
       if (word !== undefined) return word;
-      throw refused(`${told}: none of ${rule.words.join(', ')}.`, `Type one of ${rule.words.join(', ')}.`);
+      throw refused(`${told}${text === '' ? '' : ' is not accepted'}.`, `Type one of ${rule.words.join(', ')}.`);
     }
     case 'name':
       if (/^[\x20-\x7e]{1,20}$/.test(text)) return text;
       throw refused(
-        `${told}: a name has 1 to 20 characters.`,
-        'Type a name of letters, digits, blanks and signs, at most 20.',
+        text === ''
+          ? `${told}.`
+          : text.length > 20
+            ? `${told} is longer than 20 characters.`
+            : `${told} holds what is no plain character.`,
+        'Type 1 to 20 letters without accents, digits, blanks and signs of ASCII.',
       );
     case 'host':
     case 'host or none':

@@ -118,30 +118,34 @@ async function checked(host: Host, profile: Profile, number: number): Promise<Ac
   const link = readLinkOf(host.root, number);
   if (!link) return { faults: ['this server has no link to it'] };
   const probes = await probeLink(host.system, link);
-  const clock = await clockFaults(host, profile, number);
+  const clock = await clockFaults(host, profile, number).catch(failedHook);
   return { ...probes, ...clock, faults: [...linkFaults(probes), ...clock.faults] };
 }
 
-/** The switch's clock against this server's; faults where the link is refused for it, or the hook fails. */
+/**
+ * The switch's clock against this server's; faults where the link is refused for it.
+ * @throws CmsadmError hook-failed
+ */
 export async function clockFaults(
   host: Host,
   profile: Profile,
   number: number,
 ): Promise<{ readonly clockSeconds?: number; readonly faults: string[] }> {
   if (!profile.acd?.hooks.clock) return { faults: [] };
-  try {
-    const clock = clockCheck(await runHook(host, profile, 'clock', number), host.system.clock());
-    if (!clock) return { faults: ['the clock hook printed no time'] };
-    const hours = Math.round(Math.abs(clock.seconds) / 3600);
-    const faults = clock.refused
-      ? [`its clock is ${hours} hours ${clock.seconds > 0 ? 'ahead' : 'behind'}: over 24 hours the link is refused`]
-      : [];
-    return { clockSeconds: clock.seconds, faults };
-  } catch (error) {
-    if (!(error instanceof CmsadmError)) throw error;
-    return { faults: [[error.message, ...error.details].join(' ')] };
-  }
+  const clock = clockCheck(await runHook(host, profile, 'clock', number), host.system.clock());
+  if (!clock) return { faults: ['the clock hook printed no time'] };
+  const hours = Math.round(Math.abs(clock.seconds) / 3600);
+  const faults = clock.refused
+    ? [`its clock is ${hours} hours ${clock.seconds > 0 ? 'ahead' : 'behind'}: over 24 hours the link is refused`]
+    : [];
+  return { clockSeconds: clock.seconds, faults };
 }
+
+/** A check goes on to the other links where the hook of one fails. */
+const failedHook = (error: unknown): { readonly faults: string[] } => {
+  if (!(error instanceof CmsadmError)) throw error;
+  return { faults: [[error.message, ...error.details].join(' ')] };
+};
 
 /** The folders that are there, and what they take on disk (du(1)). */
 async function measured(host: Host, folders: readonly string[]): Promise<AcdHere['data']> {

@@ -71,7 +71,7 @@ function startsOf(prefix: string, { include, exclude }: Selection): { path: stri
   const there = include.filter((path) => fs.existsSync(join(prefix, path)));
   if (there.length === 0)
     throw new CmsadmError('nothing-to-save', `None of ${include.join(', ')} is there.`, {
-      remedy: 'Correct the profile (backup, include).',
+      remedy: 'Correct the profile (backup, include; for a maintenance backup: backup, maintenance, include).',
     });
   return there.flatMap((path) => {
     const below = savedBelow(join(real, path), mounts).map((point) => `/${relative(real, point)}`);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CmsadmError } from '../errors.ts';
 import { at, syncFolder } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { count } from '../printable.ts';
 import { during, type Report } from '../report.ts';
 import { makeArgv, makeListedArgv } from './archiver.ts';
 import { dumpAttributes } from './attributes.ts';
@@ -67,7 +68,7 @@ export async function makeBackup(
   const { file, output } = await openTarget(work);
   let written: Written;
   try {
-    written = await during(report, `Writing ${sizeText(listed.bytes)} in ${listed.files} files`, async () => {
+    written = await during(report, `Writing ${sizeText(listed.bytes)} in ${count(listed.files, 'file')}`, async () => {
       const made = await write(work, listed, output);
       await output.sync().catch(ignoreNoSync);
       return made;

@@ -18,7 +18,11 @@ const refused = (code: string, path: string, why: string, remedy: string): Cmsad
   new CmsadmError(code, `${path} ${why}`, { file: path, remedy });
 
 /** A path that was typed, as it really is. @throws CmsadmError path-unusable */
-function realPath(root: Root, typed: string): string {
+function realPath(
+  root: Root,
+  typed: string,
+  remedy = 'Mount the disk or make the folder, then type it again.',
+): string {
   const path = typed.trim();
   if (!path.startsWith('/')) throw refused('path-unusable', JSON.stringify(path), 'is no full path.', 'Begin with /.');
   try {
@@ -26,7 +30,7 @@ function realPath(root: Root, typed: string): string {
     const prefix = fs.realpathSync(root.prefix);
     return prefix === '/' ? real : real.slice(prefix.length) || '/';
   } catch {
-    throw refused('path-unusable', path, 'is not there.', 'Mount the disk or make the folder, then type it again.');
+    throw refused('path-unusable', path, 'is not there.', remedy);
   }
 }
 
@@ -71,7 +75,7 @@ const neverTapes = new Set([1, 4, 5, 10, 136]);
  * @throws CmsadmError path-unusable
  */
 export function deviceTarget(root: Root, typed: string): Target {
-  const path = realPath(root, typed);
+  const path = realPath(root, typed, 'Connect the drive (`ls /dev/nst*` shows tapes), or give another device.');
   const stat = fs.statSync(at(root, path));
   if (stat.isDirectory())
     throw refused('path-unusable', path, 'is a folder.', 'Give the device of the drive, such as /dev/nst0.');
@@ -111,7 +115,7 @@ function isFree(file: string): boolean {
  * @throws CmsadmError path-unusable
  */
 export function archiveAt(root: Root, typed: string): Target & { readonly folder: string } {
-  const path = realPath(root, typed);
+  const path = realPath(root, typed, '`cmsadm backup list` shows where backups are.');
   const stat = fs.statSync(at(root, path));
   if (stat.isDirectory())
     throw refused('path-unusable', path, 'is a folder.', `Name the backup in it, such as ${join(path, 'CMSADM-…')}.`);

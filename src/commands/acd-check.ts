@@ -3,7 +3,7 @@ import { acdProfile } from '../acd/hooks.ts';
 import type { AcdHere } from '../acd/standing.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { type AcdServer, askAcdServers, serversOf } from './acd-servers.ts';
-import { type CommandContext, type CommandOutcome, type Given, usage } from './context.ts';
+import type { CommandContext, CommandOutcome, Given } from './context.ts';
 import { acdChoice } from './parameters.ts';
 
 /**
@@ -17,15 +17,15 @@ export async function acdCheck(context: CommandContext, given: Given): Promise<C
   const asked = given[acdChoice.only.name];
   const only = readAcds(host.root, profile).find(({ number }) => String(number) === asked)?.number;
   if (asked !== undefined && only === undefined)
-    throw usage(`There is no ACD ${JSON.stringify(asked)}.`, 'cmsadm acd_list shows the ACDs.');
+    throw new CmsadmError('answers-refused', `There is no ACD ${JSON.stringify(asked)}.`, {
+      remedy: 'cmsadm acd_list shows the ACDs.',
+    });
   const servers = serversOf(await askAcdServers(context, { probes: true, ...(only === undefined ? {} : { only }) }));
   const faults: string[] = [];
   for (const server of servers) {
-    const found = faultsOf(server);
-    faults.push(...found.map((fault) => `${server.name}: ${fault}`));
+    faults.push(...faultsOf(server).map((fault) => `${server.name}: ${fault}`));
     report.line(server.name);
     if ('here' in server) for (const acd of server.here.acds) report.line(`  ${checkedLine(acd)}`);
-    for (const fault of found) report.warn(`  ${fault}`);
   }
   const result = { outcome: faults.length === 0 ? 'good' : 'faulty', servers, faults };
   if (faults.length === 0) return { exitCode: exitCodes.done, summary: 'acd_check: every link answers', result };

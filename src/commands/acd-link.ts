@@ -32,9 +32,9 @@ const words: Readonly<Record<LinkAction, string>> = {
  */
 export async function acdLink(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { host, profile, report } = context;
-  requireSomebody(context);
   acdProfile(profile);
   const { action, number } = await settleWhat(context, given);
+  requireSomebody(context);
   if (action === 'change') return (await import('./acd-link-change.ts')).changeLink(context, given, number);
   const unwanted = linkParameters.filter(({ name }) => given[name] !== undefined).map(({ name }) => `--${name}`);
   if (unwanted.length > 0)
@@ -93,8 +93,11 @@ async function settleWhat(
 ): Promise<{ readonly action: LinkAction | 'change'; readonly number: number }> {
   const actions = [...linkActions, 'change'] as const;
   const check = (typed: string): string => {
-    const [, action, number] = /^(\S+)\s+([1-8])$/.exec(typed.trim()) ?? [];
-    if (number !== undefined && actions.some((one) => one === action)) return `${action} ${number}`;
+    const [, action, number = ''] = /^(\S+)\s+(\d{1,9})$/.exec(typed.trim()) ?? [];
+    if (actions.some((one) => one === action)) {
+      if (/^[1-8]$/.test(number)) return `${action} ${number}`;
+      throw usage(`There is no ACD ${number}.`, 'ACDs are numbered from 1 to 8; cmsadm acd_list shows them.');
+    }
     throw usage(
       typed.trim() === '' ? 'Nothing says what is to be done.' : `${JSON.stringify(typed.trim())} can't be done.`,
       `Type ${actions.join(', ')} and the number of the ACD, as in: start 1`,

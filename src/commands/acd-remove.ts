@@ -91,12 +91,14 @@ async function settleRemoval(
   const nameOf = (acd: Acd | undefined): Slot => ({
     parameter: acdChoice.name,
     check: (typed) => {
-      if (acd && typed.trim() !== acd.name)
-        throw usage(
-          `${JSON.stringify(typed.trim())} is not the name of ACD ${acd.number}.`,
-          `Type ${acd.name}, or leave with Ctrl-C.`,
-        );
-      return typed.trim();
+      const text = typed.trim();
+      // An ACD may well be called q.
+      if (!acd || text === acd.name) return text;
+      if (context.ask && ['', 'q'].includes(text)) return '';
+      throw usage(
+        `${JSON.stringify(text)} is not the name of ACD ${acd.number}.`,
+        'Type its name as it is listed, or q to leave.',
+      );
     },
   });
   // A script gets everything that is missing in one error.
@@ -107,8 +109,9 @@ async function settleRemoval(
   );
   const acd = of(first[acdChoice.acd.name] ?? '');
   if (!acd) return 'q';
-  if (context.ask) await settleAnswers([nameOf(acd)], given, context);
-  return acd;
+  if (!context.ask) return acd;
+  const { [acdChoice.name.name]: name } = await settleAnswers([nameOf(acd)], given, context);
+  return name === '' ? 'q' : acd;
 }
 
 /** @throws CmsadmError acd-master, acd-in-group, acd-collects */

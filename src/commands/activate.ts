@@ -123,10 +123,12 @@ async function refuseUnlessPrimaryAway(context: CommandContext, own: OwnStanding
   });
 }
 
-/** A destructive step wants the name of what it acts against. */
+/** A destructive step wants the name of what it acts against; a refusal does not give it away. @throws CmsadmError answer-refused */
 export function sameName(text: string, name: string): string {
   if (text.toLowerCase() === name.toLowerCase()) return name;
-  throw new CmsadmError('answer-refused', `${JSON.stringify(text)} is not ${name}.`, { remedy: `Type ${name}.` });
+  throw new CmsadmError('answer-refused', `${JSON.stringify(text)} is not the name of the other server.`, {
+    remedy: 'Its FQDN is meant, as cmsadm config_HA show tells it.',
+  });
 }
 
 function notEmpty(text: string): string {

@@ -213,7 +213,7 @@ async function attempt(context: CommandContext, plan: RestorePlan, facts: Backup
     const restored = await running(host, claim, { blocks: undefined, warn: report.warn }, (noted) =>
       restoreBackup(host, plan, report, stop, noted),
     );
-    tell(`restored ${plan.how} ${plan.folder}: ${restored.files} files`);
+    tell(`restored ${plan.how} ${plan.folder}: ${count(restored.files, 'file')}`);
     return restored;
   } catch (error) {
     tell(`restore failed: ${error instanceof Error ? error.message : String(error)}`);

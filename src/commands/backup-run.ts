@@ -219,7 +219,9 @@ async function attempt(context: CommandContext, plan: BackupPlan, settings: Back
       makeBackup(host, plan, report, stop, noted),
     );
     for (const line of made.meanwhile.slice(0, 100)) log(line);
-    log(`done: ${made.entry.bytes} bytes, ${made.entry.members} files, read back: ${made.entry.verified ?? 'no'}`);
+    log(
+      `done: ${made.entry.bytes} bytes, ${count(made.entry.members, 'file')}, read back: ${made.entry.verified ?? 'no'}`,
+    );
     return made;
   } catch (error) {
     log(`failed: ${error instanceof Error ? error.message : String(error)}`);
@@ -243,7 +245,7 @@ function planNotes({ facts, target, readsBack }: BackupPlan, size: Listed | unde
       : `${target.path}/${name}`,
     ...(size ? [`${count(size.files, 'file')}, about ${sizeText(size.bytes)} before any compression.`] : []),
     `Format ${format}, compression ${compression}; ${readsBack ? 'read back when it is written' : 'not read back'}.`,
-    `Saved: ${include.join(', ')}. Left out: what is in ${exclude.length === 0 ? 'nothing' : exclude.join(', ')}.`,
+    `Saved: ${include.join(', ')}. Left out: ${exclude.length === 0 ? 'nothing' : `what is in ${exclude.join(', ')}`}.`,
     ...(of === undefined ? [] : [`What changed since ${of}; a restore needs both.`]),
   ];
 }

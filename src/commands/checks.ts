@@ -28,7 +28,10 @@ export function checkAddress(text: string): string {
   const range = address.range();
   if (range === 'linkLocal') throw linkLocal(text);
   if (['loopback', 'unspecified', 'broadcast', 'multicast', 'ipv4Mapped'].includes(range))
-    throw refuse(`${text} is a ${range} address.`, 'Give the address under which the server is known in the network.');
+    throw refuse(
+      `${text} is ${range === 'unspecified' ? 'an' : 'a'} ${range} address.`,
+      'Give the address under which the server is known in the network.',
+    );
   return address.toString();
 }
 

@@ -82,7 +82,7 @@ async function askAll(
   return after;
 }
 
-/** `name=value; name=value` → values. @throws CmsadmError usage, setting-refused, with all that is wrong */
+/** `name=value; name=value` → values. @throws CmsadmError answers-refused, with all that is wrong */
 function parseSet(text: string, settings: readonly Setting[]): Record<string, SettingValue> {
   const values: Record<string, SettingValue> = {};
   const wrong: string[] = [];
@@ -90,7 +90,10 @@ function parseSet(text: string, settings: readonly Setting[]): Record<string, Se
     const [key = '', ...rest] = part.split('=');
     const setting = settings.find(({ name }) => name === key.trim());
     if (!setting || rest.length === 0) {
-      wrong.push(`${JSON.stringify(part.trim().slice(0, 80))} is no setting and its value.`);
+      const shown = JSON.stringify(part.trim().slice(0, 80));
+      wrong.push(
+        setting ? `${shown} gives no value: write ${setting.name}=VALUE.` : `${shown} names no setting of it.`,
+      );
       continue;
     }
     try {
@@ -101,5 +104,8 @@ function parseSet(text: string, settings: readonly Setting[]): Record<string, Se
     }
   }
   if (wrong.length === 0) return values;
-  throw usage('A setting is not accepted.', `Settings: ${settings.map(({ name }) => name).join(', ')}.`, wrong);
+  throw new CmsadmError('answers-refused', 'A setting is not accepted.', {
+    details: wrong,
+    remedy: `Settings: ${settings.map(({ name }) => name).join(', ')}.`,
+  });
 }

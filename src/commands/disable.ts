@@ -27,11 +27,18 @@ export async function disable(context: CommandContext, given: Given): Promise<Co
   await settleFirst(context);
   const own = await ownStanding(context);
   const alone = given[disableParameters.alone.name] !== undefined;
-  await settleAnswers(
-    [{ parameter: disableParameters.peer, check: (text) => sameName(text, own.other.fqdn) }],
+  const leaves = (text: string): boolean => context.ask !== undefined && ['', 'q'].includes(text.trim());
+  const { [disableParameters.peer.name]: peerName } = await settleAnswers(
+    [
+      {
+        parameter: disableParameters.peer,
+        check: (text) => (leaves(text) ? 'q' : sameName(text, own.other.fqdn)),
+      },
+    ],
     given,
     context,
   );
+  if (peerName === 'q') return declined(context, 'disable');
   if (alone) {
     await refuseIfOtherAnswers(context, own);
     return disableAlone(context, own);

@@ -87,7 +87,12 @@ async function settleWanted(
   if (chosen === 'q') return 'left';
   const known = current.exclude.length > 0 || current.aging === 'on';
   const listed = current.exclude.join(',') || 'none';
-  if (chosen === 'off') return { ...current, aging: 'off' };
+  if (chosen === 'off') {
+    const unwanted = [exclude, weeks].filter(({ name }) => given[name] !== undefined).map(({ name }) => `--${name}`);
+    if (unwanted.length > 0)
+      throw usage(`off takes no ${unwanted.join(', ')}.`, 'Leave them out, or give --action on or change.');
+    return { ...current, aging: 'off' };
+  }
   const answers = await settleAnswers(
     [
       // Nobody is excluded by silence: the list is typed, or none, before passwords age for the first time.

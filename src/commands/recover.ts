@@ -2,7 +2,9 @@ import { backupRunning } from '../backup/running.ts';
 import { unfinished } from '../change/journal.ts';
 import { acknowledge, isOpen, type Recovered, recover, type Settled, settleAlone } from '../change/recover.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
+import type { Host } from '../host/system.ts';
 import { readAlarms } from '../pair/alarms.ts';
+import { type Link, readLink } from '../pair/state.ts';
 import { eachWanted } from '../wanted/states.ts';
 import { sameName } from './activate.ts';
 import { settleBackups } from './backup-unblock.ts';
@@ -21,6 +23,7 @@ export async function recoverCommand(context: CommandContext, given: Given = {})
   if (context.dryRun) return whatIsOpen(context);
   const { host } = context;
   await settleRestores(context);
+  refuseStranger(host, given[recoverParameters.peerGone.name]);
   const first = await recover(host, undefined, 'operator');
   const there = await serversThere(context).catch(withoutLink);
   try {
@@ -50,6 +53,18 @@ async function settleRestores({ host, report, operator }: CommandContext): Promi
     if (!(error instanceof CmsadmError)) throw error;
     for (const text of [error.message, ...error.details, error.remedy ?? '']) if (text !== '') report.warn(text);
   }
+}
+
+/** Where a link tells the peer's name, no other one is taken. @throws CmsadmError answer-refused */
+function refuseStranger({ root }: Host, gone: string | undefined): void {
+  if (gone === undefined) return;
+  let link: Link | undefined;
+  try {
+    link = readLink(root);
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error; // that keeps nobody from settling
+  }
+  if (link) sameName(gone, link.peer.fqdn);
 }
 
 /** A run that died may have written what is wanted and not made it so. */
@@ -82,19 +97,16 @@ async function settleTheRest(
   { host }: CommandContext,
   given: Given,
   first: readonly Settled[],
-  { link, away }: ServersThere,
+  { away }: ServersThere,
 ): Promise<readonly Settled[]> {
   const waiting = first.filter(({ did }) => did === 'waits');
   if (waiting.length === 0) return first;
   const gone = given[recoverParameters.peerGone.name];
-  if (gone !== undefined) {
-    sameName(gone, link?.peer.fqdn ?? gone);
-    if (!away)
-      throw new CmsadmError('peer-answers', `${gone} answers; it tells what it decided.`, {
-        server: gone,
-        remedy: 'Run `cmsadm recover` without --peer-gone.',
-      });
-  }
+  if (gone !== undefined && !away)
+    throw new CmsadmError('peer-answers', `${gone} answers; it tells what it decided.`, {
+      server: gone,
+      remedy: 'Run `cmsadm recover` without --peer-gone.',
+    });
   const now: Settled[] = [];
   for (const { id } of waiting)
     now.push(...(gone === undefined ? await recover(host, id, 'operator') : [await settleAlone(host, id, gone)]));

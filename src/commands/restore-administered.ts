@@ -6,7 +6,7 @@ import type { TagLine } from '../report.ts';
 import { eachWanted } from '../wanted/states.ts';
 import { type AdministeredFile, administer } from './administer.ts';
 import { requireAuthority } from './allowed-here.ts';
-import { type CommandContext, type CommandOutcome, type Given, settleAnswers } from './context.ts';
+import { type CommandContext, type CommandOutcome, declined, type Given, settleAnswers } from './context.ts';
 import { onlyThis } from './pair-of-servers.ts';
 import { tagParameter } from './parameters.ts';
 
@@ -22,18 +22,30 @@ export async function restoreSingle(context: CommandContext, given: Given): Prom
   context.report.show({ kind: 'tags', tags });
   if (given[tagParameter.name] === undefined && !context.ask)
     return { exitCode: exitCodes.done, summary: 'restore: tags listed', result: { outcome: 'listed', tags } };
-  const slots = [{ parameter: tagParameter, check: (text: string) => knownTag(text, tags) }];
-  const { tag = '' } = await settleAnswers(slots, given, context);
+  const tag = await settleTag(context, given, tags);
+  if (tag === undefined) return declined(context, 'restore');
   const tagged = await administeredTag(own.server, tag, tags);
   if (!tagged)
-    throw new CmsadmError('not-paired', `${tag} belongs to a pair, and this server is none of one any more.`, {
+    throw new CmsadmError('not-paired', `${tag} belongs to a pair, and this server is in none any more.`, {
       remedy: 'Put the files back by hand: what is left is named <file>.<tag>.',
     });
   return restoreAdministered(context, tag, tagged, undefined);
 }
 
+/** The tag to restore; undefined where the operator leaves. @throws CmsadmError tag-unknown, those of settleAnswers */
+export async function settleTag(
+  context: CommandContext,
+  given: Given,
+  tags: readonly TagLine[],
+): Promise<Tag | undefined> {
+  const leaves = (text: string): boolean => context.ask !== undefined && ['', 'q'].includes(text.trim());
+  const check = (text: string): string => (leaves(text) ? 'q' : knownTag(text, tags));
+  const { tag = '' } = await settleAnswers([{ parameter: tagParameter, check }], given, context);
+  return isTag(tag) ? tag : undefined;
+}
+
 /** @throws CmsadmError tag-unknown */
-export function knownTag(text: string, tags: readonly TagLine[]): Tag {
+function knownTag(text: string, tags: readonly TagLine[]): Tag {
   const tag = text.replace(/^\./, '');
   if (isTag(tag) && tags.some((line) => line.tag === tag)) return tag;
   throw new CmsadmError('tag-unknown', `${JSON.stringify(text)} is none of the tags that can be restored.`, {

@@ -9,10 +9,10 @@ import { type Pair, parsePair, paths, readLink } from '../pair/state.ts';
 import { backupOf, type Tag } from '../pair/tag.ts';
 import { during, type TagLine } from '../report.ts';
 import { linkedPeer, type Peer } from './contact.ts';
-import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, settleAnswers } from './context.ts';
+import { type CommandContext, type CommandOutcome, confirmed, declined, type Given } from './context.ts';
 import { factsOfBoth, linksOf, type OwnStanding, ownStanding } from './pair-of-servers.ts';
 import { tagParameter } from './parameters.ts';
-import { administeredTag, knownTag, restoreAdministered, restoreSingle } from './restore-administered.ts';
+import { administeredTag, restoreAdministered, restoreSingle, settleTag } from './restore-administered.ts';
 import { lastSync } from './reverse.ts';
 import { lockPlace, notPrimary, refuseIfBusy, resultOf, reviewFacts, runOf } from './run-plan.ts';
 import { settleFirst } from './settle-first.ts';
@@ -31,11 +31,8 @@ export async function restore(context: CommandContext, given: Given): Promise<Co
     if (away) context.report.line(`${own.other.fqdn} cannot be asked (${away.message}): so this server knows them.`);
     if (given[tagParameter.name] === undefined && !context.ask)
       return { exitCode: exitCodes.done, summary: 'restore: tags listed', result: { outcome: 'listed', tags } };
-    const { tag = '' } = await settleAnswers(
-      [{ parameter: tagParameter, check: (text) => knownTag(text, tags) }],
-      given,
-      context,
-    );
+    const tag = await settleTag(context, given, tags);
+    if (tag === undefined) return declined(context, 'restore');
     const tagged = await administeredTag(own.local, tag, tags);
     if (tagged) return await restoreAdministered(context, tag, tagged, await peer?.server.tag({ tag }));
     if (away && own.role !== 'secondary') throw peerAway(own, away);

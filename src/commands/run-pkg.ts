@@ -1,3 +1,5 @@
+import { CmsadmError } from '../errors.ts';
+import { listPackages } from '../features/feature-packages.ts';
 import { wantedPlaces } from '../features/places.ts';
 import { readRecord } from '../features/record.ts';
 import { printWanted } from '../features/wanted-package.ts';
@@ -10,10 +12,11 @@ import { tellPackages } from './pkg-list.ts';
 /**
  * Option 6: turns an installed package on or off. On, its units run on the server that its manifest and settings name,
  * and follow the roles.
- * @throws CmsadmError no-package, those of the change
+ * @throws CmsadmError no-package, nothing-runs, those of the change
  */
 export async function runPkg(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { host, profile } = context;
+  await refuseIdle(context, given[packageParameters.name.name]?.trim());
   const packages = await tellPackages(context, ({ state }) => state !== 'none');
   const chosen = await choosePackage(context, given, packages);
   if (!chosen) return declined(context, 'run a feature package');
@@ -34,6 +37,16 @@ export async function runPkg(context: CommandContext, given: Given): Promise<Com
     ],
     result: { package: { name, title, version: chosen.version }, on: state === 'on', runsOn },
   });
+}
+
+/** A package may bring only files, or be a right: nothing of it could be started. @throws CmsadmError nothing-runs */
+async function refuseIdle({ host, profile }: CommandContext, typed: string | undefined): Promise<void> {
+  if (typed === undefined) return;
+  const idle = (await listPackages(host, profile)).find(({ name, state }) => name === typed && state === 'none');
+  if (idle)
+    throw new CmsadmError('nothing-runs', `Nothing of ${idle.title} runs: it can't be turned on or off.`, {
+      remedy: 'It is in force since it was installed; pkg_remove takes it away.',
+    });
 }
 
 function stateOf(typed: string): string {

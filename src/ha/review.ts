@@ -61,7 +61,8 @@ export function reviewServer(
     ...work.start.map((unit) => ({
       label: 'admin-sync',
       unit,
-      how: 'start',
+      // A start that finds it running is a restart: it shall read its new role.
+      how: facts.units[unit]?.active ? 'restart' : 'start',
       because: ['the new role'],
       interruption: 0,
     })),

@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import { CmsadmError } from '../errors.ts';
 import type { ProcessState } from './system.ts';
 
 /** A file's text, or this other where it is not there. */
@@ -26,6 +27,32 @@ export function processState(pid: number): ProcessState | undefined {
 
 /** When a process began, in ticks since the boot: with its number it names one process only. */
 export const processStart = (pid: number): string | undefined => processFields(pid)[19];
+
+function send(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    // It went a moment ago.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
+/** Sends SIGTERM. */
+export const askToLeave = (pid: number): void => send(pid, 'SIGTERM');
+
+/** Kills a process, and waits until it is gone. @throws CmsadmError process-stays */
+export async function endProcess(pid: number): Promise<void> {
+  const start = processStart(pid);
+  if (start === undefined) return;
+  send(pid, 'SIGKILL');
+  for (let tries = 0; tries < 100; tries += 1) {
+    if (processStart(pid) !== start) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new CmsadmError('process-stays', `Process ${pid} could not be ended.`, {
+    remedy: `See \`ps -p ${pid}\`: it hangs in the kernel, mostly on a disk.`,
+  });
+}
 
 /**
  * As the first process sees it: a container's own is mounted over the kernel's, and a hardened service (the agent) is

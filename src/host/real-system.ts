@@ -6,7 +6,7 @@ import { CmsadmError } from '../errors.ts';
 import { cloneAttributes } from './clone-attributes.ts';
 import { firewall } from './firewall-in-force.ts';
 import { parseAddresses, parseListeners, parseRouteSource } from './network.ts';
-import { bootId, processStart, processState, readOr } from './process-table.ts';
+import { askToLeave, bootId, endProcess, processStart, processState, readOr } from './process-table.ts';
 import { lastLines, type Outcome, run, runOrFail } from './processes.ts';
 import type { Identity, Judge, ServiceVerb, System, UnitState, Verdict } from './system.ts';
 
@@ -181,30 +181,6 @@ const connect = (address: string, port: number): Promise<Duplex> =>
       resolve(socket);
     });
   });
-
-function send(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    // It went a moment ago.
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
-  }
-}
-
-const askToLeave = (pid: number): void => send(pid, 'SIGTERM');
-
-async function endProcess(pid: number): Promise<void> {
-  const start = processStart(pid);
-  if (start === undefined) return;
-  send(pid, 'SIGKILL');
-  for (let tries = 0; tries < 100; tries += 1) {
-    if (processStart(pid) !== start) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new CmsadmError('process-stays', `Process ${pid} could not be ended.`, {
-    remedy: `See \`ps -p ${pid}\`: it hangs in the kernel, mostly on a disk.`,
-  });
-}
 
 /** The system of the server that the program runs on. */
 export const realSystem = (): System => ({

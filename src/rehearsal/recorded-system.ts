@@ -3,7 +3,7 @@ import * as net from 'node:net';
 import * as v from 'valibot';
 import { parse } from 'yaml';
 import { CmsadmError } from '../errors.ts';
-import { bootId, processStart, processState } from '../host/process-table.ts';
+import { askToLeave, bootId, endProcess, processStart, processState } from '../host/process-table.ts';
 import type { ServiceVerb, System, UnitState } from '../host/system.ts';
 
 /** What was recorded of a server: everything that a real system would be asked. */
@@ -48,11 +48,6 @@ const missing = (folder: string, cause?: unknown): CmsadmError =>
     file: recordOf(folder),
     cause,
     remedy: 'A root other than / is for rehearsals; make one with: npm start',
-  });
-
-const notEnded = (pid: number): CmsadmError =>
-  new CmsadmError('process-stays', `Process ${pid} is one of this machine: a rehearsal ends none.`, {
-    remedy: 'Press Ctrl-C in the terminal in which that operation runs.',
   });
 
 /**
@@ -135,10 +130,8 @@ export function recordedSystem(
     bootId,
     processStart,
     processState,
-    askToLeave: (pid) => {
-      throw notEnded(pid);
-    },
-    endProcess: (pid) => Promise.reject(notEnded(pid)),
+    askToLeave,
+    endProcess,
     runInstaller: async (_folder, options) => tell(`recorded on ${hostname()}: install ${options.join(' ')}`),
   };
 }

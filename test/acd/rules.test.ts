@@ -18,6 +18,22 @@ function checked(rule: Rule, typed: string): string {
   }
 }
 
+test.each([
+  [{ kind: 'number', least: 1, most: 10 }, '0', '"0" is not accepted. Type a number from 1 to 10.'],
+  [{ kind: 'one of', words: ['7.x', '8.x'] }, '9.x', '"9.x" is not accepted. Type one of 7.x, 8.x.'],
+  [{ kind: 'name' }, 'nörth', '"nörth" holds what is no plain character. Type 1 to 20 letters without accents'],
+  [{ kind: 'name' }, 'a'.repeat(21), `"${'a'.repeat(21)}" is longer than 20 characters.`],
+  [{ kind: 'name' }, ' ', 'Nothing was typed. Type 1 to 20'],
+] as const)('an answer to %j is refused for the right reason, told once: %s', (rule, typed, told) => {
+  try {
+    ruled(rule, typed);
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    return expect(`${error.message} ${error.remedy}`).toContain(told);
+  }
+  throw new Error('it is accepted');
+});
+
 describe('the questions about an ACD', () => {
   test('come in the order of the original, with its ranges and defaults', () => {
     const one = {

@@ -258,6 +258,9 @@ describe('a coordinator that has asked', () => {
 
   test('puts itself back when an operator says that its peer is gone for good, and names it', async () => {
     const { pair, one, peer, id } = await asked('gone');
+    await expect(recoverCommand(pair.context(pair.cms2), { 'peer-gone': 'wrong.example.com' })).rejects.toMatchObject({
+      message: '"wrong.example.com" is not the name of the other server.',
+    });
     await peer.confirm({ id });
     const away = { ...one.system, connect: () => Promise.reject(new CmsadmError('unreachable', 'no answer')) };
     const context = { ...pair.context(pair.cms1), host: { ...one, system: away } };

@@ -426,6 +426,14 @@ describe('acd_link and acd_check', () => {
     for (const wrong of ['', 'start', 'start 9', 'begin 1', 'start 1 2', 'start;1'])
       expect(await refusalOf(link(wrong)), wrong).toMatchObject({ code: 'answers-refused' });
     expect(await refusalOf(link('start 2'))).toMatchObject({ code: 'no-link' });
+    const nobody = { yes: false };
+    expect(await refusalOf(acdLink(pair.context(pair.cms1, nobody), {}))).toMatchObject({
+      details: [expect.stringContaining('WHAT: ')],
+    });
+    expect(await refusalOf(link('start 99', nobody))).toMatchObject({
+      details: [expect.stringContaining('There is no ACD 99.')],
+    });
+    expect(await refusalOf(link('stop 1', nobody))).toMatchObject({ message: 'Nobody is there to say yes.' });
     writeFileSync(join(pair.cms1, 'cms/data/acd-stand-in/fail-start'), '');
     expect(await refusalOf(link('start 1'))).toMatchObject({
       code: 'hook-failed',
@@ -444,6 +452,18 @@ describe('acd_link and acd_check', () => {
     });
     writeFileSync(join(pair.cms1, 'cms/data/acd-stand-in/1.clock-offset'), '-80000\n');
     expect((await acdLink(pair.context(pair.cms1), { what: 'start 1' })).result).toMatchObject({ outcome: 'done' });
+  });
+
+  test('a link program that is not there is no fault of a clock', async () => {
+    const pair = await single('no-program');
+    await create(pair, about(1, 'north'));
+    rmSync(join(pair.cms1, 'cms/bin/acd-link'));
+    const error = await refusalOf(acdLink(pair.context(pair.cms1), { what: 'start 1' }));
+    expect(error).toMatchObject({
+      code: 'hook-failed',
+      exitCode: exitCodes.refused,
+      message: 'The program for clock, /cms/bin/acd-link, is not there.',
+    });
   });
 
   describe('with real connections', () => {
@@ -501,7 +521,10 @@ describe('acd_link and acd_check', () => {
       setPorts(pair, 1, 1);
       const none = await check();
       expect(none.result).toMatchObject({ faults: [expect.stringContaining('no address answers'), expect.anything()] });
-      expect(await refusalOf(acdCheck(pair.context(pair.cms1), { acd: '2' }))).toMatchObject({ code: 'usage' });
+      expect(await refusalOf(acdCheck(pair.context(pair.cms1), { acd: '2' }))).toMatchObject({
+        code: 'answers-refused',
+        exitCode: exitCodes.refused,
+      });
     });
   });
 });
@@ -519,6 +542,19 @@ describe('acd_remove', () => {
   }
   const remove = (pair: RehearsalPair, given: Record<string, string>, more: Partial<CommandContext> = {}) =>
     acdRemove(pair.context(pair.cms1, more), given);
+
+  test('tells nobody the word that confirms it, and is left with q or with nothing', async () => {
+    const pair = await two('leaves');
+    const refused = await refusalOf(remove(pair, { acd: '2', name: 'north' }));
+    if (!(refused instanceof CmsadmError)) throw new Error('it is not refused');
+    expect(refused.code).toBe('answers-refused');
+    expect([refused.message, ...refused.details, refused.remedy].join(' ')).not.toContain('south');
+    for (const typed of ['q', '']) {
+      const left = await remove(pair, {}, { ask: answering({ 'ACD number': '2', 'Type the name': typed }) });
+      expect(left.result).toEqual({ outcome: 'declined' });
+    }
+    expect(textAt(pair.cms1, 'cms/admin/acd/2.yaml')).toContain('name: south');
+  });
 
   test('removes administration, link and data, moves the users, and brings all back from the archive', async () => {
     const pair = await two('removes');

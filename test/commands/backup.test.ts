@@ -360,6 +360,10 @@ describe('a restore', () => {
     ).toMatchObject({
       code: 'not-in-backup',
     });
+    const outside = { backup: only(), into: '/other', files: '/etc/second,../../etc' };
+    expect(await refusalOf(backupRestore({ ...context(), dryRun: true }, outside))).toMatchObject({
+      details: [expect.stringContaining('"../../etc" is no path of a backup.')],
+    });
   });
 
   test('over a mounted root changes chosen files and keeps what they replace under the tag', async () => {

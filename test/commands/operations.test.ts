@@ -70,6 +70,21 @@ const operations = [
   },
 ] as const;
 
+test.each(['q', ''])(
+  'disable and restore are left with %j where a name is asked for, and give no name away',
+  async (typed) => {
+    const pair = paired(`left-${typed}`);
+    const before = standing(pair);
+    const ask = answering({ 'Type the FQDN': typed, 'Backup tag': typed });
+    for (const leave of [disable, restore])
+      expect((await leave(pair.context(pair.cms1, { ask, yes: false }), {})).result).toEqual({ outcome: 'declined' });
+    const wrong = await refusalOf(disable(pair.context(pair.cms1), { peer: 'q' }));
+    expect(JSON.stringify(wrong, ['code', 'details', 'remedy'])).toMatch(/answers-refused/);
+    expect(JSON.stringify(wrong, ['code', 'details', 'remedy'])).not.toContain('cms2');
+    expect(standing(pair)).toEqual(before);
+  },
+);
+
 describe.each(operations)('$name', ({ name, run, paired: isPaired }) => {
   const make = (what: string) => {
     const id = `${name}-${what}`.replaceAll(' ', '-');

@@ -76,6 +76,9 @@ describe('password aging', () => {
       '# Password aging, as `cmsadm passwd_age` was told. Each server applies it to its own accounts.\naging: on\nweeks: 9\nexclude: []\n',
     );
     expect(textAt(pair, 'etc/shadow')).toBe(shadow.replace(/^(anna|ben|carol|dora)(:.*?:.*?:.*?):\d+:/gm, '$1$2:63:'));
+    expect(await refusalOf(aging(pair, { action: 'off', weeks: '3' }))).toMatchObject({
+      message: 'off takes no --weeks.',
+    });
     const off = await aging(pair, { action: 'off' });
     expect(off.result).toMatchObject({ outcome: 'done', aging: 'off' });
     expect(misfits(publishedSchema('passwd_age'), { exitCode: off.exitCode, ...off.result })).toEqual([]);

@@ -365,7 +365,8 @@ describe('at a terminal', () => {
     const before = standing(pair);
     const set = 'interval=0; customised_reports=maybe; source=relative; nothing=1; keep_days';
     expect(await refusalOf(configPkg(pair.context(pair.cms1), { name: history, set }))).toMatchObject({
-      code: 'usage',
+      code: 'answers-refused',
+      exitCode: exitCodes.refused,
       details: [
         expect.stringContaining('from 1 to 3600'),
         expect.stringContaining('Type y or n.'),

@@ -70,7 +70,11 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
     expect(await isThere('cms1', '/cms/admin/acd')).toBe(false);
     // Each refusal stands on the screen, with what was typed.
     const shown = (await terminal.lines()).join('\n');
-    for (const text of ['"9.x": none of 7.x, 8.x, 10.x.', '"65": a number from 1 to 64', '"10.77.0": no host name'])
+    for (const text of [
+      '"9.x" is not accepted. Type one of 7.x, 8.x, 10.x.',
+      '"65" is not accepted. Type a number from 1 to 64.',
+      '"10.77.0": no host name',
+    ])
       expect(shown).toContain(text);
   }, 120_000);
 

@@ -220,7 +220,7 @@ describe.skipIf(!ok)(`the menu at a real terminal${ok ? '' : ` (skipped: ${why})
     await terminal.answer(question.menu, '12');
     await terminal.answer(question.ha, '6');
     await terminal.answer(question.end, 'cms3.lab.example');
-    await terminal.see(`Type ${cms2.fqdn}.`);
+    await terminal.see('is not the name of the other server.');
     await terminal.answer(question.end, cms2.fqdn);
     await terminal.answer(question.proceed, 'y');
     await terminal.see('HA is disabled; both are single servers.');
