@@ -23,6 +23,7 @@ import type { CommandContext, CommandOutcome } from '../../src/commands/context.
 import { pkgInstall } from '../../src/commands/pkg-install.ts';
 import { restore } from '../../src/commands/restore.ts';
 import { runCms } from '../../src/commands/run-cms.ts';
+import { runPkg } from '../../src/commands/run-pkg.ts';
 import { setUp } from '../../src/commands/setup.ts';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
 import { misfits, publishedSchema } from '../doors/json-schema.ts';
@@ -452,6 +453,14 @@ describe('acd_link and acd_check', () => {
     });
     writeFileSync(join(pair.cms1, 'cms/data/acd-stand-in/1.clock-offset'), '-80000\n');
     expect((await acdLink(pair.context(pair.cms1), { what: 'start 1' })).result).toMatchObject({ outcome: 'done' });
+  });
+
+  test('a package of which nothing runs is not turned on or off, and is told so', async () => {
+    const pair = await single('nothing-runs');
+    await withDualIp(pair);
+    expect(await refusalOf(runPkg(pair.context(pair.cms1), { name: 'dual_ip', state: 'on' }))).toMatchObject({
+      code: 'nothing-runs',
+    });
   });
 
   test('a link program that is not there is no fault of a clock', async () => {
