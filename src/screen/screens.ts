@@ -70,7 +70,7 @@ function reviewLines(review: Review, look: Look): string[] {
   return [
     ...wrap(`Review: ${review.operation}`, width).map(paint.title),
     ...review.servers.flatMap((server) => ['', ...reviewServerLines(server, look)]),
-    '',
+    ...(review.servers.length === 0 ? [] : ['']),
     ...(review.servers.every(({ files }) => files.every(({ what }) => what === 'stays'))
       ? []
       : wrap(`Backup tag .${review.tag}: the old content of each file is kept beside it as FILE.${review.tag}`, width)),

@@ -71,7 +71,10 @@ function viewLines({ name, status, error }: SyncView, look: Look): string[] {
 const plain = (text: string): string => text;
 
 const passText = ({ passPercent, lastPass }: Status): string =>
-  [...(passPercent === null ? [] : [`running, ${passPercent} %`]), `last ended ${lastPass ?? 'never'}`].join('; ');
+  [
+    ...(passPercent === null ? [] : [`running, ${passPercent} %`]),
+    lastPass === null ? 'none ended yet' : `last ended ${lastPass}`,
+  ].join('; ');
 
 function setLines(sets: Status['sets'], { width, paint }: Look): string[] {
   if (sets.length === 0) return row('data sets', 'none', width);
