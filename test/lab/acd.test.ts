@@ -176,10 +176,14 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
     await terminal.answer(question.remove, '1');
     await terminal.see('is the master ACD');
     await terminal.answer(question.remove, '2');
-    for (const typed of ['South', '2', '', 'y']) {
+    for (const typed of ['South', '2', 'y']) {
       await terminal.answer(question.name, typed);
       await terminal.see('is not the name of ACD 2.');
     }
+    await terminal.answer(question.name, '');
+    await terminal.see('Nothing was touched.');
+    await terminal.answer(question.menu, '2');
+    await terminal.answer(question.remove, '2');
     await terminal.answer(question.name, 'south');
     for (const text of [
       `${data(2)} with`,

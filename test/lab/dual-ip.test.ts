@@ -118,7 +118,8 @@ describe.skipIf(!ok)(`Links with two addresses on real servers${ok ? '' : ` (ski
     for (const [text, wrong, right] of bothLinks) {
       for (const typed of wrong) {
         await terminal.answer(text, typed);
-        await terminal.see(typed === '' ? 'Nothing was typed' : `${JSON.stringify(typed)}: `);
+        // What is refused stands in quotes, what was typed does not.
+        await terminal.see(typed === '' ? 'Nothing was typed' : JSON.stringify(typed));
       }
       await terminal.answer(text, right);
     }
