@@ -83,10 +83,19 @@ async function tell(host: Host, one: Settled): Promise<void> {
   const { clock } = host.system;
   if (!readAlarms(host.root).some((alarm) => alarm.text === text)) {
     raiseAlarm(host.root, text, clock());
-    openAdminLog(host.root, { pid: process.pid, operator: 'cmsadm', what: 'recover by itself' }, clock).outcome(text);
+    note(host, text);
   }
   // The boot and the next command settle it too, where no timer can be had.
   if (isOpen(one)) await armAgain(host, id, RETRY_SECONDS).catch(() => undefined);
+}
+
+/** A log that can't be written keeps nobody from what is to be done. */
+function note({ root, system: { clock } }: Host, text: string): void {
+  try {
+    openAdminLog(root, { pid: process.pid, operator: 'cmsadm', what: 'recover by itself' }, clock).outcome(text);
+  } catch (thrown) {
+    if (!(explained(thrown) instanceof CmsadmError)) throw thrown;
+  }
 }
 
 async function settle(host: Host, id: TransactionId, by: By, isTimer: boolean): Promise<Settled> {

@@ -282,6 +282,17 @@ export function append(root: Root, path: string, text: string): void {
   if (isNew) syncFolder(root, dirname(path));
 }
 
+/** Appends to a log, which nobody waits for; a file that is not there is made with this mode. */
+export function appendLog(root: Root, path: string, text: string, mode: number): void {
+  const flags = fs.constants.O_APPEND | fs.constants.O_WRONLY | fs.constants.O_CREAT;
+  const handle = on(root).openSync(at(root, path), flags, mode);
+  try {
+    on(root).writeFileSync(handle, Buffer.from(text));
+  } finally {
+    on(root).closeSync(handle);
+  }
+}
+
 /** Gives a file that a program wrote its mode, and has it on disk when it returns. */
 export function settleFile(root: Root, path: string, mode: number): void {
   const handle = on(root).openSync(at(root, path), fs.constants.O_RDWR);

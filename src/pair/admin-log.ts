@@ -1,6 +1,5 @@
-import * as fs from 'node:fs';
 import { dirname } from 'node:path';
-import { at, makeFolders, type Root } from '../host/root.ts';
+import { appendLog, makeFolders, type Root } from '../host/root.ts';
 import { paths } from './state.ts';
 
 /** One run of menu or command, as the administration log tells it. */
@@ -27,10 +26,11 @@ export function openAdminLog(
 ): AdminLog {
   makeFolders(root, dirname(paths.adminLog), 0o755);
   const write = (kind: string, text: string): void =>
-    fs.appendFileSync(
-      at(root, paths.adminLog),
+    appendLog(
+      root,
+      paths.adminLog,
       `${new Date(clock()).toISOString()} [${run.pid}] ${oneLine(`${run.operator} ${kind}: ${text}`)}\n`,
-      { mode: 0o640 },
+      0o640,
     );
   write('start', run.what);
   return { choice: (text) => write('choice', text), outcome: (text) => write('outcome', text) };
