@@ -98,7 +98,8 @@ export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Pr
       }
       if (held && !readPause(host.root)) throw heldError(held);
       resume(host);
-      agent.bell.ring();
+      // Events of what is gone may be gone too, however short the pause was. Without a session the next one begins with a pass.
+      agent.ask({ kind: 'pass' }).catch(() => undefined);
       return null;
     },
     syncConflicts: async (args) => {

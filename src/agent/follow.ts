@@ -131,7 +131,6 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   };
   const passAll = (released?: string): Promise<PassReport[]> =>
     passOver(agent.sets.values(), (set) => set === released, '');
-  let wasStopped = whyStopped(host.root) !== undefined;
   const answer = async (request: Asked['request']): Promise<unknown> => {
     // Between two pieces of work: nothing is under way.
     if (request.kind === 'quiet') return null;
@@ -147,7 +146,6 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
           remedy: `Put these right, and run it again; until then admin-sync stays held.`,
         });
       endHold(host);
-      wasStopped = false;
       agent.event('sync-released', `the restore ${request.tag} has ended with a full pass`);
       return reports;
     }
@@ -184,7 +182,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   };
 
   await exportAll();
-  if (!wasStopped) await passAll();
+  if (whyStopped(host.root) === undefined) await passAll();
   let compared = performance.now();
   let folders = compared;
   let asked = compared;
@@ -212,14 +210,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     }
     await exportAll();
     await answerAll(agent, answer);
-    if (whyStopped(host.root) !== undefined) {
-      wasStopped = true;
-      continue;
-    }
-    if (wasStopped) {
-      wasStopped = false;
-      await passAll();
-    }
+    if (whyStopped(host.root) !== undefined) continue;
     if (now - folders >= timing.folders) {
       folders = now;
       for (const live of agent.sets.values()) touchFolders(live);
