@@ -1,14 +1,5 @@
+import { backupOption } from './backup-operations.ts';
 import { acdParameters, linkParameters } from './commands/acd-parameters.ts';
-import {
-  backupListParameters,
-  backupParameters,
-  backupPruneParameters,
-  backupRestoreParameters,
-  backupShowParameters,
-  backupUnblockParameters,
-  backupVerifyParameters,
-  maintenanceParameters,
-} from './commands/backup-parameters.ts';
 import {
   accessParameters,
   acdChoice,
@@ -30,14 +21,6 @@ export type Option = {
   /** `cmsadm <command> <name>` */
   readonly more: readonly Operation[];
 };
-
-/** How the backups stand is told first. */
-const afterStanding =
-  (run: Operation['run']): Operation['run'] =>
-  async (context, given) => {
-    (await import('./commands/backup-run.ts')).tellStanding(context);
-    return run(context, given);
-  };
 
 /** Options 1 to 11, and what belongs to them without being in the menu; loaded when they are used. */
 export const options: readonly Option[] = [
@@ -121,73 +104,7 @@ export const options: readonly Option[] = [
     },
     more: [],
   },
-  {
-    command: 'backup',
-    operation: {
-      name: 'backup',
-      label: 'Filesystem backup',
-      parameters: Object.values(backupParameters),
-      run: afterStanding(async (context, given) => (await import('./commands/backup.ts')).backup(context, given)),
-    },
-    atMenu: {
-      name: 'backup',
-      label: 'Make, look at, restore and remove backups',
-      parameters: [],
-      run: afterStanding(async (context) => (await import('./commands/backup-menu.ts')).backupMenu(context)),
-    },
-    more: [
-      {
-        name: 'maintenance',
-        label: 'Maintenance backup of historical data, full or incremental',
-        parameters: Object.values(maintenanceParameters),
-        run: afterStanding(async (context, given) =>
-          (await import('./commands/backup-maintenance.ts')).backupMaintenance(context, given),
-        ),
-      },
-      {
-        name: 'list',
-        label: 'List the backups',
-        parameters: Object.values(backupListParameters),
-        run: afterStanding(async (context, given) =>
-          (await import('./commands/backup-list.ts')).backupList(context, given),
-        ),
-      },
-      {
-        name: 'show',
-        label: 'Show what a backup is, and what is in it',
-        parameters: Object.values(backupShowParameters),
-        run: async (context, given) => (await import('./commands/backup-show.ts')).backupShow(context, given),
-      },
-      {
-        name: 'verify',
-        label: 'Read a backup and compare it with its manifest',
-        parameters: Object.values(backupVerifyParameters),
-        run: async (context, given) => (await import('./commands/backup-verify.ts')).backupVerify(context, given),
-      },
-      {
-        name: 'restore',
-        label: 'Restore files of a backup, or all of it',
-        parameters: Object.values(backupRestoreParameters),
-        run: afterStanding(async (context, given) =>
-          (await import('./commands/backup-restore.ts')).backupRestore(context, given),
-        ),
-      },
-      {
-        name: 'prune',
-        label: 'Remove old backups',
-        parameters: Object.values(backupPruneParameters),
-        run: afterStanding(async (context, given) =>
-          (await import('./commands/backup-prune.ts')).backupPrune(context, given),
-        ),
-      },
-      {
-        name: 'unblock',
-        label: 'Settle what a backup or restore that died has left',
-        parameters: Object.values(backupUnblockParameters),
-        run: async (context, given) => (await import('./commands/backup-unblock.ts')).backupUnblock(context, given),
-      },
-    ],
-  },
+  backupOption,
   {
     command: 'run_ids',
     operation: {

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { places } from '../../src/backup/places.ts';
+import { backupOption } from '../../src/backup-operations.ts';
 import { backup } from '../../src/commands/backup.ts';
 import { backupList } from '../../src/commands/backup-list.ts';
 import { backupMaintenance } from '../../src/commands/backup-maintenance.ts';
-import { backupMenu } from '../../src/commands/backup-menu.ts';
 import { backupPrune } from '../../src/commands/backup-prune.ts';
 import { backupRestore } from '../../src/commands/backup-restore.ts';
 import { backupShow } from '../../src/commands/backup-show.ts';
@@ -468,7 +468,7 @@ describe('the maintenance backup', () => {
 
 describe('option 3 at the menu', () => {
   const atMenu = (answers: Record<string, string | string[]>) =>
-    backupMenu(context({ ask: answering(answers), yes: false }));
+    (backupOption.atMenu ?? backupOption.operation).run(context({ ask: answering(answers), yes: false }), {});
   const target = { Device: '2', Path: '/backup', Proceed: 'y' };
 
   test('makes a backup where just Enter is typed', async () => {
