@@ -1,7 +1,8 @@
 import { dirname } from 'node:path';
 import { CmsadmError } from '../errors.ts';
-import { isFolder, isThere, list, removeDurably, removeTree, rename, syncFolder, writeState } from '../host/root.ts';
+import { isFolder, isThere, list } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { removeDurably, removeTree, rename, syncFolder, writeState } from '../host/writing.ts';
 import type { Profile } from '../profile/schema.ts';
 import { extractFrom, makeArchive, namesIn } from './archive.ts';
 import { type Acd, acdName, readAcds } from './definition.ts';

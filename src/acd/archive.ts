@@ -2,8 +2,9 @@ import { dirname } from 'node:path';
 import { CmsadmError } from '../errors.ts';
 import { lastLines } from '../host/processes.ts';
 import { runOn } from '../host/programs.ts';
-import { at, isThere, makeFolders, type Root, removeIfThere, rename, settleFile, syncFolder } from '../host/root.ts';
+import { at, isThere, type Root } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { makeFolders, removeIfThere, rename, settleFile, syncFolder } from '../host/writing.ts';
 
 /** Access lists, attributes and owners by number go along. (GNU tar) */
 const kept = ['--acls', '--xattrs', '--numeric-owner', '--sparse'] as const;

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { stringify } from 'yaml';
-import { list, type Root, readText, writeState } from '../host/root.ts';
+import { list, type Root, readText } from '../host/root.ts';
+import { writeState } from '../host/writing.ts';
 import { ownFolder } from '../pair/administered.ts';
 import type { Profile } from '../profile/schema.ts';
 import { acdFolder, acdId, acdNumber, definitionSchema, readYamlAs } from './definition.ts';

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
-import { type Root, readText, removeIfThere, writeState } from '../host/root.ts';
+import { type Root, readText } from '../host/root.ts';
+import { removeIfThere, writeState } from '../host/writing.ts';
 
 const watchedFile = '/run/cmsadm/acd-links.json';
 const watchedSchema = v.record(v.string(), v.string());

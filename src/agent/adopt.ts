@@ -1,9 +1,9 @@
 import { unfinished } from '../change/journal.ts';
 import { lockOwner } from '../change/lock.ts';
 import { CmsadmError } from '../errors.ts';
-import { writeState } from '../host/root.ts';
 import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
+import { writeState } from '../host/writing.ts';
 import { type Pair, paths, printPair, raiseEpoch, readPair } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
 import type { LiveSet } from './live-set.ts';

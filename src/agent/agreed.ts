@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
-import { at, makeFolders, type Root } from '../host/root.ts';
+import { at, type Root } from '../host/root.ts';
+import { makeFolders } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 import { folderOf } from './names.ts';
 

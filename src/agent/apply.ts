@@ -1,6 +1,7 @@
 import { CmsadmError } from '../errors.ts';
 import { lastLines } from '../host/processes.ts';
-import { at, isThere, removeDurably, writeState } from '../host/root.ts';
+import { at, isThere } from '../host/root.ts';
+import { removeDurably, writeState } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
 import type { DataSet } from './entry.ts';

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
-import { at, readText, removeDurably, writeState } from '../host/root.ts';
+import { at, readText } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { removeDurably, writeState } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 import type { DataSet } from './entry.ts';
 import type { Tree } from './tree.ts';

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
-import { append, at, list, makeFolders, readText } from '../host/root.ts';
+import { at, list, readText } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { append, makeFolders } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 import type { Conflict } from '../pair/sync-reports.ts';
 import { isSystemError, orGone, placeIn } from './data-set.ts';

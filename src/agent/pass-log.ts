@@ -1,4 +1,4 @@
-import { append, makeFolders } from '../host/root.ts';
+import { append, makeFolders } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent } from './agent.ts';

@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { type Root, readText, removeDurably, writeState } from '../host/root.ts';
+import { type Root, readText } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { removeDurably, writeState } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 
 const pauseFile = `${paths.sync}/paused.json`;

@@ -4,9 +4,10 @@ import { dirname } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { CmsadmError } from '../errors.ts';
 import { versionOf } from '../host/program-version.ts';
-import { at, makeFolders, type Root } from '../host/root.ts';
+import { at, type Root } from '../host/root.ts';
 import { openSession, type Session, serveSession } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
+import { makeFolders } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 
 type Verbs = Record<string, (args: unknown) => Promise<unknown>>;

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { list, type Root, readText, removeDurably, writeState } from '../host/root.ts';
+import { list, type Root, readText } from '../host/root.ts';
+import { removeDurably, writeState } from '../host/writing.ts';
 import { type Pair, paths } from '../pair/state.ts';
 
 const ending = '.undecided';

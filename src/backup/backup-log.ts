@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
-import { append, makeFolders } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { append, makeFolders } from '../host/writing.ts';
 import { printable } from '../printable.ts';
 
 /** Writes one line to the log of backups. @param file as the profile names it */

@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { at, list, type Root, readText, removeIfThere, rename, writeState } from '../host/root.ts';
+import { at, list, type Root, readText } from '../host/root.ts';
+import { removeIfThere, rename, writeState } from '../host/writing.ts';
 import { backupKinds, isBackupName } from './facts.ts';
 import { compressions, formatNames } from './formats.ts';
 import { places } from './places.ts';

@@ -1,15 +1,6 @@
 import { dirname } from 'node:path';
-import {
-  hardLink,
-  isMissing,
-  isSameFile,
-  isThere,
-  makeFolders,
-  type Root,
-  readText,
-  removeIfThere,
-  writeNew,
-} from '../host/root.ts';
+import { isMissing, isSameFile, isThere, type Root, readText } from '../host/root.ts';
+import { hardLink, makeFolders, removeIfThere, writeNew } from '../host/writing.ts';
 import { places } from './places.ts';
 
 const textOf = (name: string): string =>

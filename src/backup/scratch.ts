@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
-import { at, makeFolders } from '../host/root.ts';
+import { at } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { makeFolders } from '../host/writing.ts';
 import { places } from './places.ts';
 import type { Running } from './running.ts';
 

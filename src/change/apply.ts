@@ -1,17 +1,8 @@
 import { CmsadmError } from '../errors.ts';
 import { inFolder, splitPath } from '../host/held-folder.ts';
-import {
-  at,
-  hardLink,
-  isThere,
-  type Root,
-  readText,
-  removeDurably,
-  removeIfThere,
-  rename,
-  syncFolder,
-} from '../host/root.ts';
+import { at, isThere, type Root, readText } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { hardLink, removeDurably, removeIfThere, rename, syncFolder } from '../host/writing.ts';
 import { paths, raiseEpoch } from '../pair/state.ts';
 import { backupOf, type Tag, type TransactionId, transactionId } from '../pair/tag.ts';
 import { type Change, type FileChange, realPath, type ServiceWork } from './change.ts';

@@ -1,8 +1,9 @@
 import { basename, dirname, join } from 'node:path';
 import { CmsadmError } from '../errors.ts';
 import { inFolder, splitPath } from '../host/held-folder.ts';
-import { list, type Root, readFact, removeIfThere, syncFolder } from '../host/root.ts';
+import { list, type Root, readFact } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { removeIfThere, syncFolder } from '../host/writing.ts';
 import { backupOf, type Tag, type TransactionId, tagOf } from '../pair/tag.ts';
 import { isOpen, type Manifest, note, readableJournal, realEntry, transactions } from './journal.ts';
 

@@ -1,21 +1,17 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
+import { isMissing, list, type Root, readText, sha256 } from '../host/root.ts';
 import {
   append,
   hardLink,
-  isMissing,
-  list,
   makeFolders,
-  type Root,
-  readText,
   removeIfThere,
   rename,
-  sha256,
   syncFolder,
   writeNew,
   writeState,
-} from '../host/root.ts';
+} from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 import { isTransactionId, stepOf, steps, type TransactionId, transactionId } from '../pair/tag.ts';
 import { type Change, realPath } from './change.ts';

@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { hardLink, makeFolders, readText, removeIfThere, rename, sha256, writeNew } from '../host/root.ts';
+import { readText, sha256 } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { hardLink, makeFolders, removeIfThere, rename, writeNew } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 
 const ownerSchema = v.object({

@@ -1,16 +1,8 @@
 import { dirname } from 'node:path';
 import { CmsadmError } from '../errors.ts';
-import {
-  pointLink,
-  preparedLink,
-  type Root,
-  readTarget,
-  readText,
-  removeIfThere,
-  sha256,
-  syncFolder,
-} from '../host/root.ts';
+import { type Root, readTarget, readText, sha256 } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { pointLink, preparedLink, removeIfThere, syncFolder } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 import { readStatus } from '../pair/sync-status.ts';
 import type { ProgramSwitch } from './change.ts';

@@ -1,21 +1,9 @@
 import { join } from 'node:path';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { inFolder, splitPath } from '../host/held-folder.ts';
-import {
-  type FileFact,
-  hardLink,
-  isFolder,
-  isSameFile,
-  isThere,
-  type Root,
-  readFact,
-  removeDurably,
-  removeEmptyFolder,
-  removeIfThere,
-  rename,
-  syncFolder,
-} from '../host/root.ts';
+import { type FileFact, isFolder, isSameFile, isThere, type Root, readFact } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { hardLink, removeDurably, removeEmptyFolder, removeIfThere, rename, syncFolder } from '../host/writing.ts';
 import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
 import { withdraw } from './apply.ts';
 import { decide, type Manifest, note, readJournal, realEntry } from './journal.ts';

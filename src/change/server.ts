@@ -1,9 +1,10 @@
 import { CmsadmError, explained } from '../errors.ts';
 import { makeKeyPair } from '../host/pair-key.ts';
-import { pointLink, readFact, readText } from '../host/root.ts';
+import { readFact, readText } from '../host/root.ts';
 import type { PublicKey } from '../host/ssh-client.ts';
 import type { SshListener } from '../host/ssh-listeners.ts';
 import type { Host } from '../host/system.ts';
+import { pointLink } from '../host/writing.ts';
 import { administeredFact } from '../pair/administered.ts';
 import { type Alarm, readAlarms } from '../pair/alarms.ts';
 import { type About, type Facts, type ManagedFact, readFacts } from '../pair/facts.ts';

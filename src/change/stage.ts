@@ -1,22 +1,9 @@
 import { basename, dirname, join } from 'node:path';
 import { CmsadmError } from '../errors.ts';
 import { inFolder, splitPath } from '../host/held-folder.ts';
-import {
-  at,
-  isFolder,
-  makeFolders,
-  missingFolders,
-  type Ownership,
-  readFact,
-  readText,
-  removeDurably,
-  removeEmptyFolder,
-  stampOf,
-  syncFolder,
-  writeNew,
-  writeNewLike,
-} from '../host/root.ts';
+import { at, isFolder, missingFolders, type Ownership, readFact, readText, stampOf } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { makeFolders, removeDurably, removeEmptyFolder, syncFolder, writeNew, writeNewLike } from '../host/writing.ts';
 import { isAdministered } from '../pair/administered.ts';
 import { managedFiles } from '../pair/managed-files.ts';
 import { paths } from '../pair/state.ts';

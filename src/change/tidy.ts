@@ -1,6 +1,7 @@
 import { CmsadmError } from '../errors.ts';
-import { isFolder, list, type Root, removeIfThere } from '../host/root.ts';
+import { isFolder, list, type Root } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { removeIfThere } from '../host/writing.ts';
 import { ownFolder } from '../pair/administered.ts';
 import { paths } from '../pair/state.ts';
 import { releaseLock, takeLock } from './lock.ts';

@@ -1,5 +1,6 @@
 import { exitCodes } from '../errors.ts';
-import { readText, removeIfThere } from '../host/root.ts';
+import { readText } from '../host/root.ts';
+import { removeIfThere } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 import { count } from '../printable.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, type Given, usage } from './context.ts';

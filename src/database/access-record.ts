@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { type Root, readText, removeDurably, writeState } from '../host/root.ts';
+import { type Root, readText } from '../host/root.ts';
+import { removeDurably, writeState } from '../host/writing.ts';
 import { ownFolder } from '../pair/administered.ts';
 
 const recordSchema = v.strictObject({

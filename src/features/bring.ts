@@ -1,6 +1,7 @@
 import { CmsadmError, explained } from '../errors.ts';
-import { readTarget, removeTree } from '../host/root.ts';
+import { readTarget } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { removeTree } from '../host/writing.ts';
 import type { FeaturePackage } from '../packages/feature-package.ts';
 import { clearHome, takeVersionAway } from './clear-home.ts';
 import { hookOf, type RunHook } from './hooks.ts';

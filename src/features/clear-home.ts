@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
-import { type Root, removeDurably, removeTree } from '../host/root.ts';
+import type { Root } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { removeDurably, removeTree } from '../host/writing.ts';
 import { featuresFolder, placesOf } from './places.ts';
 import { type FeatureRecord, type Version, writeRecord } from './record.ts';
 import { ownSettings } from './switch-version.ts';

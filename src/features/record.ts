@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { list, type Root, readText, removeDurably, removeEmptyFolder, writeState } from '../host/root.ts';
+import { list, type Root, readText } from '../host/root.ts';
+import { removeDurably, removeEmptyFolder, writeState } from '../host/writing.ts';
 import { featureManifestSchema } from '../packages/feature-manifest.ts';
 import { digestText } from '../packages/manifest.ts';
 import { placesOf, recordFolder } from './places.ts';

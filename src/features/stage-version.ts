@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
-import { isThere, makeFolders, type Root, readFact, removeTree, rename, syncFolder, writeNew } from '../host/root.ts';
+import { isThere, type Root, readFact } from '../host/root.ts';
+import { makeFolders, removeTree, rename, syncFolder, writeNew } from '../host/writing.ts';
 import type { FeaturePackage } from '../packages/feature-package.ts';
 import { folderName, placesOf } from './places.ts';
 import type { Version } from './record.ts';

@@ -1,6 +1,7 @@
 import { CmsadmError, explained } from '../errors.ts';
-import { at, pointLink, readTarget, readText, removeDurably, sha256 } from '../host/root.ts';
+import { at, readTarget, readText, sha256 } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { pointLink, removeDurably } from '../host/writing.ts';
 import { placesOf, unitFile, unitFolder } from './places.ts';
 import type { FeatureRecord, Version } from './record.ts';
 import { hasContent, replaceOwn, takeAllAway, writeOwn } from './take-away.ts';

@@ -1,16 +1,7 @@
 import { dirname } from 'node:path';
 import { CmsadmError } from '../errors.ts';
-import {
-  isThere,
-  makeFolders,
-  type Root,
-  readFact,
-  removeEmptyFolder,
-  removeIfThere,
-  rename,
-  replaceBy,
-  syncFolder,
-} from '../host/root.ts';
+import { isThere, type Root, readFact } from '../host/root.ts';
+import { makeFolders, removeEmptyFolder, removeIfThere, rename, replaceBy, syncFolder } from '../host/writing.ts';
 
 /** @returns its new name */
 function keepEdited(root: Root, path: string): string {

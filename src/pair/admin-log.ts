@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
-import { appendLog, makeFolders, type Root } from '../host/root.ts';
+import type { Root } from '../host/root.ts';
+import { appendLog, makeFolders } from '../host/writing.ts';
 import { paths } from './state.ts';
 
 /** One run of menu or command, as the administration log tells it. */

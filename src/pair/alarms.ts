@@ -1,4 +1,5 @@
-import { append, makeFolders, type Root, readText, removeIfThere, writeState } from '../host/root.ts';
+import { type Root, readText } from '../host/root.ts';
+import { append, makeFolders, removeIfThere, writeState } from '../host/writing.ts';
 import { paths } from './state.ts';
 
 /** Something that a person must see; kept until an operation that he runs has settled it. */

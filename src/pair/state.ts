@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
-import { type Root, readText, writeState } from '../host/root.ts';
+import { type Root, readText } from '../host/root.ts';
+import { writeState } from '../host/writing.ts';
 
 /** Where we keep what we know, below a server's root. */
 export const paths = {

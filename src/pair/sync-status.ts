@@ -1,5 +1,6 @@
 import * as v from 'valibot';
-import { type Root, readText, writeState } from '../host/root.ts';
+import { type Root, readText } from '../host/root.ts';
+import { writeState } from '../host/writing.ts';
 import { metricsText } from './sync-metrics.ts';
 
 const statusPath = '/run/cmsadm/agent.json';

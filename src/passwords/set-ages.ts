@@ -1,8 +1,9 @@
 import { CmsadmError } from '../errors.ts';
 import { hasPrograms } from '../host/has-programs.ts';
 import { lastLines, run } from '../host/processes.ts';
-import { readFact, removeIfThere, rename, syncFolder, writeNew } from '../host/root.ts';
+import { readFact } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { removeIfThere, rename, syncFolder, writeNew } from '../host/writing.ts';
 import { type Ages, ageFields, editShadow } from './shadow.ts';
 
 const shadow = '/etc/shadow';

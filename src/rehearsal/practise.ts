@@ -28,8 +28,9 @@ export async function practise(
   say('Nothing of this machine is changed.');
   say('No service is controlled and no program judges a file here.');
   say('What a real server would run is shown as recorded.');
-  say('Not here: a database program (option 10), a link program and a switch (acd_check, acd_link),');
-  say('and licences of feature packages (options 4, 5, 6 and 11): these options refuse, and say what they miss.');
+  say('Not here, and told so where they are asked for: a database program');
+  say('(option 10), a switch (acd_check, acd_link) and licences of feature packages');
+  say('(options 4, 5, 6 and 11).');
   say('Answers for option 12, 1:');
   say('  secondary    192.0.2.12, cms2.example.com');
   say(`  packages     ${rehearsalPackages.licence} and ${rehearsalPackages.haPackage}`);

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { DataSet } from '../../src/agent/entry.ts';
 import { rememberFolder, type Standing, standingOfSet, whyHeld } from '../../src/agent/guard.ts';
 import { openLiveSet } from '../../src/agent/live-set.ts';
-import { readText, writeState } from '../../src/host/root.ts';
+import { readText } from '../../src/host/root.ts';
+import { writeState } from '../../src/host/writing.ts';
 import { paths } from '../../src/pair/state.ts';
 import { placeOf, profile, twoServers, write } from './two-servers.ts';
 

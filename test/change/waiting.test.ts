@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { note, unfinished } from '../../src/change/journal.ts';
 import { recover } from '../../src/change/recover.ts';
-import { writeState } from '../../src/host/root.ts';
+import { writeState } from '../../src/host/writing.ts';
 import { paths, printLink } from '../../src/pair/state.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { changeOf, changeId as id, serverOf, type TestHost, tag, testHost } from './test-host.ts';

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { inFolder, placeOf } from '../../src/host/held-folder.ts';
-import { type Root, readText, removeIfThere, writeNew } from '../../src/host/root.ts';
+import { type Root, readText } from '../../src/host/root.ts';
+import { removeIfThere, writeNew } from '../../src/host/writing.ts';
 
 let prefix: string;
 let root: Root;
