@@ -42,7 +42,10 @@ export function ruled(rule: Rule, answer: string): string {
     case 'one of': {
       const word = rule.words.find((one) => one.toLowerCase() === text.toLowerCase());
       if (word !== undefined) return word;
-      throw refused(`${told}${text === '' ? '' : ' is not accepted'}.`, `Type one of ${rule.words.join(', ')}.`);
+      throw refused(
+        `${told}${text === '' ? '' : ' is not accepted'}.`,
+        rule.words.length === 1 ? `Type ${rule.words[0]}.` : `Type one of ${rule.words.join(', ')}.`,
+      );
     }
     case 'name':
       if (/^[\x20-\x7e]{1,20}$/.test(text)) return text;

@@ -14,18 +14,11 @@ import { testHost } from '../change/test-host.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { collected, type NewPair, pairMaker, refusalOf } from '../rehearsal/pair.ts';
 import { breakingAt, type How, Killed } from './broken-calls.ts';
+import { has } from './has-program.ts';
 
 const folder = tempFolder();
 const isRoot = process.getuid?.() === 0;
 const claim = { operation: 'restore', operator: 'ops', startedOn: 'cms1' };
-const has = (program: string): boolean => {
-  try {
-    execFileSync(program, ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 const put = (path: string, text: string, seconds = 1_600_000_000): void => {
   fs.mkdirSync(join(path, '..'), { recursive: true });

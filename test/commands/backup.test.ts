@@ -15,6 +15,7 @@ import { backupUnblock } from '../../src/commands/backup-unblock.ts';
 import { backupVerify } from '../../src/commands/backup-verify.ts';
 import type { CommandContext, CommandOutcome } from '../../src/commands/context.ts';
 import { exitCodes } from '../../src/errors.ts';
+import { has } from '../backup/has-program.ts';
 import { misfits, publishedSchema } from '../doors/json-schema.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { answering, type NewPair, pairMaker, type RehearsalPair, refusalOf } from '../rehearsal/pair.ts';
@@ -22,14 +23,6 @@ import { answering, type NewPair, pairMaker, type RehearsalPair, refusalOf } fro
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const folder = tempFolder();
 const isRoot = process.getuid?.() === 0;
-const has = (program: string): boolean => {
-  try {
-    execFileSync(program, ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 let make: NewPair;
 beforeAll(async () => {
