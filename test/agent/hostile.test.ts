@@ -176,6 +176,16 @@ describe('whatever a hostile server says', () => {
     120_000,
   );
 
+  it.each(['\0', 'a\0b', '\u0100', ''])('a link that leads to %j is refused', async (target) => {
+    const host = prepared();
+    const entry = { type: 'link', path: 'made', owner: 'root', group: 'root', target };
+    const changes = [{ kind: 'put', seq: 1, entry, data: '' }];
+    await expect(verbsOf(host).verbs['agentChanges']?.({ epoch: 1, set: 'admin', changes })).rejects.toBeInstanceOf(
+      CmsadmError,
+    );
+    expect(fs.readdirSync(placeOf(host, ''))).not.toContain('made');
+  });
+
   it('an honest server brings it back in step', async () => {
     const { one, two } = twoServers();
     write(one, 'f/a', 'honest');
