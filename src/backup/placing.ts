@@ -5,11 +5,11 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { CmsadmError, exitCodes } from '../errors.ts';
-import { run } from '../host/processes.ts';
 import { count } from '../printable.ts';
 import { giveFolders, keepFolders } from './folders.ts';
 import { type Moves, type Placing, placeAll, putBackMoves } from './place-files.ts';
 import { folderOf, removeStage } from './stages.ts';
+import { toDisk } from './to-disk.ts';
 
 const journalSchema = v.object({
   version: v.literal(1),
@@ -85,16 +85,7 @@ function syncFolder(folder: string): void {
 }
 
 /** @throws CmsadmError restore-failed */
-async function syncAll({ over, stages }: Placing): Promise<void> {
-  const folders = stages.map((at) => folderOf(over, at));
-  const { exitCode, stderr } = await run(['sync', '--file-system', ...folders], { timeout: 3_600_000 });
-  if (exitCode === 0) return;
-  throw new CmsadmError('restore-failed', 'What was restored could not be brought to the disk.', {
-    file: over,
-    details: [stderr.trim()],
-    remedy: 'See what the kernel says of this disk: journalctl -k',
-  });
-}
+const syncAll = ({ over, stages }: Placing): Promise<void> => toDisk(stages.map((at) => folderOf(over, at)));
 
 /** After the decision: may be repeated. */
 async function finish(placing: Placing): Promise<void> {

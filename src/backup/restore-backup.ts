@@ -1,7 +1,6 @@
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { CmsadmError } from '../errors.ts';
-import { run } from '../host/processes.ts';
 import type { Host } from '../host/system.ts';
 import { during, type Report } from '../report.ts';
 import { type Chosen, chooseMembers, refuseHostile } from './choose-members.ts';
@@ -28,6 +27,7 @@ import {
   treeOf,
 } from './stages.ts';
 import { refuseIfStopped } from './stopped.ts';
+import { toDisk } from './to-disk.ts';
 
 export type RestorePlan = {
   /** In the order in which they are restored: an incremental backup comes after its full one. */
@@ -151,7 +151,7 @@ async function extractAll(
       }),
     );
   }
-  await run(['sync', '--file-system', into], { timeout: 3_600_000 });
+  await toDisk([into]);
 }
 
 /** Names with the folders above them, where those are not there: they bring their owner and mode along. */
