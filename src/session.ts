@@ -92,6 +92,11 @@ function onSignals(context: CommandContext & { stop: { requested: boolean } }, r
       context.stop.requested = true;
       return;
     }
+    // That is how one leaves it: no error.
+    if (report.isLive()) {
+      context.log.outcome('ended by the operator');
+      process.exit(exitCodes.interrupted);
+    }
     const changed = transactions(context.host.root).some((id) => id.startsWith(`zdt_${process.pid}_`));
     context.log.outcome(
       changed ? 'interrupted after a change: see config_HA show' : 'interrupted, nothing was touched',

@@ -26,6 +26,8 @@ export type RenderOptions = {
 
 /** A report, and what only the doors say through it. */
 export type Renderer = Report & {
+  /** True once a live screen was shown: it goes on until somebody ends it. */
+  isLive(): boolean;
   /** Ends a spinner that still turns. */
   stop(): void;
   /** The outcome as a value: in JSON mode the one object on standard output, else nothing. */
@@ -57,6 +59,7 @@ export function makeReport(options: RenderOptions): Renderer {
   let isResultTold = false;
   /** Rows of the screen that the next live one takes the place of. */
   let liveRows = 0;
+  let isLive = false;
 
   /** Writes past the spinner, which goes on below. */
   const write = (to: 'out' | 'errors', lines: readonly string[]): void => {
@@ -104,6 +107,7 @@ export function makeReport(options: RenderOptions): Renderer {
       if (!isJson) write('out', ['', ...screenLines(screen, { width, paint })]);
     },
     live: (screen) => {
+      isLive = true;
       const lines = screenLines(screen, { width, paint });
       if (!spins) {
         write('out', ['', ...lines]);
@@ -116,6 +120,7 @@ export function makeReport(options: RenderOptions): Renderer {
       liveRows = seen.length;
       return !outlet.isLost();
     },
+    isLive: () => isLive,
     stop,
     result: (value) => {
       if (isJson) tellResult(value);
