@@ -27,7 +27,7 @@ import {
 } from './acd-answers.ts';
 import { acdLimits, type KnownLimits } from './acd-limits.ts';
 import { tellAcds } from './acd-list.ts';
-import { type AcdServers, askAcdServers } from './acd-servers.ts';
+import { type AcdServers, acdBasis, askAcdServers } from './acd-servers.ts';
 import { administer } from './administer.ts';
 import { type CommandContext, type CommandOutcome, declined, type Given, settleAnswers, usage } from './context.ts';
 import { acdChoice } from './parameters.ts';
@@ -105,6 +105,7 @@ function define(
       ...filesOf(''),
     ],
     peerFiles: filesOf('peer-'),
+    basis: acdBasis(context, number, acds, servers),
     notes: [
       ...summaryLines(answers, asking),
       ...(master ? ['It is the master ACD: users whose ACD is removed go to it.'] : []),

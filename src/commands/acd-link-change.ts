@@ -6,7 +6,7 @@ import { CmsadmError } from '../errors.ts';
 import { isInstalled } from '../features/installed.ts';
 import { type LinkOf, linkOf, settleAcd, summaryLines } from './acd-answers.ts';
 import { acdLimits } from './acd-limits.ts';
-import { type AcdServer, askAcdServers, serversOf } from './acd-servers.ts';
+import { type AcdServer, acdBasis, askAcdServers, serversOf } from './acd-servers.ts';
 import { type AdministeredFile, administer } from './administer.ts';
 import { requireAuthority } from './allowed-here.ts';
 import type { CommandContext, CommandOutcome, Given } from './context.ts';
@@ -58,6 +58,7 @@ export async function changeLink(context: CommandContext, given: Given, number: 
     operation: `change ${changed.length > 1 ? 'the links' : 'the link'} of ${acdName(acd)}`,
     files: filesOf(''),
     peerFiles: filesOf('peer-'),
+    basis: acdBasis(context, number, acds, servers),
     notes: [
       ...summaryLines(answers, asking),
       ...restart.map(

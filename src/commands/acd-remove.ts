@@ -5,7 +5,7 @@ import { acdProfile } from '../acd/hooks.ts';
 import { type AcdRemoval, archiveFile, printRemoval, removalFile } from '../acd/removal.ts';
 import { afterTheDecision, CmsadmError } from '../errors.ts';
 import { tellAcds } from './acd-list.ts';
-import { type AcdServers, askAcdServers, serversOf } from './acd-servers.ts';
+import { type AcdServers, acdBasis, askAcdServers, serversOf } from './acd-servers.ts';
 import { administer } from './administer.ts';
 import {
   type CommandContext,
@@ -38,6 +38,7 @@ export async function acdRemove(context: CommandContext, given: Given): Promise<
   const change = accessWithout(access, acd.number, master);
   await refuseWithoutRoom(context, servers, acd);
   const { number, ...definition } = acd;
+  const basis = acdBasis(context, number, acds, servers);
   const removal: AcdRemoval = {
     number,
     at: new Date(host.system.clock()).toISOString(),
@@ -59,6 +60,10 @@ export async function acdRemove(context: CommandContext, given: Given): Promise<
       { path: removalFile(profile, acd.id), content: printRemoval(removal) },
       ...(edited === text ? [] : [{ path: accessFile(profile), content: edited }]),
     ],
+    basis: {
+      seen: basis.seen + text,
+      read: async () => (await basis.read()) + readAccessText(host.root, profile).text,
+    },
     notes: notesOf(acd, servers, change),
     warning: `All administration and data of ${acdName(acd)} goes, on both servers of a pair.`,
     afterwards: () => afterTheDecision('The ACD is removed', () => acdsWanted.apply(host, profile)),

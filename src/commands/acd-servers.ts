@@ -1,7 +1,8 @@
-import { acdName, readAcds } from '../acd/definition.ts';
+import { type Acd, acdName, readAcds } from '../acd/definition.ts';
 import { type AcdHere, type AcdsAsked, type AcdsHere, acdsFrom, acdsHere } from '../acd/standing.ts';
 import { CmsadmError } from '../errors.ts';
 import { during } from '../report.ts';
+import type { Basis } from './basis.ts';
 import type { CommandContext } from './context.ts';
 import { serversThere } from './pair-of-servers.ts';
 
@@ -52,6 +53,27 @@ export function acdLine({ link, collection, state, watched, data }: AcdHere): st
     ...(kilobytes === 0 ? [] : [`${kilobytes} kB of data`]),
   ].join(', ');
 }
+
+/** What a change of one ACD is planned from: all definitions, all links, and whether anything collects by its own. */
+export function acdBasis(context: CommandContext, number: number, acds: readonly Acd[], servers: AcdServers): Basis {
+  const { host, profile } = context;
+  const told = (defined: readonly Acd[], asked: AcdServers): string =>
+    JSON.stringify([
+      defined,
+      asked.self.here.applicationOn ?? null,
+      serversOf(asked).map((server) => [server.name, 'here' in server ? partsOf(server.here, number) : 'away']),
+    ]);
+  return {
+    seen: told(acds, servers),
+    read: async () => told(readAcds(host.root, profile), await askAcdServers(context)),
+  };
+}
+
+const partsOf = ({ acds, toRemove }: AcdsHere, number: number) => ({
+  links: acds.map((acd) => [acd.number, acd.link ?? null]),
+  collection: acds.find((acd) => acd.number === number)?.collection ?? null,
+  toRemove: toRemove.filter((name) => name.startsWith(`ACD ${number} `)),
+});
 
 /** Both servers, this one first. */
 export const serversOf = ({ self, other }: AcdServers): AcdServer[] => (other ? [self, other] : [self]);

@@ -10,6 +10,8 @@ import { administeredFact } from '../pair/administered.ts';
 import type { ManagedFact } from '../pair/facts.ts';
 import { familyOf } from '../pair/facts.ts';
 import { during } from '../report.ts';
+import { requireAuthority } from './allowed-here.ts';
+import { type Basis, refuseIfOther } from './basis.ts';
 import { linkedPeer, type Peer } from './contact.ts';
 import { type CommandContext, type CommandOutcome, confirmed, declined, requireSomebody } from './context.ts';
 import { factsOfBoth, linksOf, onlyThis, ownStanding } from './pair-of-servers.ts';
@@ -39,6 +41,8 @@ export type AdministrativePlan = {
   readonly afterwards?: () => Promise<readonly string[]>;
   /** Further facts for `--json`. */
   readonly result?: Readonly<Record<string, unknown>>;
+  /** Where the files' content was computed from what stood there before the questions. */
+  readonly basis?: Basis;
   /** Files of the other server, changed in the same transaction. */
   readonly peerFiles?: readonly AdministeredFile[];
 };
@@ -54,7 +58,7 @@ type Part = {
 /**
  * Shows a change of what is administered, asks, and carries it out as a transaction: on this server, or on both where the
  * plan has files of the other one. What admin-sync carries is not waited for.
- * @throws CmsadmError file-refused, locked, unfinished, those of the transaction
+ * @throws CmsadmError file-refused, locked, unfinished, not-authority, plan-changed, those of the transaction
  */
 export async function administer(context: CommandContext, plan: AdministrativePlan): Promise<CommandOutcome> {
   requireSomebody(context);
@@ -76,6 +80,7 @@ export async function administer(context: CommandContext, plan: AdministrativePl
   );
   return carryOut(context, plan, [part], (standSo) =>
     withLocks([{ ...own, fingerprint: own.name }], claimOf(context, plan, own.name), async () => {
+      await refuseIfOvertaken(context, plan);
       await runAlone(sideOf(own.server, part), context.report, context.stop);
       return standSo();
     }),
@@ -114,6 +119,7 @@ async function administerBoth(context: CommandContext, plan: AdministrativePlan)
     const sides = { local: sideOf(own.local, local), peer: sideOf(peer.server, other) };
     return await carryOut(context, plan, [local, other], (standSo) =>
       withLocks(places, claimOf(context, plan, names.local), async () => {
+        await refuseIfOvertaken(context, plan);
         await runChange(sides, linksOf(facts), context.report, context.stop);
         return standSo();
       }),
@@ -121,6 +127,12 @@ async function administerBoth(context: CommandContext, plan: AdministrativePlan)
   } finally {
     peer.session.close();
   }
+}
+
+/** Under the lock. @throws CmsadmError not-authority after a reversal, plan-changed */
+async function refuseIfOvertaken({ host }: CommandContext, { operation, basis }: AdministrativePlan): Promise<void> {
+  requireAuthority(host, operation);
+  if (basis) await refuseIfOther(basis, operation);
 }
 
 const claimOf = ({ operator }: CommandContext, { operation }: AdministrativePlan, startedOn: string) => ({

@@ -13,7 +13,7 @@ import {
 } from '../packages/setting.ts';
 import { type CommandContext, type CommandOutcome, declined, type Given, usage } from './context.ts';
 import { packageParameters } from './parameters.ts';
-import { changePackage, wantedNow } from './pkg-change.ts';
+import { changePackage, packagesBasis, wantedNow } from './pkg-change.ts';
 import { choosePackage } from './pkg-choice.ts';
 import { tellPackages } from './pkg-list.ts';
 
@@ -23,6 +23,7 @@ import { tellPackages } from './pkg-list.ts';
  */
 export async function configPkg(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { profile, report } = context;
+  const basis = packagesBasis(context);
   const packages = await tellPackages(context);
   const chosen = await choosePackage(context, given, packages);
   if (!chosen) return declined(context, 'configure a feature package');
@@ -37,6 +38,7 @@ export async function configPkg(context: CommandContext, given: Given): Promise<
   return changePackage(context, name, {
     operation: `configure ${name}`,
     files: [{ path: wantedPlaces(profile, name).wanted, content: printWanted({ ...wanted, settings: after }) }],
+    basis,
     notes: changed.map((one) => `${one.name}: ${shownOf(before[one.name])} becomes ${shownOf(after[one.name])}.`),
     result: { package: { name, title, version }, settings: after },
   });

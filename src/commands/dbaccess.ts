@@ -37,7 +37,7 @@ export async function dbaccess(context: CommandContext, given: Given): Promise<C
   const wanted = await decide(context, access, given, current, grants);
   if (wanted === 'left') return declined(context, 'database access');
   const plan = await accessPlan(host, access, wanted);
-  const isNew = current === undefined || printAccess(wanted) !== printAccess(current);
+  const isNew = printAccess(wanted) !== shown(current);
   const differs = differenceLines(current, wanted);
   const notes = [
     ...differs,
@@ -69,6 +69,7 @@ export async function dbaccess(context: CommandContext, given: Given): Promise<C
   return administer(context, {
     operation: operationOf(wanted),
     files: isNew ? [{ path: accessFile(profile), content: printAccess(wanted) }] : [],
+    basis: { seen: shown(current), read: () => shown(readAccess(host.root, profile)) },
     notes,
     ...(warning === undefined ? {} : { warning }),
     afterwards: () => afterTheDecision('What is wanted is saved', () => databaseAccess.apply(host, profile)),
@@ -80,6 +81,8 @@ const operationOf = ({ access, members }: WantedAccess): string =>
   access === 'public'
     ? 'database access for everybody'
     : `database access for ${members.length === 1 ? 'one member' : `${members.length} members`}`;
+
+const shown = (access: WantedAccess | undefined): string => (access ? printAccess(access) : '');
 
 const listed = (names: readonly string[]): string => (names.length === 0 ? 'nobody' : names.join(', '));
 

@@ -40,6 +40,7 @@ export async function passwdAge(context: CommandContext, given: Given): Promise<
   return administer(context, {
     operation: operationOf(wanted),
     files: isNew ? [{ path: agingFile(profile), content: printAging(wanted) }] : [],
+    basis: { seen: printAging(current), read: () => printAging(readAging(host.root, profile)) },
     notes: notesOf(context, wanted, plan, users),
     ...(warning === undefined ? {} : { warning }),
     afterwards: () =>

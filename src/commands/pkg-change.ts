@@ -2,10 +2,11 @@ import { releaseLock, takeLock } from '../change/lock.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { wantedPlaces } from '../features/places.ts';
 import { standAsWanted } from '../features/stand.ts';
-import { readWanted, type WantedPackage } from '../features/wanted-package.ts';
+import { readAllWanted, readWanted, type WantedPackage } from '../features/wanted-package.ts';
 import { readText } from '../host/root.ts';
 import type { Report } from '../report.ts';
 import { type AdministrativePlan, administer } from './administer.ts';
+import type { Basis } from './basis.ts';
 import type { CommandContext, CommandOutcome } from './context.ts';
 
 /**
@@ -26,6 +27,7 @@ export async function changePackage(
   let failed: CmsadmError | undefined;
   try {
     return await administer(context, {
+      basis: packagesBasis(context),
       ...plan,
       afterwards: async () => {
         committed();
@@ -108,6 +110,15 @@ async function putBack(
       cause: first,
     });
   }
+}
+
+/** What is wanted of all packages: they may need each other. */
+export function packagesBasis({ host, profile }: CommandContext): Basis {
+  const read = (): string => {
+    const all = readAllWanted(host.root, profile, []);
+    return JSON.stringify([all?.packages ?? [], [...(all?.unclear.keys() ?? [])]]);
+  };
+  return { seen: read(), read };
 }
 
 /** What is wanted of a package, for who is about to change it. @throws CmsadmError wanted-unclear */
