@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { inTurn } from '../change/turn.ts';
 import { CmsadmError } from '../errors.ts';
 import { isFolder, isThere, list } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
@@ -13,6 +14,12 @@ import { dataFolders } from './standing.ts';
 
 /** Each server's own part of ACDs that were removed, or brought back. */
 export const acdsWanted = { name: 'ACDs', apply, report };
+
+/** An archive may take hours. Who finds another process at it waits a minute, which the agent allows him, and is told. */
+const turn = {
+  ...{ operation: 'archiving or bringing back the data of ACDs', operator: 'cmsadm', server: 'this server' },
+  path: '/run/cmsadm/acds',
+};
 
 /** What this server has not done yet. */
 type Open = {
@@ -42,10 +49,15 @@ function open(host: Host, profile: Profile): Open {
 
 /**
  * Archives this server's part of removed ACDs and removes it; puts back what belongs to those that were brought back. What
- * collects data is left alone.
- * @throws CmsadmError administration-missing, acd-unreadable, acd-collects, archive-failed
+ * collects data is left alone. The agent begins it soon after the command that it belongs to: one of them does it.
+ * @throws CmsadmError locked, administration-missing, acd-unreadable, acd-collects, archive-failed
  */
 async function apply(host: Host, profile: Profile): Promise<string[]> {
+  if (!profile.acd) return [];
+  return inTurn(host, turn, () => applyNow(host, profile));
+}
+
+async function applyNow(host: Host, profile: Profile): Promise<string[]> {
   const lines: string[] = [];
   const { removals, restored, takenBack } = open(host, profile);
   for (const removal of removals) lines.push(...(await removePart(host, profile, removal)));

@@ -1,0 +1,101 @@
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { acdsWanted } from '../../src/acd/apply.ts';
+import { type AcdDefinition, printDefinition } from '../../src/acd/definition.ts';
+import { archiveFile, printRemoval, writeDone } from '../../src/acd/removal.ts';
+import { run } from '../../src/host/processes.ts';
+import type { Host } from '../../src/host/system.ts';
+import { tempFolder } from '../packages/temp-folder.ts';
+import { type NewPair, pairMaker } from '../rehearsal/pair.ts';
+
+const folder = tempFolder();
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const slow = fileURLToPath(new URL('slow-applying.ts', import.meta.url));
+let make: NewPair;
+beforeAll(async () => {
+  make = await pairMaker(folder);
+}, 60_000);
+
+const id = '2-1700000000-1';
+const data = 'cms/data/acd/2';
+const definition: AcdDefinition = {
+  ...{ id, name: 'south', release: '10.x', master: false, vectoring: true, expertAgentSelection: false },
+  ...{ disconnectSupervision: true, splits: 1, splitMembers: 1, shifts: [], trunkGroups: 1, trunks: 1 },
+  ...{ unmeasuredFacilities: 1, callWorkCodes: 1, vectors: 1, vdns: 1 },
+};
+
+/** A server on which ACD 2 was removed by its administration alone: its part here, with data, is still to be done. */
+function removed(name: string) {
+  const pair = make(name);
+  const server = pair.cms1;
+  const { host, profile } = pair.context(server);
+  const put = (path: string, text: string): void => {
+    mkdirSync(dirname(join(server, path)), { recursive: true });
+    writeFileSync(join(server, path), text);
+  };
+  const removal = { number: 2, at: '2026-01-01T00:00:00.000Z', by: 'ops', definition, links: {}, users: {} };
+  put(`cms/admin/acd/removed/${id}.yaml`, printRemoval(removal));
+  put(`${data}/deep/calls`, 'one\n');
+  put(`${data}/agents`, 'two\n');
+  /** Programs that were run, but for the one that asks for the state. */
+  const ran: string[] = [];
+  const runProgram: typeof run = (argv, options) => {
+    if (argv.at(-2) !== 'state') ran.push(argv.join(' '));
+    return run(argv, options);
+  };
+  const recording: Host = { ...host, runProgram };
+  return { server, host, profile, put, ran, apply: () => acdsWanted.apply(recording, profile) };
+}
+
+/** Starts a process that is at it when this returns. */
+async function another(server: string) {
+  const argv = ['--import', 'tsx', slow, server, join(folder, 'program')];
+  const ended = promisify(execFile)(process.execPath, argv, { cwd: repository });
+  onTestFinished(() => void ended.child.kill());
+  // Looked at later; by then it may have failed.
+  ended.catch(() => {});
+  for (let looks = 0; !existsSync(join(server, 'at-it')) && looks < 2000; looks += 1) await sleep(10);
+  return async (): Promise<string> => {
+    writeFileSync(join(server, 'go'), '');
+    return (await ended).stdout;
+  };
+}
+
+describe('two processes that make a server stand as is wanted of its ACDs', () => {
+  test('archive and remove once: the second one waits, and finds it done', async () => {
+    const { server, host, ran, apply } = removed('two-remove');
+    const goOn = await another(server);
+    const second = apply();
+    await sleep(500);
+    expect(ran).toEqual([]);
+    expect(existsSync(join(server, data, 'deep/calls'))).toBe(true);
+    expect(await goOn()).toContain(`/${data} removed, kept in ${archiveFile(id)}`);
+    expect(await second).toEqual([]);
+    expect(ran).toEqual([]);
+    const { stdout } = await run(['tar', '--list', `--file=${join(server, archiveFile(id))}`]);
+    expect(stdout).toContain(`${data}/deep/calls\n`);
+    expect(existsSync(join(server, data))).toBe(false);
+    expect(existsSync(join(host.root.prefix, 'run/cmsadm/acds'))).toBe(false);
+  });
+
+  test('bring back once: what was written meanwhile stays', async () => {
+    const { server, host, put, ran, apply } = removed('two-restore');
+    await apply();
+    put('cms/admin/acd/2.yaml', printDefinition(2, { ...definition, id: '2-1700000001-1', restoredFrom: id }));
+    writeDone(host.root, { removed: [id], restored: [] });
+    ran.length = 0;
+    const goOn = await another(server);
+    const second = apply();
+    await sleep(500);
+    expect(ran).toEqual([]);
+    await goOn();
+    writeFileSync(join(server, data, 'deep/calls'), 'one\nlater\n');
+    expect(await second).toEqual([]);
+    expect(readFileSync(join(server, data, 'deep/calls'), 'utf8')).toBe('one\nlater\n');
+  });
+});
