@@ -4,21 +4,20 @@ import { lastLines } from '../host/processes.ts';
 import { runOn } from '../host/programs.ts';
 import { at, isThere, type Root } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { tarKeeps } from '../host/tar-keeps.ts';
 import { makeFolders, removeIfThere, rename, settleFile, syncFolder } from '../host/writing.ts';
-
-/** Access lists, attributes and owners by number go along. (GNU tar) */
-const kept = ['--acls', '--xattrs', '--numeric-owner', '--sparse'] as const;
 
 /** A tar has no absolute names: they are taken below the server's root. */
 const named = (paths: readonly string[]): string[] => paths.map((path) => path.replace(/^\/+/, ''));
 
+const place = (root: Root, file: string): string[] => [`--file=${at(root, file)}`, `--directory=${at(root, '/')}`];
+
 const archiveArgv = (root: Root, file: string, paths: readonly string[]): string[] => [
-  ...['tar', '--create', ...kept, `--file=${at(root, file)}`, `--directory=${at(root, '/')}`, '--', ...named(paths)],
+  ...['tar', '--create', ...tarKeeps, ...place(root, file), '--', ...named(paths)],
 ];
 
 const extractArgv = (root: Root, file: string, paths: readonly string[]): string[] => [
-  ...['tar', '--extract', ...kept, '--same-permissions', `--file=${at(root, file)}`, `--directory=${at(root, '/')}`],
-  ...['--', ...named(paths)],
+  ...['tar', '--extract', ...tarKeeps, '--same-permissions', ...place(root, file), '--', ...named(paths)],
 ];
 
 /**

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +10,7 @@ import { type AcdDefinition, printDefinition } from '../../src/acd/definition.ts
 import { archiveFile, printRemoval, writeDone } from '../../src/acd/removal.ts';
 import { run } from '../../src/host/processes.ts';
 import type { Host } from '../../src/host/system.ts';
+import { has } from '../backup/has-program.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { type NewPair, pairMaker } from '../rehearsal/pair.ts';
 
@@ -52,6 +53,12 @@ function removed(name: string) {
   return { server, host, profile, put, ran, apply: () => acdsWanted.apply(recording, profile) };
 }
 
+/** Defines the ACD again, as `acd_create --from-archive` does, with its data still to be brought back. */
+function bringBack({ put, host }: Pick<ReturnType<typeof removed>, 'put' | 'host'>): void {
+  put('cms/admin/acd/2.yaml', printDefinition(2, { ...definition, id: '2-1700000001-1', restoredFrom: id }));
+  writeDone(host.root, { removed: [id], restored: [] });
+}
+
 /** Starts a process that is at it when this returns. */
 async function another(server: string) {
   const argv = ['--import', 'tsx', slow, server, join(folder, 'program')];
@@ -86,8 +93,7 @@ describe('two processes that make a server stand as is wanted of its ACDs', () =
   test('bring back once: what was written meanwhile stays', async () => {
     const { server, host, put, ran, apply } = removed('two-restore');
     await apply();
-    put('cms/admin/acd/2.yaml', printDefinition(2, { ...definition, id: '2-1700000001-1', restoredFrom: id }));
-    writeDone(host.root, { removed: [id], restored: [] });
+    bringBack({ put, host });
     ran.length = 0;
     const goOn = await another(server);
     const second = apply();
@@ -98,4 +104,21 @@ describe('two processes that make a server stand as is wanted of its ACDs', () =
     expect(await second).toEqual([]);
     expect(readFileSync(join(server, data, 'deep/calls'), 'utf8')).toBe('one\nlater\n');
   });
+});
+
+describe('the archive of a removed ACD', () => {
+  test.skipIf(process.getuid?.() !== 0 || !has('setfattr') || !has('getfattr'))(
+    'keeps every attribute, not only those of users',
+    async () => {
+      const { server, host, put, apply } = removed('attributes');
+      const file = join(server, data, 'deep/calls');
+      execFileSync('setfattr', ['--name=trusted.cmsadm', '--value=kept', file]);
+      await apply();
+      expect(existsSync(file)).toBe(false);
+      bringBack({ put, host });
+      await apply();
+      const { stdout } = await run(['getfattr', '--only-values', '--absolute-names', '--name=trusted.cmsadm', file]);
+      expect(stdout).toBe('kept');
+    },
+  );
 });
