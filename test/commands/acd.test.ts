@@ -453,6 +453,17 @@ describe('acd_link and acd_check', () => {
     });
     writeFileSync(join(pair.cms1, 'cms/data/acd-stand-in/1.clock-offset'), '-80000\n');
     expect((await acdLink(pair.context(pair.cms1), { what: 'start 1' })).result).toMatchObject({ outcome: 'done' });
+    // It is busied out with any clock, and released with the right one only.
+    writeFileSync(join(pair.cms1, 'cms/data/acd-stand-in/1.clock-offset'), '-90000\n');
+    await acdLink(pair.context(pair.cms1), { what: 'busy 1' });
+    expect(await refusalOf(acdLink(pair.context(pair.cms1), { what: 'release 1' }))).toMatchObject({
+      code: 'clock-differs',
+      remedy: expect.stringContaining('cmsadm acd_link release 1'),
+    });
+    expect(textAt(pair.cms1, 'cms/data/acd-stand-in/1.link')).toBe('busy\n');
+    writeFileSync(join(pair.cms1, 'cms/data/acd-stand-in/1.clock-offset'), '0\n');
+    const released = await acdLink(pair.context(pair.cms1), { what: 'release 1' });
+    expect(released.result).toMatchObject({ after: { collection: 'on', link: 'up' } });
   });
 
   test('a package of which nothing runs is not turned on or off, and is told so', async () => {
