@@ -10,7 +10,7 @@ import { type Acd, acdName, readAcds } from './definition.ts';
 import { stateOf } from './hooks.ts';
 import { linkFile, readLinkOf } from './link.ts';
 import { type AcdRemoval, archiveFile, readDone, readRemovals, removalFile, writeDone } from './removal.ts';
-import { dataFolders } from './standing.ts';
+import { dataFolders, refuseLinkedData } from './standing.ts';
 
 /** Each server's own part of ACDs that were removed, or brought back. */
 export const acdsWanted = { name: 'ACDs', apply, report };
@@ -50,7 +50,7 @@ function open(host: Host, profile: Profile): Open {
 /**
  * Archives this server's part of removed ACDs and removes it; puts back what belongs to those that were brought back. What
  * collects data is left alone. The agent begins it soon after the command that it belongs to: one of them does it.
- * @throws CmsadmError locked, administration-missing, acd-unreadable, acd-collects, archive-failed
+ * @throws CmsadmError locked, administration-missing, acd-unreadable, acd-collects, data-is-link, archive-failed
  */
 async function apply(host: Host, profile: Profile): Promise<string[]> {
   if (!profile.acd) return [];
@@ -98,6 +98,7 @@ async function removePart(host: Host, profile: Profile, removal: AcdRemoval): Pr
   const name = acdName({ number, name: definition.name });
   // The number was given anew meanwhile: link and data are the new one's.
   const isTaken = readAcds(root, profile).some((acd) => acd.number === number && acd.id !== id);
+  if (!isTaken) refuseLinkedData(root, profile, number);
   const link = readLinkOf(root, number);
   const links = link?.id === id ? [linkFile(number)] : [];
   const folders = isTaken ? [] : dataFolders(profile, number).filter((path) => isThere(root, path));

@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -121,4 +121,16 @@ describe('the archive of a removed ACD', () => {
       expect(stdout).toBe('kept');
     },
   );
+
+  test('is not made of a data folder that is a link: nothing is touched', async () => {
+    const { server, ran, apply } = removed('link');
+    renameSync(join(server, data), join(server, 'elsewhere'));
+    symlinkSync('../../../elsewhere', join(server, data));
+    await expect(apply()).rejects.toMatchObject({
+      code: 'data-is-link',
+      message: `/${data} is a link to ../../../elsewhere: data of ACD 2 lies elsewhere.`,
+    });
+    expect(ran).toEqual([]);
+    expect(existsSync(join(server, data, 'deep/calls'))).toBe(true);
+  });
 });
