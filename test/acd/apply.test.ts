@@ -1,5 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -132,5 +134,38 @@ describe('the archive of a removed ACD', () => {
     });
     expect(ran).toEqual([]);
     expect(existsSync(join(server, data, 'deep/calls'))).toBe(true);
+  });
+
+  test('has every name in it, or nothing is removed', async () => {
+    const { server, host, profile, put, ran } = removed('left-out');
+    put(`${data}/deep/site.conf`, 'mine\n');
+    const leavingOut: typeof run = (argv, options) => {
+      ran.push(argv.join(' '));
+      return run(argv[0] === 'tar' ? ['tar', '--exclude=*.conf', ...argv.slice(1)] : argv, options);
+    };
+    await expect(acdsWanted.apply({ ...host, runProgram: leavingOut }, profile)).rejects.toMatchObject({
+      code: 'archive-failed',
+      details: [expect.stringContaining('It holds 5 names, and 6 are there')],
+    });
+    expect(ran.some((line) => line.startsWith('tar --create'))).toBe(true);
+    expect(readFileSync(join(server, data, 'deep/site.conf'), 'utf8')).toBe('mine\n');
+    expect(existsSync(join(server, archiveFile(id)))).toBe(false);
+  });
+
+  test('holds names of every kind, but for sockets', async () => {
+    const { server, apply } = removed('kinds');
+    const deep = join(server, data, 'deep');
+    writeFileSync(join(deep, 'two\nlines \\n ü'), '');
+    symlinkSync('calls', join(deep, 'link'));
+    linkSync(join(deep, 'calls'), join(deep, 'second-name'));
+    mkdirSync(join(deep, 'empty'));
+    execFileSync('mkfifo', [join(deep, 'pipe')]);
+    const socket = createServer().listen(join(deep, 'socket'));
+    await once(socket, 'listening');
+    expect(await apply()).toEqual([expect.stringContaining(`/${data} removed, kept in`)]);
+    socket.close();
+    expect(existsSync(join(server, data))).toBe(false);
+    const { stdout } = await run(['tar', '--list', `--file=${join(server, archiveFile(id))}`]);
+    expect(stdout.split('\n').slice(0, -1)).toHaveLength(10);
   });
 });
