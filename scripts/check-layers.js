@@ -28,7 +28,7 @@ const laws = {
   wanted: ['host', 'profile', 'pair', 'passwords', 'database', 'features', 'acd'],
   // What it runs is the system's own archiver; the lock is the one of changes, under another name.
   backup: ['host', 'profile', 'pair', 'change'],
-  acd: ['host', 'profile', 'pair'],
+  acd: ['host', 'profile', 'pair', 'change'],
   database: ['host', 'profile', 'pair', 'change'],
   features: ['host', 'profile', 'pair', 'change', 'packages', 'licence', 'ha'],
   passwords: ['host', 'profile', 'pair', 'change'],

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { inTurn } from '../change/turn.ts';
 import { CmsadmError } from '../errors.ts';
 import { isFolder, isThere, list } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
@@ -9,10 +10,16 @@ import { type Acd, acdName, readAcds } from './definition.ts';
 import { stateOf } from './hooks.ts';
 import { linkFile, readLinkOf } from './link.ts';
 import { type AcdRemoval, archiveFile, readDone, readRemovals, removalFile, writeDone } from './removal.ts';
-import { dataFolders } from './standing.ts';
+import { dataFolders, refuseLinkedData } from './standing.ts';
 
 /** Each server's own part of ACDs that were removed, or brought back. */
 export const acdsWanted = { name: 'ACDs', apply, report };
+
+/** An archive may take hours. Who finds another process at it waits a minute, which the agent allows him, and is told. */
+const turn = {
+  ...{ operation: 'archiving or bringing back the data of ACDs', operator: 'cmsadm', server: 'this server' },
+  path: '/run/cmsadm/acds',
+};
 
 /** What this server has not done yet. */
 type Open = {
@@ -42,10 +49,15 @@ function open(host: Host, profile: Profile): Open {
 
 /**
  * Archives this server's part of removed ACDs and removes it; puts back what belongs to those that were brought back. What
- * collects data is left alone.
- * @throws CmsadmError administration-missing, acd-unreadable, acd-collects, archive-failed
+ * collects data is left alone. The agent begins it soon after the command that it belongs to: one of them does it.
+ * @throws CmsadmError locked, administration-missing, acd-unreadable, acd-collects, data-is-link, archive-failed
  */
 async function apply(host: Host, profile: Profile): Promise<string[]> {
+  if (!profile.acd) return [];
+  return inTurn(host, turn, () => applyNow(host, profile));
+}
+
+async function applyNow(host: Host, profile: Profile): Promise<string[]> {
   const lines: string[] = [];
   const { removals, restored, takenBack } = open(host, profile);
   for (const removal of removals) lines.push(...(await removePart(host, profile, removal)));
@@ -86,6 +98,7 @@ async function removePart(host: Host, profile: Profile, removal: AcdRemoval): Pr
   const name = acdName({ number, name: definition.name });
   // The number was given anew meanwhile: link and data are the new one's.
   const isTaken = readAcds(root, profile).some((acd) => acd.number === number && acd.id !== id);
+  if (!isTaken) refuseLinkedData(root, profile, number);
   const link = readLinkOf(root, number);
   const links = link?.id === id ? [linkFile(number)] : [];
   const folders = isTaken ? [] : dataFolders(profile, number).filter((path) => isThere(root, path));

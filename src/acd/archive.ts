@@ -1,28 +1,38 @@
+import { constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { CmsadmError } from '../errors.ts';
 import { lastLines } from '../host/processes.ts';
 import { runOn } from '../host/programs.ts';
-import { at, isThere, type Root } from '../host/root.ts';
+import { at, diskOf, isFolder, isThere, list, type Root } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
+import { tarKeeps } from '../host/tar-keeps.ts';
 import { makeFolders, removeIfThere, rename, settleFile, syncFolder } from '../host/writing.ts';
-
-/** Access lists, attributes and owners by number go along. (GNU tar) */
-const kept = ['--acls', '--xattrs', '--numeric-owner', '--sparse'] as const;
 
 /** A tar has no absolute names: they are taken below the server's root. */
 const named = (paths: readonly string[]): string[] => paths.map((path) => path.replace(/^\/+/, ''));
 
+const place = (root: Root, file: string): string[] => [`--file=${at(root, file)}`, `--directory=${at(root, '/')}`];
+
 const archiveArgv = (root: Root, file: string, paths: readonly string[]): string[] => [
-  ...['tar', '--create', ...kept, `--file=${at(root, file)}`, `--directory=${at(root, '/')}`, '--', ...named(paths)],
+  ...['tar', '--create', ...tarKeeps, ...place(root, file), '--', ...named(paths)],
 ];
 
 const extractArgv = (root: Root, file: string, paths: readonly string[]): string[] => [
-  ...['tar', '--extract', ...kept, '--same-permissions', `--file=${at(root, file)}`, `--directory=${at(root, '/')}`],
-  ...['--', ...named(paths)],
+  ...['tar', '--extract', ...tarKeeps, '--same-permissions', ...place(root, file), '--', ...named(paths)],
 ];
 
+/** How many names are there, of a file or of a folder with all below it. Sockets hold nothing, and are in no archive. */
+function countNames(root: Root, path: string): number {
+  if (!isThere(root, path)) return 0;
+  const stat = diskOf(root).lstatSync(at(root, path));
+  if (stat.isFile() || stat.isSymbolicLink()) return 1;
+  if (!isFolder(root, path)) return (stat.mode & constants.S_IFMT) === constants.S_IFSOCK ? 0 : 1;
+  return list(root, path).reduce((sum, name) => sum + countNames(root, `${path}/${name}`), 1);
+}
+
 /**
- * Makes an archive of these files and folders, whole and on disk before it has its name.
+ * Makes an archive of these files and folders, whole and on disk before it has its name. One that lacks some of them, by
+ * whatever tar was told, gets none: they are about to be removed.
  * @throws CmsadmError archive-failed
  */
 export async function makeArchive(host: Host, file: string, paths: readonly string[]): Promise<void> {
@@ -32,6 +42,10 @@ export async function makeArchive(host: Host, file: string, paths: readonly stri
   const temporary = `${file}.new`;
   removeIfThere(root, temporary);
   await tar(host, archiveArgv(root, temporary, paths), file);
+  const holds = (await namesOf(host, temporary, file)).length;
+  const there = paths.reduce((sum, path) => sum + countNames(root, path), 0);
+  if (holds !== there)
+    throw failed(file, `It holds ${holds} names, and ${there} are there: some came or went, or tar leaves some out.`);
   settleFile(root, temporary, 0o600);
   rename(root, temporary, file);
   syncFolder(root, dirname(file));
@@ -52,10 +66,16 @@ export async function extractFrom(host: Host, file: string, paths: readonly stri
 
 /** Which of these files and folders an archive holds. @throws CmsadmError archive-failed */
 export async function namesIn(host: Host, file: string, paths: readonly string[]): Promise<string[]> {
-  const outcome = await runOn(host, ['tar', '--list', `--file=${at(host.root, file)}`], { timeout: 0 });
-  if (outcome.exitCode !== 0) throw failed(file, outcome.stderr);
-  const names = new Set(outcome.stdout.split('\n').map((name) => name.replace(/\/$/, '')));
+  const names = new Set((await namesOf(host, file)).map((name) => name.replace(/\/$/, '')));
   return paths.filter((path) => names.has(named([path])[0] ?? ''));
+}
+
+/** Every name in an archive, as tar lists them: a line for each, a line end in one is written as an escape. */
+async function namesOf(host: Host, archive: string, file = archive): Promise<string[]> {
+  const argv = ['tar', '--list', `--file=${at(host.root, archive)}`];
+  const { exitCode, stdout, stderr } = await runOn(host, argv, { timeout: 0 });
+  if (exitCode !== 0) throw failed(file, stderr);
+  return stdout.split('\n').slice(0, -1);
 }
 
 async function tar(host: Host, argv: readonly string[], file: string): Promise<void> {

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import { runOn } from '../host/programs.ts';
-import { at, isThere } from '../host/root.ts';
+import { at, isThere, type Root, readTarget } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { forFamily, type Profile } from '../profile/schema.ts';
 import { clockCheck } from './clock.ts';
@@ -64,6 +64,22 @@ export const acdsFrom = (value: unknown): AcdsHere => v.parse(acdsHereSchema, va
 /** The folders with an ACD's data on each server. */
 export const dataFolders = ({ acd }: Profile, number: number): string[] =>
   (acd?.data ?? []).map((path) => path.replaceAll('@{acd}', String(number)));
+
+/**
+ * Refuses to remove data that lies elsewhere: of a link, only the link itself would be archived.
+ * @throws CmsadmError data-is-link
+ */
+export function refuseLinkedData(root: Root, profile: Profile, number: number): void {
+  for (const path of dataFolders(profile, number)) {
+    const target = readTarget(root, path);
+    if (target === undefined) continue;
+    throw new CmsadmError('data-is-link', `${path} is a link to ${target}: data of ACD ${number} lies elsewhere.`, {
+      file: path,
+      remedy:
+        'Put the folder itself in the place of the link, or name its own place in the profile (acd, data). Then again.',
+    });
+  }
+}
 
 /**
  * Every ACD that is defined or linked on this server.

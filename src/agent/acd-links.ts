@@ -11,6 +11,9 @@ import { raiseOnce, settleBut } from './standing-alarms.ts';
 /** What is known of one link; forgotten when the link changes. */
 type Known = { readonly link: string; readonly state: CycleState; readonly head: string };
 
+/** A round that took longer than its time is followed by this pause, in milliseconds. */
+const SHORTEST = 1000;
+
 const alarmHead = (acd: Acd): string => `${acdName(acd)}: `;
 
 /**
@@ -18,20 +21,27 @@ const alarmHead = (acd: Acd): string => `${acdName(acd)}: `;
  * says is up needs no call, and one that is busied out gets none. After a whole round without an answer it is an alarm.
  * @param returnsToMain asked before each round of tries: whether links go back to their main address as soon as it answers
  */
-export async function watchAcdLinks(agent: Agent, signal: AbortSignal, returnsToMain: () => boolean): Promise<void> {
+export async function watchAcdLinks(
+  agent: Pick<Agent, 'host' | 'profile'>,
+  signal: AbortSignal,
+  returnsToMain: () => boolean,
+): Promise<void> {
   const { host, profile } = agent;
   if (!profile.acd || !host.system.real) return;
   const known = new Map<number, Known>();
   const { retrySeconds } = profile.acd;
   while (!signal.aborted) {
+    const began = performance.now();
     try {
       await lookOnce(agent, known, returnsToMain());
     } catch (error) {
       // The administration folder is away, or a file in it is spoilt: wanted state tells that.
       if (!(error instanceof CmsadmError)) throw error;
     }
+    // From one try to the next: a switch that swallows packets takes its time of it.
+    const rest = retrySeconds * 1000 - (performance.now() - began);
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, retrySeconds * 1000);
+      const timer = setTimeout(resolve, Math.max(rest, SHORTEST));
       signal.addEventListener('abort', () => resolve(clearTimeout(timer)), { once: true });
     });
   }
@@ -39,34 +49,38 @@ export async function watchAcdLinks(agent: Agent, signal: AbortSignal, returnsTo
   writeWatched(host.root, {});
 }
 
-/** One try of each link. */
+/** One try of each link, side by side: each switch may let us wait. */
 export async function lookOnce(
   { host, profile }: Pick<Agent, 'host' | 'profile'>,
   known: Map<number, Known>,
   returnsToMain: boolean,
 ): Promise<void> {
   acdProfile(profile);
-  const watched: Record<string, string> = {};
-  for (const acd of readAcds(host.root, profile)) {
+  const links = readAcds(host.root, profile).flatMap((acd) => {
     const link = readLinkOf(host.root, acd.number);
-    if (!link) continue;
-    const now = await stateOf(host, profile, acd.number);
-    if (now.link === 'busy') {
-      watched[acd.number] = 'busied out';
-      settleBut(host, [alarmHead(acd)], undefined);
-      continue;
-    }
-    const text = JSON.stringify(link);
-    const before = known.get(acd.number);
-    const state = before?.link === text ? before.state : firstTry;
-    const rules = { isDual: link.survivable !== undefined, returnsToMain };
-    const next = now.link === 'up' ? upByItself(state) : await tried(host.system, link, state, rules);
-    known.set(acd.number, { link: text, state: next, head: alarmHead(acd) });
-    watched[acd.number] = now.link === 'up' ? 'the product holds it' : stateText(link, next);
-    const alarm = next.rounds > 0 ? `${alarmHead(acd)}no address of the switch answers this server.` : undefined;
-    if (alarm !== undefined) raiseOnce(host, alarm);
-    else if (next.up) settleBut(host, [alarmHead(acd)], undefined);
-  }
+    return link ? [{ acd, link }] : [];
+  });
+  const watched: Record<string, string> = {};
+  await Promise.all(
+    links.map(async ({ acd, link }) => {
+      const now = await stateOf(host, profile, acd.number);
+      if (now.link === 'busy') {
+        watched[acd.number] = 'busied out';
+        settleBut(host, [alarmHead(acd)], undefined);
+        return;
+      }
+      const text = JSON.stringify(link);
+      const before = known.get(acd.number);
+      const state = before?.link === text ? before.state : firstTry;
+      const rules = { isDual: link.survivable !== undefined, returnsToMain };
+      const next = now.link === 'up' ? upByItself(state) : await tried(host.system, link, state, rules);
+      known.set(acd.number, { link: text, state: next, head: alarmHead(acd) });
+      watched[acd.number] = now.link === 'up' ? 'the product holds it' : stateText(link, next);
+      const alarm = next.rounds > 0 ? `${alarmHead(acd)}no address of the switch answers this server.` : undefined;
+      if (alarm !== undefined) raiseOnce(host, alarm);
+      else if (next.up) settleBut(host, [alarmHead(acd)], undefined);
+    }),
+  );
   // An ACD that is gone has no alarm.
   for (const [number, { head }] of known)
     if (!(number in watched)) {

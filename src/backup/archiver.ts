@@ -1,8 +1,7 @@
+import { tarKeeps } from '../host/tar-keeps.ts';
 import { asCpioHasIt } from './cpio-format.ts';
 import { type Compression, type FormatName, ownMembers } from './formats.ts';
 
-/** How tar holds everything that a file system holds (GNU tar's manual, "Extended attributes" and "Sparse"). */
-const tarKeeps = ['--acls', '--xattrs', '--xattrs-include=*', '--selinux', '--numeric-owner', '--sparse'] as const;
 /** Times of access and of the last change of the inode can't be put back: they would only make each header longer. */
 const paxTimes = '--pax-option=delete=atime,delete=ctime';
 

@@ -56,7 +56,8 @@ export async function acdLink(context: CommandContext, given: Given): Promise<Co
     report.line(`Nothing is to be done: it stands so already.`);
     return { exitCode: exitCodes.done, summary: `${what}: nothing to do`, result: { ...facts, outcome: 'nothing' } };
   }
-  if (action === 'start') await refuseOtherClock(context, number);
+  // Both bring a link up.
+  if (action === 'start' || action === 'release') await refuseOtherClock(context, action, number);
   report.line(`On this server: ${what}.`);
   if (context.dryRun)
     return { exitCode: exitCodes.pending, summary: `${what}: dry run`, result: { ...facts, outcome: 'pending' } };
@@ -79,11 +80,11 @@ export async function acdLink(context: CommandContext, given: Given): Promise<Co
 }
 
 /** A switch refuses a link whose clocks differ by more than a day. @throws CmsadmError clock-differs */
-async function refuseOtherClock({ host, profile }: CommandContext, number: number): Promise<void> {
+async function refuseOtherClock({ host, profile }: CommandContext, action: LinkAction, number: number): Promise<void> {
   const { faults } = await clockFaults(host, profile, number);
   if (faults.length === 0) return;
   throw new CmsadmError('clock-differs', `ACD ${number}: ${faults.join(', ')}.`, {
-    remedy: 'Set the clock of the switch or of this server (see chronyd), then start again.',
+    remedy: `Set the clock of the switch or of this server (see chronyd), then: cmsadm acd_link ${action} ${number}`,
   });
 }
 

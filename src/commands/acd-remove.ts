@@ -3,6 +3,7 @@ import { acdsWanted } from '../acd/apply.ts';
 import { type Acd, acdName, definitionFile, readAcds } from '../acd/definition.ts';
 import { acdProfile } from '../acd/hooks.ts';
 import { type AcdRemoval, archiveFile, printRemoval, removalFile } from '../acd/removal.ts';
+import { refuseLinkedData } from '../acd/standing.ts';
 import { afterTheDecision, CmsadmError } from '../errors.ts';
 import { tellAcds } from './acd-list.ts';
 import { type AcdServers, acdBasis, askAcdServers, serversOf } from './acd-servers.ts';
@@ -21,7 +22,7 @@ import { acdChoice } from './parameters.ts';
 /**
  * Option 2: removes all administration and data of an ACD. Its users go to the master ACD; each server keeps its part in
  * an archive, from which the ACD can be defined again. The numbers of the others stay.
- * @throws CmsadmError acd-master, acd-collects, acd-in-group, no-room, those of administer
+ * @throws CmsadmError acd-master, acd-collects, acd-in-group, data-is-link, no-room, those of administer
  */
 export async function acdRemove(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { host, profile } = context;
@@ -36,6 +37,7 @@ export async function acdRemove(context: CommandContext, given: Given): Promise<
   const master = acds.find((one) => one.master)?.number ?? acd.number;
   const { text, access } = readAccessText(host.root, profile);
   const change = accessWithout(access, acd.number, master);
+  refuseLinkedData(host.root, profile, acd.number);
   await refuseWithoutRoom(context, servers, acd);
   const { number, ...definition } = acd;
   const basis = acdBasis(context, number, acds, servers);

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect as dial, type Server } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { readWatched } from '../../src/acd/watched.ts';
-import { lookOnce } from '../../src/agent/acd-links.ts';
+import { lookOnce, watchAcdLinks } from '../../src/agent/acd-links.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
@@ -139,5 +139,45 @@ describe('the agent watches the links to the ACDs', () => {
     says('down');
     expect(await look()).toContain('answers');
     expect(main.calls).toBe(1);
+  });
+
+  test.each([
+    { name: 'switches that swallow packets', connectSeconds: 10, stateSeconds: 0, starts: [0, 30, 60, 90] },
+    { name: 'programs that take longer than that', connectSeconds: 10, stateSeconds: 50, starts: [0, 61, 122] },
+  ])('tries every link every 30 s, side by side: $name', async ({ name, connectSeconds, stateSeconds, starts }) => {
+    const pair = make(name);
+    const { put } = server(pair, 5001, 5002);
+    put('cms/admin/acd/2.yaml', definition.replace('1-1-1', '2-1-1').replace('north', 'south'));
+    put(
+      'var/lib/cmsadm/own/acd/2-link.yaml',
+      'id: 2-1-1\nlocalPort: 1\nremotePort: 1\ntransport: TCP/IP\nhost: 127.0.0.2\nport: 5001\n',
+    );
+    const { host, profile } = pair.context(pair.cms1);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const began = performance.now();
+    const waited = (seconds: number) => new Promise<void>((resolve) => void setTimeout(resolve, seconds * 1000));
+    const looks: Record<string, number[]> = { '1': [], '2': [] };
+    const tries: Record<string, number> = {};
+    const runProgram = async (argv: readonly string[]) => {
+      looks[argv.at(-1) ?? '']?.push((performance.now() - began) / 1000);
+      await waited(stateSeconds);
+      return { stdout: 'collection=on\nlink=down\n', stderr: '', exitCode: 0 };
+    };
+    const connect = async (address: string): Promise<never> => {
+      tries[address] = (tries[address] ?? 0) + 1;
+      await waited(connectSeconds);
+      throw new CmsadmError('unreachable', 'no answer within 10 s');
+    };
+    const system = { ...host.system, real: true, connect };
+    const end = new AbortController();
+    const watching = watchAcdLinks({ host: { ...host, system, runProgram }, profile }, end.signal, () => false);
+    await vi.advanceTimersByTimeAsync((starts.at(-1) ?? 0) * 1000 + 500);
+    end.abort();
+    // The last round comes to its end.
+    await vi.advanceTimersByTimeAsync(100_000);
+    await watching;
+    expect(looks).toEqual({ '1': starts, '2': starts });
+    expect(tries).toEqual({ '127.0.0.1': starts.length, '127.0.0.2': starts.length });
   });
 });

@@ -6,7 +6,9 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer, connect as dial, type Server } from 'node:net';
@@ -453,6 +455,17 @@ describe('acd_link and acd_check', () => {
     });
     writeFileSync(join(pair.cms1, 'cms/data/acd-stand-in/1.clock-offset'), '-80000\n');
     expect((await acdLink(pair.context(pair.cms1), { what: 'start 1' })).result).toMatchObject({ outcome: 'done' });
+    // It is busied out with any clock, and released with the right one only.
+    writeFileSync(join(pair.cms1, 'cms/data/acd-stand-in/1.clock-offset'), '-90000\n');
+    await acdLink(pair.context(pair.cms1), { what: 'busy 1' });
+    expect(await refusalOf(acdLink(pair.context(pair.cms1), { what: 'release 1' }))).toMatchObject({
+      code: 'clock-differs',
+      remedy: expect.stringContaining('cmsadm acd_link release 1'),
+    });
+    expect(textAt(pair.cms1, 'cms/data/acd-stand-in/1.link')).toBe('busy\n');
+    writeFileSync(join(pair.cms1, 'cms/data/acd-stand-in/1.clock-offset'), '0\n');
+    const released = await acdLink(pair.context(pair.cms1), { what: 'release 1' });
+    expect(released.result).toMatchObject({ after: { collection: 'on', link: 'up' } });
   });
 
   test('a package of which nothing runs is not turned on or off, and is told so', async () => {
@@ -614,6 +627,18 @@ describe('acd_remove', () => {
     expect(collects).toMatchObject({ details: [expect.stringContaining('collects data on cms1')] });
     expect(textAt(pair.cms1, 'cms/data/acd/2/deep/calls')).toBe('one\n');
     expect(textAt(pair.cms1, 'cms/admin/acd/access.yaml')).toBe(access);
+  });
+
+  test('is refused where the data folder is a link: administration, link and data stay', async () => {
+    const pair = await two('data-link');
+    renameSync(join(pair.cms1, 'cms/data/acd/2'), join(pair.cms1, 'elsewhere'));
+    symlinkSync('../../../elsewhere', join(pair.cms1, 'cms/data/acd/2'));
+    const refused = await refusalOf(remove(pair, { acd: '2', name: 'south' }));
+    expect(refused).toMatchObject({ code: 'data-is-link', exitCode: exitCodes.refused, file: '/cms/data/acd/2' });
+    expect(textAt(pair.cms1, 'cms/admin/acd/2.yaml')).toContain('name: south');
+    expect(textAt(pair.cms1, 'cms/admin/acd/access.yaml')).toBe(access);
+    expect(textAt(pair.cms1, 'cms/data/acd/2/deep/calls')).toBe('one\n');
+    expect(existsSync(join(pair.cms1, 'var/lib/cmsadm/own/acd/archive'))).toBe(false);
   });
 
   test('an interrupted removal is made good on the server itself, and takes nothing of a number that was given anew', async () => {

@@ -133,7 +133,10 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
       'over 24 hours the link is refused',
     );
     expect(await acd('cms1', 'acd_link', ['start', '1'], 3)).toMatchObject({ error: { code: 'clock-differs' } });
+    await acd('cms1', 'acd_link', ['busy', '1']);
+    expect(await acd('cms1', 'acd_link', ['release', '1'], 3)).toMatchObject({ error: { code: 'clock-differs' } });
     await sh('cms1', 'rm /cms/data/acd-stand-in/1.clock-offset');
+    expect(await acd('cms1', 'acd_link', ['release', '1'])).toMatchObject({ after: { link: 'down' } });
     const second = await playSwitch(5009);
     await sh('cms1', `cp ${link(1)} /root/link; printf 'survivable:\\n  host: ${here}\\n  port: 5009\\n' >>${link(1)}`);
     expect(JSON.stringify(await acd('cms1', 'acd_check', ['--acd', '1'], 5))).toContain('only one may be active');
