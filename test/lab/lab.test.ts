@@ -116,6 +116,8 @@ describe.skipIf(!ok)(`the lab${ok ? '' : ` (skipped: ${why})`}`, () => {
       await writeFile('cms1', sqlhosts, text.sqlhosts ?? line);
       await writeFile('cms1', onconfig, text.onconfig ?? config);
       const { exitCode } = await attempt('cms1', 'systemctl', 'restart', 'ids');
+      // What a program wrote last may still be on its way into the journal.
+      await exec('cms1', ['journalctl', '--sync']);
       const journal = await exec('cms1', ['journalctl', '--unit=ids', '--lines=6', '--output=cat']);
       await exec('cms1', ['systemctl', 'reset-failed', 'ids']);
       return { exitCode, journal: journal.stdout };
