@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { places } from '../../src/backup/places.ts';
 import { backupOption } from '../../src/backup-operations.ts';
 import { backup } from '../../src/commands/backup.ts';
@@ -46,6 +46,8 @@ beforeEach(() => {
   put('etc/spaces and ünicode/file\nname', 'x');
   fs.mkdirSync(at('backup'));
 });
+
+afterEach(() => void vi.unstubAllEnvs());
 
 const context = (more: Partial<CommandContext> = {}): CommandContext => pair.context(pair.cms1, more);
 const other = { device: '2', path: '/backup' };
@@ -120,6 +122,14 @@ describe('the filesystem backup', () => {
     expect(fs.readFileSync(at('restored/etc/second'), 'utf8')).toBe('first');
     expect(fs.readdirSync(at('restored'))).not.toContain('.cmsadm-backup');
     expectQuiet();
+  });
+
+  test('is whole whatever the archiver would take from our environment, and so is its restore', async () => {
+    vi.stubEnv('TAR_OPTIONS', '--exclude=first --exclude=*.conf');
+    put('etc/an.conf', 'x');
+    await backup(context(), other);
+    await backupRestore(context(), { backup: only(), into: '/restored' });
+    expect(fs.readdirSync(at('restored/etc'))).toEqual(expect.arrayContaining(['an.conf', 'first', 'second']));
   });
 
   test('can be read by the archiver alone', async () => {
