@@ -15,6 +15,7 @@ import { backupUnblock } from '../../src/commands/backup-unblock.ts';
 import { backupVerify } from '../../src/commands/backup-verify.ts';
 import type { CommandContext, CommandOutcome } from '../../src/commands/context.ts';
 import { exitCodes } from '../../src/errors.ts';
+import type { Screen } from '../../src/report.ts';
 import { has } from '../backup/has-program.ts';
 import { misfits, publishedSchema } from '../doors/json-schema.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
@@ -141,6 +142,7 @@ describe('the filesystem backup', () => {
 
   test('asks for device and path, says why an answer is refused, and leaves at q with nothing done', async () => {
     fs.writeFileSync(at('file'), '');
+    fs.writeFileSync(at('cms/db/hist/empty'), '');
     const wrong = async (answers: Record<string, string | string[]>) =>
       refusalOf(backup(context({ ask: answering(answers), yes: false }), {}));
     expect(await wrong({ Device: '3' })).toMatchObject({ details: [expect.stringContaining('"3" is no choice.')] });
@@ -153,6 +155,7 @@ describe('the filesystem backup', () => {
       ['2', '/cms/db/hist', '/cms/db/hist lies on a data disk (/cms/db).'],
       ['1', '/backup', '/backup is a folder.'],
       ['1', '/etc/first', '/etc/first holds something else.'],
+      ['1', '/cms/db/hist/empty', '/cms/db/hist/empty lies on a data disk (/cms/db).'],
     ] as const)
       expect(await wrong({ Device: device, Path: path })).toMatchObject({ details: [expect.stringContaining(why)] });
     for (const answers of [{ Device: 'q' }, { Device: '2', Path: 'q' }, { Device: '2', Path: '/backup', Proceed: 'n' }])
@@ -284,8 +287,14 @@ describe('a device', () => {
     // The same name as a member of the catalogue.
     const verified = await backupVerify(context(), { backup: String(outcome.result['name']) });
     expect(verified.result).toMatchObject({ outcome: 'whole' });
-    // It may be written over.
-    fits('backup', await backup(context(), device));
+    // It may be written over, and the review says what that is.
+    const notes: (readonly string[] | undefined)[] = [];
+    const report = {
+      ...context().report,
+      show: (screen: Screen) => void (screen.kind === 'review' && notes.push(screen.review.notes)),
+    };
+    fits('backup', await backup(context({ report }), device));
+    expect(notes).toEqual([expect.arrayContaining([`Overwrites ${String(outcome.result['name'])}.`])]);
   });
 
   test('with half a backup on it is told as not whole', async () => {
