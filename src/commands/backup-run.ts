@@ -198,10 +198,20 @@ function refuseSecond({ host }: CommandContext): void {
     });
 }
 
-/** What is on the device that it goes to. */
-async function heldBy({ host, report }: CommandContext, { target }: BackupPlan): Promise<Held> {
+/** What is on the device that it goes to. @throws CmsadmError those of heldOn, overwrites-its-full-backup */
+async function heldBy({ host, report }: CommandContext, { target, facts }: BackupPlan): Promise<Held> {
   if (target.kind === 'folder') return 'nothing';
-  return during(report, `Looking what is on ${target.path}`, () => heldOn(host.root, target));
+  const held = await during(report, `Looking what is on ${target.path}`, () => heldOn(host.root, target));
+  if (typeof held === 'string' || held.name !== facts.of) return held;
+  throw new CmsadmError(
+    'overwrites-its-full-backup',
+    `${target.path} holds ${held.name}, without which this backup cannot be restored.`,
+    {
+      file: target.path,
+      remedy:
+        'Give another tape, another device or a folder; or make a full one again: cmsadm backup maintenance --level full',
+    },
+  );
 }
 
 async function sizeOf(

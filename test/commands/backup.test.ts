@@ -478,6 +478,41 @@ describe('the maintenance backup', () => {
   });
 });
 
+describe('a maintenance backup on a device', () => {
+  const to = (path: string, level: string) => backupMaintenance(context(), { device: '1', path, level });
+  beforeEach(() => {
+    for (const path of ['dev/tape', 'dev/other']) {
+      put(path, '');
+      fs.truncateSync(at(path), 1_000_000);
+    }
+  });
+
+  test('is not written over the full one that it stands on, whatever its device is called', async () => {
+    const full = String((await to('/dev/tape', 'full')).result['name']);
+    const whole = fs.readFileSync(at('dev/tape'));
+    fs.linkSync(at('dev/tape'), at('dev/same'));
+    for (const path of ['/dev/tape', '/dev/same'])
+      expect(await refusalOf(to(path, 'incremental'))).toMatchObject({
+        code: 'overwrites-its-full-backup',
+        message: `${path} holds ${full}, without which this backup cannot be restored.`,
+        exitCode: exitCodes.refused,
+      });
+    expect(fs.readFileSync(at('dev/tape')).equals(whole)).toBe(true);
+    expectQuiet();
+    put('cms/db/hist/tuesday', 'calls of tuesday');
+    const second = String((await to('/dev/other', 'incremental')).result['name']);
+    await backupRestore(context(), { backup: second, into: '/restored' });
+    expect(fs.readdirSync(at('restored/cms/db/hist')).sort()).toEqual(['monday', 'tuesday']);
+  });
+
+  test('takes the same drive where another tape is in it', async () => {
+    await to('/dev/tape', 'full');
+    fs.renameSync(at('dev/tape'), at('dev/away'));
+    fs.renameSync(at('dev/other'), at('dev/tape'));
+    fits('backup', await to('/dev/tape', 'incremental'));
+  });
+});
+
 describe('option 3 at the menu', () => {
   const atMenu = (answers: Record<string, string | string[]>) =>
     (backupOption.atMenu ?? backupOption.operation).run(context({ ask: answering(answers), yes: false }), {});
