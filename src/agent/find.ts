@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { childEnvironment } from '../host/processes.ts';
 import { type DataSet, leftOutGlobs } from './entry.ts';
 
 /** As long as a look may take (milliseconds). */
@@ -29,10 +30,15 @@ const findPattern = (glob: string): string => glob.replace(/[[\]\\]/g, '\\$&');
  * @param told gets each path in the data set, and a text that differs as soon as anything of it changed
  * @returns false if it did not see everything: there is none, it met what it could not read, or what was just going
  */
-export function findAll(base: string, set: DataSet, told: (path: string, found: string) => void): Promise<boolean> {
-  const child = spawn('find', findArguments(base, set), {
+export function findAll(
+  program: string,
+  base: string,
+  set: DataSet,
+  told: (path: string, found: string) => void,
+): Promise<boolean> {
+  const child = spawn(program, findArguments(base, set), {
     stdio: ['ignore', 'pipe', 'ignore'],
-    env: { ...process.env, LC_ALL: 'C' },
+    env: childEnvironment,
     timeout: PATIENCE,
   });
   let rest = '';

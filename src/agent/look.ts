@@ -36,6 +36,7 @@ const MANY = 2_000;
  * does so in half the time, beside us. What is new to the watches is read here, after its watch is set.
  * @param step called now and then with the number of names seen
  * @param many from so many names on find(1) is asked
+ * @param program find(1), by its name or path
  * @throws CmsadmError data-set-missing, data-set-unreadable
  */
 export async function lookAll(
@@ -43,9 +44,10 @@ export async function lookAll(
   watching: Watching,
   step: (seen: number) => void = () => {},
   many = MANY,
+  program = 'find',
 ): Promise<void> {
   if (tree.names.size >= many) {
-    const changed = await findChanged(tree, watching, step);
+    const changed = await findChanged(tree, watching, step, program);
     if (changed) return void (await look(tree, changed, watching, true));
   }
   tree.round += 1;
@@ -68,6 +70,7 @@ async function findChanged(
   tree: Tree,
   watching: Watching,
   step: (seen: number) => void,
+  program: string,
 ): Promise<Set<string> | undefined> {
   tree.round += 1;
   const base = baseOf(tree.host, tree.set);
@@ -75,7 +78,7 @@ async function findChanged(
   if (!watching.isWatched('', own.ino)) return undefined;
   const changed = new Set<string>();
   let seen = 0;
-  const whole = await findAll(base.toString(), tree.set, (path, found) => {
+  const whole = await findAll(program, base.toString(), tree.set, (path, found) => {
     seen += 1;
     if (seen % 500 === 0) step(seen);
     const name = tree.names.get(path);

@@ -1,5 +1,5 @@
 import * as fs from 'node:fs';
-import type { Outcome } from '../host/processes.ts';
+import { childEnvironment, type Outcome } from '../host/processes.ts';
 
 /** How a data set's program is run: longest time in seconds, files for its standard input and output. */
 type RunOptions = { readonly seconds: number; readonly input?: string; readonly output?: string };
@@ -16,7 +16,8 @@ export const runProgram: RunProgram = async (argv, { seconds, input, output }) =
     timeout: seconds * 1000,
     ...(input === undefined ? { stdin: 'ignore' } : { inputFile: input }),
     ...(output === undefined ? {} : { stdout: { file: output } }),
-    env: { LC_ALL: 'C.UTF-8', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+    env: { ...childEnvironment, LC_ALL: 'C.UTF-8' },
+    extendEnv: false,
   });
   const said = String(result.stderr ?? '') || (result.exitCode === undefined ? String(result.shortMessage ?? '') : '');
   const told = output === undefined ? String(result.stdout ?? '') : '';

@@ -137,6 +137,10 @@ const noise = [
 
 const matches = (patterns: readonly RegExp[], line: string): boolean => patterns.some((pattern) => pattern.test(line));
 
+/** How many names it did not find any more: they are in no archive. */
+export const goneAmong = (meanwhile: readonly string[]): number =>
+  meanwhile.filter((line) => matches(harmless, line)).length;
+
 /** Sorts what the archiver wrote to its standard error in the C locale. */
 export function sortComplaints(text: string): Complaints {
   const lines = text.split('\n').filter((line) => line.trim() !== '' && !matches(noise, line));

@@ -1,8 +1,8 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { CmsadmError } from '../errors.ts';
+import { childEnvironment } from '../host/processes.ts';
 
-const environment = { LC_ALL: 'C', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' } as const;
 const mostSaid = 1024 * 1024;
 
 /** A program that works beside us on a stream. */
@@ -31,7 +31,7 @@ export function startChild(
   const options: StdioOptions = [...stdio, 'pipe'];
   const child: ChildProcess = spawn(program, args, {
     cwd: folder,
-    env: { ...process.env, ...environment },
+    env: childEnvironment,
     stdio: options,
     detached: true,
   });

@@ -147,7 +147,7 @@ async function write(work: Work, listed: Listed, output: FileHandle): Promise<Wr
     facts,
     argv: isListed ? makeArgv[facts.format] : listedArgv(work),
     folder: host.root.prefix,
-    ...(isListed ? { names: namesFile(work) } : {}),
+    ...(isListed ? { names: { file: namesFile(work), count: listed.files } } : {}),
     extras,
     spool: join(scratch, 'manifest'),
     output,

@@ -9,7 +9,7 @@ import { count } from '../printable.ts';
 import { giveFolders, keepFolders } from './folders.ts';
 import { type Moves, type Placing, placeAll, putBackMoves } from './place-files.ts';
 import { folderOf, removeStage } from './stages.ts';
-import { toDisk } from './to-disk.ts';
+import { syncFolder, toDisk } from './to-disk.ts';
 
 const journalSchema = v.object({
   version: v.literal(1),
@@ -73,15 +73,6 @@ function write(file: string, text: string): void {
   }
   fs.renameSync(fresh, file);
   syncFolder(join(file, '..'));
-}
-
-function syncFolder(folder: string): void {
-  const handle = fs.openSync(folder, 'r');
-  try {
-    fs.fsyncSync(handle);
-  } finally {
-    fs.closeSync(handle);
-  }
 }
 
 /** @throws CmsadmError restore-failed */

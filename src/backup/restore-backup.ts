@@ -27,7 +27,7 @@ import {
   treeOf,
 } from './stages.ts';
 import { refuseIfStopped } from './stopped.ts';
-import { toDisk } from './to-disk.ts';
+import { syncFolder, toDisk } from './to-disk.ts';
 
 export type RestorePlan = {
   /** In the order in which they are restored: an incremental backup comes after its full one. */
@@ -187,6 +187,7 @@ async function restoreInto(
   refuseIfStopped(work.stop);
   // An empty folder gives way (rename(2)).
   fs.renameSync(staging, folder);
+  syncFolder(dirname(folder));
   return [];
 }
 

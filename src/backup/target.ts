@@ -1,9 +1,11 @@
 import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CmsadmError } from '../errors.ts';
-import { at, type Root } from '../host/root.ts';
+import { at, codeOf, type Root } from '../host/root.ts';
+import type { BackupFacts } from './facts.ts';
 import { isBackupHead } from './formats.ts';
 import { isWithin, mountOf, mountsNow } from './mounts.ts';
+import { readFactsOf, rewind } from './read-archive.ts';
 
 /** Where a backup goes: a folder, or a device (a tape, or a file that stands for one) that is written in blocks. */
 export type Target = {
@@ -61,7 +63,7 @@ function refuseDataDisk(root: Root, path: string, dataDisks: readonly string[]):
     const device = deviceOf(fs.realpathSync(at(root, disk)));
     const isOnIt = device !== system && device === deviceOf(fs.realpathSync(at(root, path)));
     if (isOnIt || isWithin(path, real))
-      throw refused('on-data-disk', path, `lies on a data disk (${disk}).`, 'Give a folder on another disk.');
+      throw refused('on-data-disk', path, `lies on a data disk (${disk}).`, 'Give a place on another disk.');
   }
 }
 
@@ -71,10 +73,11 @@ const tapeMajor = 9;
 const neverTapes = new Set([1, 4, 5, 10, 136]);
 
 /**
- * A tape drive, or a file of blocks that stands for one.
- * @throws CmsadmError path-unusable
+ * A tape drive, or a file of blocks that stands for one. What is on a tape is looked at later: `heldOn`.
+ * @param dataDisks folders of the product's data: no file on their disks takes a backup
+ * @throws CmsadmError path-unusable, on-data-disk
  */
-export function deviceTarget(root: Root, typed: string): Target {
+export function deviceTarget(root: Root, typed: string, dataDisks: readonly string[]): Target {
   const path = realPath(root, typed, 'Connect the drive (`ls /dev/nst*` shows tapes), or give another device.');
   const stat = fs.statSync(at(root, path));
   if (stat.isDirectory())
@@ -83,13 +86,8 @@ export function deviceTarget(root: Root, typed: string): Target {
     throw refused('path-unusable', path, 'is mounted.', 'Unmount it first, or give another device.');
   if (stat.isCharacterDevice() && neverTapes.has(major(stat.rdev)))
     throw refused('path-unusable', path, 'is no tape drive.', 'Give the device of the drive, such as /dev/nst0.');
-  if (!stat.isCharacterDevice() && !isFree(at(root, path)))
-    throw refused(
-      'path-unusable',
-      path,
-      'holds something else.',
-      'Give an empty file or disk, or one that a backup was written to.',
-    );
+  if (stat.isFile()) refuseDataDisk(root, path, dataDisks);
+  if (!stat.isCharacterDevice()) refuseForeign(path, headOf(at(root, path)));
   return { kind: 'device', path, isTape: stat.isCharacterDevice() && major(stat.rdev) === tapeMajor };
 }
 
@@ -98,16 +96,60 @@ const major = (device: number): number => (device >> 8) & 0xfff;
 const minor = (device: number): number => (device & 0xff) | ((device >> 12) & 0xfff00);
 const numbers = (device: number): string => `${major(device)}:${minor(device)}`;
 
-/** What an earlier backup wrote, or nothing but zeros: a file system begins within its first megabyte. */
-function isFree(file: string): boolean {
+/** A file system begins within its first megabyte. */
+function headOf(file: string): Buffer {
   const head = Buffer.alloc(1024 * 1024);
   const handle = fs.openSync(file, 'r');
   try {
-    fs.readSync(handle, head, 0, head.length, 0);
+    fs.readSync(handle, head, 0, head.length, null);
   } finally {
     fs.closeSync(handle);
   }
-  return isBackupHead(head) || head.every((byte) => byte === 0);
+  return head;
+}
+
+/** The first block of a rewound tape; only zeros where it cannot be read: so an empty tape answers, too. (st(4)) */
+function headOfTape(path: string, file: string): Buffer {
+  try {
+    return headOf(file);
+  } catch (error) {
+    if (codeOf(error) === 'EIO') return Buffer.alloc(512);
+    // Its block is larger than any of ours.
+    if (codeOf(error) === 'ENOMEM') throw foreign(path);
+    throw error;
+  }
+}
+
+const isEmpty = (head: Buffer): boolean => head.every((byte) => byte === 0);
+
+function refuseForeign(path: string, head: Buffer): void {
+  if (!isBackupHead(head) && !isEmpty(head)) throw foreign(path);
+}
+
+const foreign = (path: string): CmsadmError =>
+  refused(
+    'path-unusable',
+    path,
+    'holds something else.',
+    'Give an empty tape, file or disk, or one that a backup was written to.',
+  );
+
+/** What a device holds: a backup, nothing, or what does not tell what it is. */
+export type Held = BackupFacts | 'nothing' | 'unknown';
+
+/**
+ * What a backup to this device would write over; a tape is rewound for it.
+ * @throws CmsadmError path-unusable for a tape that holds something else, tape-refused
+ */
+export async function heldOn(root: Root, { path, isTape }: Target): Promise<Held> {
+  const place = { file: at(root, path), isTape };
+  // A drive that nobody rewinds would be written from where reading ended.
+  if (!isTape && fs.statSync(place.file).isCharacterDevice()) return 'unknown';
+  await rewind(place);
+  const head = isTape ? headOfTape(path, place.file) : headOf(place.file);
+  if (isEmpty(head)) return 'nothing';
+  refuseForeign(path, head);
+  return (await readFactsOf(place)) ?? 'unknown';
 }
 
 /**

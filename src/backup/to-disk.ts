@@ -1,5 +1,16 @@
+import * as fs from 'node:fs';
 import { CmsadmError } from '../errors.ts';
 import { run } from '../host/processes.ts';
+
+/** Names that came into a folder, or went, are on its disk. */
+export function syncFolder(folder: string): void {
+  const handle = fs.openSync(folder, 'r');
+  try {
+    fs.fsyncSync(handle);
+  } finally {
+    fs.closeSync(handle);
+  }
+}
 
 /** Waits until the file systems that these folders lie on are on their disks. @throws CmsadmError restore-failed */
 export async function toDisk(folders: readonly string[]): Promise<void> {

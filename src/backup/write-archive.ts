@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { CmsadmError } from '../errors.ts';
-import { compressArgv, sortComplaints } from './archiver.ts';
+import { count } from '../printable.ts';
+import { compressArgv, goneAmong, sortComplaints } from './archiver.ts';
 import { type BlockWriter, blockWriter } from './blocks.ts';
 import { type Child, feed, startChild, through } from './child.ts';
 import { earlySync } from './early-sync.ts';
@@ -18,8 +19,8 @@ export type ArchiveJob = {
   /** The archiver, and the folder that it works in. */
   readonly argv: readonly string[];
   readonly folder: string;
-  /** File with the names for its input. */
-  readonly names?: string;
+  /** The names for its input: the file that they stand in, and how many there are. */
+  readonly names?: { readonly file: string; readonly count: number };
   /** Further members of our own, by name, with the files that hold their content. */
   readonly extras: readonly { readonly name: string; readonly file: string }[];
   /** Where the manifest grows. */
@@ -72,6 +73,7 @@ async function writeDirectly(job: ArchiveJob, manifest: ManifestSpool): Promise<
     }
   }).finally(early.settled);
   scanned.finish();
+  refuseLeftOut(job, manifest, meanwhile);
   const end = begun.length + (scanned.end() ?? 0);
   // Whole blocks stay; what is left of the last one is written again with what follows.
   const whole = end - (end % blockSize);
@@ -112,6 +114,8 @@ async function* wholeArchive(job: ArchiveJob, manifest: ManifestSpool, child: Ch
   if (!child.output) throw new Error('its output was asked for');
   yield* upToEnd(child.output, scanned, () => job.progress(scanned.seen()));
   scanned.finish();
+  // On a device the manifest makes it whole: it comes last of all.
+  refuseLeftOut(job, manifest, judge(job.argv[0] ?? '', await child.ended(), child.said()));
   yield* closing(job, manifest);
 }
 
@@ -142,7 +146,7 @@ async function attended(job: ArchiveJob, child: Child, work: () => Promise<void>
     if (job.stop.requested) child.kill();
   }, 100);
   const feeding =
-    child.input && job.names !== undefined ? feed(child.input, fs.createReadStream(job.names)) : Promise.resolve();
+    child.input && job.names !== undefined ? feed(child.input, fs.createReadStream(job.names.file)) : Promise.resolve();
   try {
     await Promise.all([feeding, work()]);
     refuseIfStopped(job.stop);
@@ -166,6 +170,15 @@ function judge(program: string, exitCode: number, said: string): readonly string
   throw new CmsadmError('archiver-failed', `${program} could not save everything (exit code ${exitCode}).`, {
     details: failures.slice(0, 10),
     remedy: 'Put right what it names, or leave it out by the profile (backup, exclude), and run the backup again.',
+  });
+}
+
+/** Every name that was given is a member, after the facts, or it was told that it went. */
+function refuseLeftOut({ argv, names }: ArchiveJob, manifest: ManifestSpool, meanwhile: readonly string[]): void {
+  const missing = (names?.count ?? 0) - (manifest.count() - 1) - goneAmong(meanwhile);
+  if (missing <= 0) return;
+  throw new CmsadmError('archiver-failed', `${argv[0]} left out ${count(missing, 'file')} and did not say which.`, {
+    remedy: 'Look for what makes it do so (a wrapper of it, perhaps), and run the backup again.',
   });
 }
 

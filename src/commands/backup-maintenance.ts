@@ -8,7 +8,7 @@ import { type CommandContext, type CommandOutcome, declined, type Given, settleA
 
 /**
  * `cmsadm backup maintenance`: saves historical data, all of it or what changed since the last full one.
- * @throws CmsadmError no-maintenance-profile, no-full-backup
+ * @throws CmsadmError no-maintenance-profile, no-full-backup, overwrites-its-full-backup
  */
 export async function backupMaintenance(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const settings = backupSettings(context);

@@ -9,7 +9,7 @@ import { type BackupPlan, type Made, makeBackup } from '../backup/make-backup.ts
 import { places } from '../backup/places.ts';
 import { durationText, sizeText } from '../backup/progress.ts';
 import { backupRunning, running } from '../backup/running.ts';
-import { deviceTarget, folderTarget, requireRoom, type Target } from '../backup/target.ts';
+import { deviceTarget, folderTarget, type Held, heldOn, requireRoom, type Target } from '../backup/target.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { run } from '../host/processes.ts';
 import { versionOf } from '../host/program-version.ts';
@@ -70,7 +70,7 @@ export async function settleTarget(
   if (chosen === 'q') return undefined;
   const { root } = context.host;
   const targetOf = (typed: string): Target =>
-    chosen === 'tape' ? deviceTarget(root, typed) : folderTarget(root, typed, settings.dataDisks);
+    (chosen === 'tape' ? deviceTarget : folderTarget)(root, typed, settings.dataDisks);
   const check = (typed: string): string => (typed.trim() === 'q' ? 'q' : targetOf(typed).path);
   const { [path.name]: where = 'q' } = await settleAnswers([{ parameter: path, check }], given, context);
   return where === 'q' ? undefined : targetOf(where);
@@ -151,12 +151,18 @@ export async function runBackup(
   const { report } = context;
   requireSomebody(context);
   refuseSecond(context);
+  const held = await heldBy(context, plan);
   // With --yes nobody reads the size before: it is counted once, when the backup begins.
   const size = context.yes && !context.dryRun ? undefined : await sizeOf(context, plan);
   const { facts, target } = plan;
   report.show({
     kind: 'review',
-    review: { operation: operationOf(plan), tag: facts.name, servers: [], notes: [...planNotes(plan, size), ...notes] },
+    review: {
+      operation: operationOf(plan),
+      tag: facts.name,
+      servers: [],
+      notes: [...planNotes(plan, size, held), ...notes],
+    },
   });
   const told = planFacts(plan, size);
   if (context.dryRun)
@@ -190,6 +196,22 @@ function refuseSecond({ host }: CommandContext): void {
     throw new CmsadmError('backup-running', `${owner.operator} runs: ${owner.operation}, since ${owner.since}.`, {
       remedy: `Two of them never run together. Wait until it has ended, or end it: kill ${owner.pid}`,
     });
+}
+
+/** What is on the device that it goes to. @throws CmsadmError those of heldOn, overwrites-its-full-backup */
+async function heldBy({ host, report }: CommandContext, { target, facts }: BackupPlan): Promise<Held> {
+  if (target.kind === 'folder') return 'nothing';
+  const held = await during(report, `Looking what is on ${target.path}`, () => heldOn(host.root, target));
+  if (typeof held === 'string' || held.name !== facts.of) return held;
+  throw new CmsadmError(
+    'overwrites-its-full-backup',
+    `${target.path} holds ${held.name}, without which this backup cannot be restored.`,
+    {
+      file: target.path,
+      remedy:
+        'Give another tape, another device or a folder; or make a full one again: cmsadm backup maintenance --level full',
+    },
+  );
 }
 
 async function sizeOf(
@@ -237,12 +259,15 @@ const kindNames: Readonly<Record<BackupKind, string>> = {
 
 const operationOf = ({ facts }: BackupPlan): string => kindNames[facts.kind];
 
-function planNotes({ facts, target, readsBack }: BackupPlan, size: Listed | undefined): string[] {
+function planNotes({ facts, target, readsBack }: BackupPlan, size: Listed | undefined, held: Held): string[] {
   const { name, format, compression, include, exclude, of } = facts;
   return [
     target.kind === 'device'
       ? `${name}, to the device ${target.path}, in blocks of 10240 bytes.`
       : `${target.path}/${name}`,
+    ...(held === 'nothing'
+      ? []
+      : [`Overwrites ${held === 'unknown' ? 'what is on it, which does not tell what it is' : held.name}.`]),
     ...(size ? [`${count(size.files, 'file')}, about ${sizeText(size.bytes)} before any compression.`] : []),
     `Format ${format}, compression ${compression}; ${readsBack ? 'read back when it is written' : 'not read back'}.`,
     `Saved: ${include.join(', ')}. Left out: ${exclude.length === 0 ? 'nothing' : `what is in ${exclude.join(', ')}`}.`,

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { CmsadmError } from '../errors.ts';
-import { lastLines } from '../host/processes.ts';
+import { childEnvironment, lastLines } from '../host/processes.ts';
 import { at } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { printable } from '../printable.ts';
@@ -28,7 +28,7 @@ export const runHook: RunHook = (file, args, cwd, seconds) =>
     let isLate = false;
     const child = spawn(file, args, {
       cwd,
-      env: { LC_ALL: 'C', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+      env: childEnvironment,
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });

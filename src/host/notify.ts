@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { childEnvironment } from './processes.ts';
 
 /** What a service tells the service manager (sd_notify(3)). */
 export type Notifier = {
@@ -18,11 +19,12 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * manager acts on what it does not hear.
  */
 export function makeNotifier(environment: Environment, program = 'systemd-notify'): Notifier {
-  if ((environment['NOTIFY_SOCKET'] ?? '') === '') return { ready: () => {}, status: () => {}, alive: () => {} };
+  const { NOTIFY_SOCKET = '' } = environment;
+  if (NOTIFY_SOCKET === '') return { ready: () => {}, status: () => {}, alive: () => {} };
   // One after the other: `ready` must not overtake a status, and a stuck one must not pile up others.
   let last: Promise<unknown> = Promise.resolve();
   const send = (words: readonly string[]): void => {
-    last = last.then(() => run(program, words, environment));
+    last = last.then(() => run(program, words, { ...childEnvironment, NOTIFY_SOCKET }));
   };
   return {
     ready: () => send(['--ready']),

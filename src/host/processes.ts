@@ -6,10 +6,15 @@ export type Outcome = { readonly stdout: string; readonly stderr: string; readon
 
 /** Where programs are looked for. */
 export const searchPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'] as const;
-const environment = { LC_ALL: 'C', PATH: searchPath.join(':') } as const;
 
 /**
- * Runs a program with a fixed C locale and waits; never through a shell. By Node's means alone: set up asks dozens of
+ * All that a program gets of an environment, unless who starts it names more: what stands in an operator's, or in the
+ * session's that we run in, would change what programs do (TAR_OPTIONS, RSYNC_*, POSIXLY_CORRECT, LD_*).
+ */
+export const childEnvironment = { LC_ALL: 'C', PATH: searchPath.join(':') } as const;
+
+/**
+ * Runs a program with an environment of our own and waits; never through a shell. By Node's means alone: set up asks dozens of
  * programs, and execa would take longer (to load, and with each call) than most of them.
  * @param options timeout in milliseconds (default 30,000; 0: none); input for standard input
  * @returns its output whatever its exit code; 127 where the program is missing, or was ended by a signal or the timeout
@@ -20,7 +25,7 @@ export const run = (
 ): Promise<Outcome> =>
   new Promise((resolve) => {
     const [program = '', ...args] = argv;
-    const options = { env: { ...process.env, ...environment }, timeout, maxBuffer: 256 * 1024 * 1024 };
+    const options = { env: childEnvironment, timeout, maxBuffer: 256 * 1024 * 1024 };
     const child = execFile(program, args, options, (error, stdout, stderr) => {
       const exitCode = error === null ? 0 : typeof error.code === 'number' ? error.code : 127;
       resolve({ stdout, stderr: exitCode === 127 && stderr === '' ? (error?.message ?? '') : stderr, exitCode });
@@ -43,7 +48,7 @@ export const runLines = (
   new Promise((resolve) => {
     const [program = '', ...args] = argv;
     const child = spawn(program, args, {
-      env: { ...process.env, ...environment },
+      env: childEnvironment,
       stdio: ['pipe', 'pipe', 'ignore'],
     });
     createInterface({ input: child.stdout.setEncoding('latin1') }).on('line', line);

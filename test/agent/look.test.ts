@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { openAgreed } from '../../src/agent/agreed.ts';
 import type { DataSet } from '../../src/agent/entry.ts';
 import { openLiveSet } from '../../src/agent/live-set.ts';
@@ -22,19 +22,18 @@ const admin: DataSet = {
 const watched: Watches[] = [];
 afterEach(() => {
   for (const watches of watched.splice(0)) watches.close();
-  vi.unstubAllEnvs();
 });
 
-type Looked = { readonly tree: Tree; readonly watches: Watches; look(many?: number): Promise<void> };
+type Looked = { readonly tree: Tree; readonly watches: Watches; look(many?: number, program?: string): Promise<void> };
 
 /** A data set that was looked at, long enough ago to be trusted; from then on find(1) is asked however few names there are. */
 async function looked(host: Host): Promise<Looked> {
   const tree = makeTree(host, admin, openAgreed(host.root, 'admin'));
   const watches = makeWatches(() => {});
   watched.push(watches);
-  const look = async (many = 0): Promise<void> => {
+  const look = async (many = 0, program?: string): Promise<void> => {
     watches.begin();
-    await lookAll(tree, watches, () => {}, many);
+    await lookAll(tree, watches, () => {}, many, program);
     watches.end();
   };
   await look(Number.POSITIVE_INFINITY);
@@ -219,10 +218,9 @@ describe('a look with find(1)', () => {
     const programs = join(one.root.prefix, 'programs');
     fs.mkdirSync(programs);
     if (script !== undefined) fs.writeFileSync(join(programs, 'find'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
-    vi.stubEnv('PATH', programs);
     write(one, 'one/new', 'x');
     fs.rmSync(placeOf(one, 'a'));
-    await look();
+    await look(0, join(programs, 'find'));
     expect(signs(tree)).toEqual(await truth(one));
   });
 
@@ -233,9 +231,8 @@ describe('a look with find(1)', () => {
     const programs = join(one.root.prefix, 'programs');
     fs.mkdirSync(programs);
     fs.writeFileSync(join(programs, 'find'), '#!/bin/sh\nexit 0\n', { mode: 0o755 });
-    vi.stubEnv('PATH', programs);
     const before = signs(tree);
-    await look();
+    await look(0, join(programs, 'find'));
     expect(signs(tree)).toEqual(before);
   });
 });

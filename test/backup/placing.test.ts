@@ -340,3 +340,17 @@ describe('a restore over a root', () => {
     return { exitCode: 0 as const, summary: '', result: {} };
   };
 });
+
+describe('a restore into a folder', () => {
+  test('has its name on the disk when it tells that it is done', async () => {
+    const to = world();
+    const into = join(to.host.root.prefix, 'restored');
+    const plan = planOf(into, { how: 'into' });
+    const { calls, thrown } = await breakingAt(Number.POSITIVE_INFINITY, 'refused', () => restore(to, plan));
+    expect(thrown).toBeUndefined();
+    expect(fs.existsSync(join(into, 'srv/first'))).toBe(true);
+    const named = calls.lastIndexOf('renameSync');
+    // All that is in it, its name, and the folder that holds the name.
+    expect(calls.slice(named - 1, named + 2)).toEqual(['spawn', 'renameSync', 'fsyncSync']);
+  });
+});

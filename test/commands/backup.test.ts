@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { places } from '../../src/backup/places.ts';
 import { backupOption } from '../../src/backup-operations.ts';
 import { backup } from '../../src/commands/backup.ts';
@@ -15,6 +15,7 @@ import { backupUnblock } from '../../src/commands/backup-unblock.ts';
 import { backupVerify } from '../../src/commands/backup-verify.ts';
 import type { CommandContext, CommandOutcome } from '../../src/commands/context.ts';
 import { exitCodes } from '../../src/errors.ts';
+import type { Screen } from '../../src/report.ts';
 import { has } from '../backup/has-program.ts';
 import { misfits, publishedSchema } from '../doors/json-schema.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
@@ -46,6 +47,8 @@ beforeEach(() => {
   put('etc/spaces and ünicode/file\nname', 'x');
   fs.mkdirSync(at('backup'));
 });
+
+afterEach(() => void vi.unstubAllEnvs());
 
 const context = (more: Partial<CommandContext> = {}): CommandContext => pair.context(pair.cms1, more);
 const other = { device: '2', path: '/backup' };
@@ -122,6 +125,14 @@ describe('the filesystem backup', () => {
     expectQuiet();
   });
 
+  test('is whole whatever the archiver would take from our environment, and so is its restore', async () => {
+    vi.stubEnv('TAR_OPTIONS', '--exclude=first --exclude=*.conf');
+    put('etc/an.conf', 'x');
+    await backup(context(), other);
+    await backupRestore(context(), { backup: only(), into: '/restored' });
+    expect(fs.readdirSync(at('restored/etc'))).toEqual(expect.arrayContaining(['an.conf', 'first', 'second']));
+  });
+
   test('can be read by the archiver alone', async () => {
     await backup(context(), other);
     const names = execFileSync('tar', ['-tf', at(`backup/${only()}`)], { encoding: 'utf8' }).split('\n');
@@ -131,6 +142,7 @@ describe('the filesystem backup', () => {
 
   test('asks for device and path, says why an answer is refused, and leaves at q with nothing done', async () => {
     fs.writeFileSync(at('file'), '');
+    fs.writeFileSync(at('cms/db/hist/empty'), '');
     const wrong = async (answers: Record<string, string | string[]>) =>
       refusalOf(backup(context({ ask: answering(answers), yes: false }), {}));
     expect(await wrong({ Device: '3' })).toMatchObject({ details: [expect.stringContaining('"3" is no choice.')] });
@@ -143,6 +155,7 @@ describe('the filesystem backup', () => {
       ['2', '/cms/db/hist', '/cms/db/hist lies on a data disk (/cms/db).'],
       ['1', '/backup', '/backup is a folder.'],
       ['1', '/etc/first', '/etc/first holds something else.'],
+      ['1', '/cms/db/hist/empty', '/cms/db/hist/empty lies on a data disk (/cms/db).'],
     ] as const)
       expect(await wrong({ Device: device, Path: path })).toMatchObject({ details: [expect.stringContaining(why)] });
     for (const answers of [{ Device: 'q' }, { Device: '2', Path: 'q' }, { Device: '2', Path: '/backup', Proceed: 'n' }])
@@ -274,8 +287,14 @@ describe('a device', () => {
     // The same name as a member of the catalogue.
     const verified = await backupVerify(context(), { backup: String(outcome.result['name']) });
     expect(verified.result).toMatchObject({ outcome: 'whole' });
-    // It may be written over.
-    fits('backup', await backup(context(), device));
+    // It may be written over, and the review says what that is.
+    const notes: (readonly string[] | undefined)[] = [];
+    const report = {
+      ...context().report,
+      show: (screen: Screen) => void (screen.kind === 'review' && notes.push(screen.review.notes)),
+    };
+    fits('backup', await backup(context({ report }), device));
+    expect(notes).toEqual([expect.arrayContaining([`Overwrites ${String(outcome.result['name'])}.`])]);
   });
 
   test('with half a backup on it is told as not whole', async () => {
@@ -456,6 +475,41 @@ describe('the maintenance backup', () => {
     expect(await refusalOf(backupRestore(context(), { backup: second, into: '/again' }))).toMatchObject({
       code: 'full-backup-missing',
     });
+  });
+});
+
+describe('a maintenance backup on a device', () => {
+  const to = (path: string, level: string) => backupMaintenance(context(), { device: '1', path, level });
+  beforeEach(() => {
+    for (const path of ['dev/tape', 'dev/other']) {
+      put(path, '');
+      fs.truncateSync(at(path), 1_000_000);
+    }
+  });
+
+  test('is not written over the full one that it stands on, whatever its device is called', async () => {
+    const full = String((await to('/dev/tape', 'full')).result['name']);
+    const whole = fs.readFileSync(at('dev/tape'));
+    fs.linkSync(at('dev/tape'), at('dev/same'));
+    for (const path of ['/dev/tape', '/dev/same'])
+      expect(await refusalOf(to(path, 'incremental'))).toMatchObject({
+        code: 'overwrites-its-full-backup',
+        message: `${path} holds ${full}, without which this backup cannot be restored.`,
+        exitCode: exitCodes.refused,
+      });
+    expect(fs.readFileSync(at('dev/tape')).equals(whole)).toBe(true);
+    expectQuiet();
+    put('cms/db/hist/tuesday', 'calls of tuesday');
+    const second = String((await to('/dev/other', 'incremental')).result['name']);
+    await backupRestore(context(), { backup: second, into: '/restored' });
+    expect(fs.readdirSync(at('restored/cms/db/hist')).sort()).toEqual(['monday', 'tuesday']);
+  });
+
+  test('takes the same drive where another tape is in it', async () => {
+    await to('/dev/tape', 'full');
+    fs.renameSync(at('dev/tape'), at('dev/away'));
+    fs.renameSync(at('dev/other'), at('dev/tape'));
+    fits('backup', await to('/dev/tape', 'incremental'));
   });
 });
 

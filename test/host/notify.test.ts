@@ -15,7 +15,7 @@ function recorder(name: string, then = ''): { readonly program: string; readonly
   return { program, calls: () => (existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n') : []) };
 }
 
-const manager = { NOTIFY_SOCKET: '/run/systemd/notify', PATH: process.env['PATH'] };
+const manager = { NOTIFY_SOCKET: '/run/systemd/notify' };
 
 test('the service manager hears everything, in the order in which it was told', async () => {
   const { program, calls } = recorder('all');
@@ -45,7 +45,7 @@ test('a message that failed does not keep the next one back', async () => {
 
 test.each([{}, { NOTIFY_SOCKET: '' }])('without a service manager nothing is run: %j', async (environment) => {
   const { program, calls } = recorder(`none-${Object.keys(environment).length}`);
-  const notifier = makeNotifier({ ...environment, PATH: manager.PATH }, program);
+  const notifier = makeNotifier(environment, program);
   notifier.ready();
   notifier.status('x');
   notifier.alive();

@@ -1,5 +1,7 @@
-import { expect, test } from 'vitest';
-import { run } from '../../src/host/processes.ts';
+import { afterEach, expect, test, vi } from 'vitest';
+import { run, runLines } from '../../src/host/processes.ts';
+
+afterEach(() => void vi.unstubAllEnvs());
 
 const cases: Record<string, [argv: string[], outcome: Partial<Awaited<ReturnType<typeof run>>>]> = {
   'output and success': [['sh', '-c', 'echo out; echo err >&2'], { stdout: 'out\n', stderr: 'err\n', exitCode: 0 }],
@@ -30,4 +32,13 @@ test('hands on its input, and minds no program that does not read it', async () 
 
 test('ends a program that takes longer than its time', async () => {
   expect((await run(['sleep', '60'], { timeout: 100 })).exitCode).toBe(127);
+});
+
+test('hands on nothing of what stands in our environment', async () => {
+  vi.stubEnv('TAR_OPTIONS', '--exclude=*');
+  const own = ['LC_ALL=C', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'];
+  expect((await run(['env'])).stdout.trim().split('\n').sort()).toEqual(own);
+  const lines: string[] = [];
+  expect(await runLines(['env'], Promise.resolve(Buffer.alloc(0)), (line) => void lines.push(line))).toBe(0);
+  expect(lines.sort()).toEqual(own);
 });
