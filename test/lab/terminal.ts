@@ -20,13 +20,16 @@ export type Terminal = {
 };
 
 const columns = 80;
+// One socket for each terminal: tmux may still be leaving the last one.
+let opened = 0;
 // The layout breaks lines where it must: texts are compared without white space.
 const squeezed = (text: string): string => text.replaceAll(/\s+/g, '');
 
 /** Opens a terminal; the program's name is the socket's, so that only this one is ever closed. */
 export async function openTerminal(server: Server, name: string): Promise<Terminal> {
-  const tmux = (...args: string[]) =>
-    execa('tmux', ['-u', '-L', `cmsadm-${name}-${process.pid}`, '-f', '/dev/null', ...args]);
+  opened += 1;
+  const socket = `cmsadm-${name}-${process.pid}-${opened}`;
+  const tmux = (...args: string[]) => execa('tmux', ['-u', '-L', socket, '-f', '/dev/null', ...args]);
   const size = ['-x', String(columns), '-y', '50'];
   const history = ['set-option', '-g', 'history-limit', '20000'];
   await tmux('start-server', ';', ...history, ';', 'new-session', '-d', ...size, '--', ...sshArgv(server, []));
