@@ -113,6 +113,8 @@ export type Agent = {
   readonly edits: Map<string, Set<string>>;
   /** Data sets whose files of this server's own could not be rendered, and why. */
   readonly unrendered: Map<string, CmsadmError>;
+  /** Data sets of which this server, which administers now, could not apply what it took as the secondary, and why. */
+  readonly unapplied: Map<string, CmsadmError>;
   /** When the server that administers was last heard over its own session, and under which epoch. */
   readonly heard: { at: number; epoch: number };
   /** How many sessions opened for sending so far, of which only the last may; and the end of what is being taken. */
@@ -216,6 +218,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     wantedBells,
     appliedFor: { epoch: 0 },
     unrendered: new Map(),
+    unapplied: new Map(),
     heard: { at: Number.NEGATIVE_INFINITY, epoch: 0 },
     senders: { opened: 0, taking: Promise.resolve(), inBulk: false },
     timing,

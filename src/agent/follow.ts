@@ -49,7 +49,8 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   const unexported = new Map<string, CmsadmError>();
   const remember = (live: LiveSet, sent: SetResult): SetResult => {
     const { name } = live.set;
-    const result = { ...sent, failure: sent.failure ?? unexported.get(name) ?? agent.unrendered.get(name) };
+    const own = unexported.get(name) ?? agent.unapplied.get(name) ?? agent.unrendered.get(name);
+    const result = { ...sent, failure: sent.failure ?? own };
     results.set(name, result);
     const trouble = troubleOf(name, result);
     if (trouble === '') agent.allAcross(name);

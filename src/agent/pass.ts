@@ -1,7 +1,6 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
-import { isApplied } from './apply.ts';
 import { isSystemError, unreadable } from './data-set.ts';
 import { isFolderSign, shownPath } from './entry.ts';
 import { forgetRemoved, noteSent, rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
@@ -9,6 +8,7 @@ import type { Line, Sent } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { sendWork } from './send.ts';
 import { agreeHere, agreeIn, digestsOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
+import { isApplied } from './unapplied.ts';
 import { workOf } from './work.ts';
 
 /** The errors that end every further attempt of a session. */
