@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { run } from '../../src/host/processes.ts';
+import { run, runLines } from '../../src/host/processes.ts';
 
 const cases: Record<string, [argv: string[], outcome: Partial<Awaited<ReturnType<typeof run>>>]> = {
   'output and success': [['sh', '-c', 'echo out; echo err >&2'], { stdout: 'out\n', stderr: 'err\n', exitCode: 0 }],
@@ -26,6 +26,21 @@ test('hands on its input, and minds no program that does not read it', async () 
   const input = 'line\n'.repeat(200_000);
   expect((await run(['cat'], { input })).stdout).toBe(input);
   expect((await run(['sh', '-c', 'exec <&-; exit 4'], { input })).exitCode).toBe(4);
+});
+
+test('ends a program whose work nobody wants any more, and tells its lines until then', async () => {
+  const lines: string[] = [];
+  let end = (): void => {};
+  const over = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const hear = (line: string): void => {
+    lines.push(line);
+    end();
+  };
+  const argv = ['sh', '-c', 'read first; echo "$first"; exec sleep 60'];
+  expect(await runLines(argv, Promise.resolve(Buffer.from('told\n')), hear, over)).toBe(127);
+  expect(lines).toEqual(['told']);
 });
 
 test('ends a program that takes longer than its time', async () => {
