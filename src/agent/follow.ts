@@ -148,7 +148,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
           details,
           remedy: `Put these right, and run it again; until then admin-sync stays held.`,
         });
-      endHold(host);
+      endHold(host, request.tag);
       agent.event('sync-released', `the restore ${request.tag} has ended with a full pass`);
       return reports;
     }
