@@ -113,6 +113,8 @@ export type Agent = {
   readonly edits: Map<string, Set<string>>;
   /** Data sets whose files of this server's own could not be rendered, and why. */
   readonly unrendered: Map<string, CmsadmError>;
+  /** Data sets of which this server, which administers now, could not apply what it took as the secondary, and why. */
+  readonly unapplied: Map<string, CmsadmError>;
   /** When the server that administers was last heard over its own session, and under which epoch. */
   readonly heard: { at: number; epoch: number };
   /** How many sessions opened for sending so far, of which only the last may; and the end of what is being taken. */
@@ -151,7 +153,6 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
       await agent.pause(await oneTurn(agent, signal));
     }
   } finally {
-    clearInterval(signs);
     clearInterval(stalls);
     stateWatch?.close();
     agent.refuseAsked();
@@ -160,9 +161,11 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
       live.tree.agreed.flush();
       live.close();
     }
-    // A program that makes things as wanted is not killed half-way.
+    // A program that makes things as wanted, or applies what came, is not killed half-way; its unit waits for it.
     await wanted;
+    await agent.senders.taking;
     await acdLinks;
+    clearInterval(signs);
     agent.tell({ state: 'stopped' });
     agent.end();
   }
@@ -171,6 +174,8 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
 const notRun: RunProgram = async () => ({ stdout: '', stderr: '', exitCode: 0 });
 
 const savedText = ({ root }: Host): string => `${readText(root, paths.link)}\n${readText(root, paths.pair)}`;
+
+const agentStops = (): CmsadmError => new CmsadmError('agent-not-running', 'The agent stops.');
 
 const notConnected = (state: string): CmsadmError =>
   new CmsadmError('not-connected', `The other server's agent is not connected: ${state}`, {
@@ -186,6 +191,11 @@ const notInStep = (seconds: number): CmsadmError =>
 export function makeAgent(host: Host, profile: Profile, options: AgentOptions, saved: () => string): Agent {
   const { signal, log } = options;
   const login = options.login ?? ((on: Host, link: Link) => loginToAgent(on, link, profile.keepalive));
+  const run = options.run ?? (host.system.real ? runProgram : notRun);
+  const stopped = new Promise<never>((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(agentStops()), { once: true });
+  });
+  stopped.catch(() => {});
   const bell = makeBell();
   // The folders of exports are ours.
   for (const { path, exported } of profile.dataSets) if (exported) makeFolders(host.root, path, 0o700);
@@ -210,12 +220,14 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     profile,
     log,
     bell,
-    run: options.run ?? (host.system.real ? runProgram : notRun),
+    // What writes a file only reads a database: it is ended with the agent.
+    run: (argv, how) => run(argv, how.output === undefined ? how : { ...how, signal }),
     sets,
     edits: new Map(),
     wantedBells,
     appliedFor: { epoch: 0 },
     unrendered: new Map(),
+    unapplied: new Map(),
     heard: { at: Number.NEGATIVE_INFINITY, epoch: 0 },
     senders: { opened: 0, taking: Promise.resolve(), inBulk: false },
     timing,
@@ -226,10 +238,14 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
       while (!over() && performance.now() < end) await bell.wait(end - performance.now());
     },
     login: async (link) => {
-      const session = await login(host, link);
+      const opening = login(host, link);
+      opening.then(
+        (session) => signal.aborted && session.close(),
+        () => {},
+      );
+      const session = await Promise.race([opening, stopped]);
       signal.addEventListener('abort', session.close, { once: true });
       void session.closed.then(() => signal.removeEventListener('abort', session.close));
-      if (signal.aborted) session.close();
       return session;
     },
     ask: (request, seconds) =>
@@ -259,7 +275,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     },
     isFollowing: () => following,
     refuseAsked: () => {
-      for (const { reject } of asked) reject(new CmsadmError('agent-not-running', 'The agent stops.'));
+      for (const { reject } of asked) reject(agentStops());
     },
     takeAsked: () => {
       const taken = asked;

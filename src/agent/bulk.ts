@@ -50,6 +50,7 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
             shares.then((all) => all[one] ?? []),
             withHoles,
             (path) => wasSent(path),
+            line.session.closed,
           ),
         ),
       );
@@ -167,6 +168,7 @@ function reachPeer(host: Host, { peer }: Link): { readonly shell: string; readon
  * What rsync could not bring is sent in the other way.
  * @param files told when rsync may begin; with none it ends without having brought anything
  * @param wasSent hears of each file once its last byte was sent
+ * @param over ends it: without its session nothing that it brings counts
  */
 async function runRsync(
   { shell, address }: ReturnType<typeof reachPeer>,
@@ -175,6 +177,7 @@ async function runRsync(
   files: Promise<readonly Bulk[]>,
   withHoles: boolean,
   wasSent: (path: string) => void,
+  over: Promise<unknown>,
 ): Promise<void> {
   await runLines(
     [
@@ -188,6 +191,7 @@ async function runRsync(
     ],
     files.then((all) => Buffer.from(all.map(({ path }) => path).join('\0'), 'latin1')),
     (line) => wasSent(nameIn(line)),
+    over,
   );
 }
 

@@ -1,7 +1,6 @@
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { type Accounts, readAccounts } from './accounts.ts';
-import { noteUnapplied } from './apply.ts';
 import type { Answer, Change, Refusal } from './changes.ts';
 import type { FileEntry } from './entry.ts';
 import { besides, noteLink } from './hard-links.ts';
@@ -11,6 +10,7 @@ import { moveIn, putFolder, remove, standsAt } from './place.ts';
 import { keepWhatStands, letGo, note, type Prepare, prepareChange, type Ready, sealed, type Taker } from './prepare.ts';
 import { foreseen, writeFailed } from './refusals.ts';
 import { nameOf, setHere } from './tree.ts';
+import { noteUnapplied } from './unapplied.ts';
 
 /**
  * Takes changes in their order. Those that need not wait for one another go together: all of their files are synced at
@@ -72,7 +72,7 @@ async function commit(taker: Taker, groups: readonly (readonly Prepare[])[]): Pr
       foreseen(set.name, set.path, () => expectAll(live, steps.filter(isReady)));
       const synced = await syncGroup(live, steps);
       may();
-      if (synced.some(isReady)) foreseen(set.name, set.path, () => noteUnapplied(agent, set));
+      if (synced.some(isReady)) foreseen(set.name, set.path, () => noteUnapplied(agent.host, set, 'received'));
       for (const step of synced)
         answers.push(isReady(step) ? await refusalOr(live, () => putInPlace(taker, accounts, step)) : step);
     }

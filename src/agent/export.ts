@@ -7,12 +7,14 @@ import { makeFolders } from '../host/writing.ts';
 import type { Agent } from './agent.ts';
 import { isSystemError } from './data-set.ts';
 import { type DataSet, TEMPORARY } from './entry.ts';
+import { isOwed } from './unapplied.ts';
 
 /** The file of an exported data set. */
 export const EXPORT = 'export';
 
 /**
- * Exports a data set anew if its time has come; a text that is the same as before is left alone.
+ * Exports a data set anew if its time has come; a text that is the same as before is left alone. So is one that the other
+ * server sent and that is not imported here yet: this server's database knows nothing of it.
  * @param last when it was exported last (milliseconds of performance.now)
  * @returns when it was exported last, now
  * @throws CmsadmError export-failed; the export of before stays
@@ -21,8 +23,31 @@ export async function exportSet(agent: Agent, set: DataSet, last: number | undef
   const now = performance.now();
   const { exported } = set;
   if (!exported || (last !== undefined && now - last < exported.every * 1000)) return last ?? now;
+  if (isOwed(agent.host, set)) return now;
+  await exportAnew(agent, set, (growing, file) => {
+    if (digestOf(growing) !== digestOf(file)) fs.renameSync(growing, file);
+  });
+  return now;
+}
+
+/**
+ * Exports a data set to a file beside the export.
+ * @param use is given both; what is left of the new one goes after it
+ * @throws CmsadmError export-failed
+ */
+export async function exportAnew(
+  agent: Agent,
+  set: DataSet,
+  use: (growing: string, file: string) => void,
+): Promise<void> {
+  const { root } = agent.host;
+  const file = at(root, `${set.path}/${EXPORT}`);
+  const growing = at(root, `${set.path}/${TEMPORARY}export`);
   try {
-    await exportAnew(agent, set, exported);
+    makeFolders(root, set.path, 0o700);
+    await exportTo(agent, set, growing);
+    use(growing, file);
+    fs.rmSync(growing, { force: true });
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;
     throw new CmsadmError('export-failed', `The data set ${set.name} could not be exported: ${cause.code}.`, {
@@ -31,30 +56,21 @@ export async function exportSet(agent: Agent, set: DataSet, last: number | undef
       remedy: 'Check free space and permissions below that folder.',
     });
   }
-  return now;
 }
 
-async function exportAnew(
-  { host, run }: Agent,
-  set: DataSet,
-  exported: NonNullable<DataSet['exported']>,
-): Promise<void> {
-  makeFolders(host.root, set.path, 0o700);
-  const file = at(host.root, `${set.path}/${EXPORT}`);
-  const growing = at(host.root, `${set.path}/${TEMPORARY}export`);
+async function exportTo({ run }: Agent, { name, exported }: DataSet, growing: string): Promise<void> {
+  if (!exported) return;
   fs.rmSync(growing, { force: true });
   const { exitCode, stderr } = await run(exported.export, { seconds: exported.seconds, output: growing });
   if (exitCode !== 0) {
     fs.rmSync(growing, { force: true });
     throw new CmsadmError(
       'export-failed',
-      `The data set ${set.name} could not be exported: "${exported.export.join(' ')}" failed with ${exitCode}.`,
+      `The data set ${name} could not be exported: "${exported.export.join(' ')}" failed with ${exitCode}.`,
       { details: lastLines(stderr), remedy: 'Run it by hand on this server, and put right what it says.' },
     );
   }
-  if (digestOf(growing) === digestOf(file)) fs.rmSync(growing, { force: true });
-  else fs.renameSync(growing, file);
 }
 
-const digestOf = (file: string): string | undefined =>
+export const digestOf = (file: string): string | undefined =>
   fs.existsSync(file) ? createHash('sha256').update(fs.readFileSync(file)).digest('hex') : undefined;

@@ -8,6 +8,7 @@ import type { Agent, Asked } from './agent.ts';
 import { makeBulk } from './bulk.ts';
 import { isSystemError } from './data-set.ts';
 import { exportSet } from './export.ts';
+import type { LetGo } from './guard.ts';
 import { takeTheirs } from './keep-theirs.ts';
 import { pruneKept } from './kept.ts';
 import { type Line, makeLine, progressing } from './line.ts';
@@ -49,7 +50,8 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   const unexported = new Map<string, CmsadmError>();
   const remember = (live: LiveSet, sent: SetResult): SetResult => {
     const { name } = live.set;
-    const result = { ...sent, failure: sent.failure ?? unexported.get(name) ?? agent.unrendered.get(name) };
+    const own = unexported.get(name) ?? agent.unapplied.get(name) ?? agent.unrendered.get(name);
+    const result = { ...sent, failure: sent.failure ?? own };
     results.set(name, result);
     const trouble = troubleOf(name, result);
     if (trouble === '') agent.allAcross(name);
@@ -102,10 +104,10 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     remember(live, await sendChanges(line, live, whole));
     if (since !== undefined) agent.tell({ lag: Math.round(performance.now() - since) });
   };
-  /** @param isReleased for which data sets a person lets go what vanished; @param why what the log says besides */
+  /** @param letGo what the guard is not to hold of a data set; @param why what the log says besides */
   const passOver = async (
     lives: Iterable<LiveSet>,
-    isReleased: (set: string) => boolean,
+    letGo: (set: string) => LetGo,
     why: string,
   ): Promise<PassReport[]> => {
     const reports: PassReport[] = [];
@@ -118,7 +120,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
       const failure = waits(live);
       const result = failure
         ? await lookOnly(live, failure)
-        : await fullPass(line, live, isReleased(live.set.name), (seen) =>
+        : await fullPass(line, live, letGo(live.set.name), (seen) =>
             agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
           );
       const remembered = remember(live, result);
@@ -130,22 +132,23 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     return reports;
   };
   const passAll = (released?: string): Promise<PassReport[]> =>
-    passOver(agent.sets.values(), (set) => set === released, '');
+    passOver(agent.sets.values(), (set) => (set === released ? 'all' : 'nothing'), '');
   const answer = async (request: Asked['request']): Promise<unknown> => {
     // Between two pieces of work: nothing is under way.
     if (request.kind === 'quiet') return null;
     if (request.kind === 'restored') {
       if (readPause(host.root)) refuseStopped(host.root);
       await exportAll(true);
-      const reports = await passOver(agent.sets.values(), () => true, ` after the restore ${request.tag}`);
-      // What waits for a decision is sent after that.
-      const details = reports.filter(({ ok, set }) => !ok && !undecided[set]).map(({ why }) => why);
+      const reports = await passOver(agent.sets.values(), () => 'losses', ` after the restore ${request.tag}`);
+      // What waits for a decision is sent after that, and what the guard holds after its release.
+      const waiting = (set: string): boolean => undecided[set] !== undefined || results.get(set)?.held !== undefined;
+      const details = reports.filter(({ ok, set }) => !ok && !waiting(set)).map(({ why }) => why);
       if (details.length > 0)
         throw new CmsadmError('not-in-step', `The full pass after the restore ${request.tag} was not whole.`, {
           details,
           remedy: `Put these right, and run it again; until then admin-sync stays held.`,
         });
-      endHold(host);
+      endHold(host, request.tag);
       agent.event('sync-released', `the restore ${request.tag} has ended with a full pass`);
       return reports;
     }
@@ -159,7 +162,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
       if (request.keeps === 'secondary') await takeTheirs(agent, line, live);
       await session.call('agentDecided', { epoch: pair.epoch, set: request.set });
       ({ undecided } = await askStanding(session, pair.epoch));
-      return passOver([live], () => false, ` after the decision for the versions of ${pair[request.keeps].fqdn}`);
+      return passOver([live], () => 'nothing', ` after the decision for the versions of ${pair[request.keeps].fqdn}`);
     }
     // What changed in a database since its last export is to be across as well.
     if (request.kind === 'pass' || request.kind === 'drain') await exportAll(true);

@@ -30,18 +30,26 @@ export type Standing = {
 const FEW = 20;
 
 /**
+ * What a person lets go of a data set: all that is as it is now; or losses, which a restore makes. A restore makes no
+ * other disk, and knows nothing of what was held before it.
+ */
+export type LetGo = 'all' | 'losses' | 'nothing';
+
+/**
  * Why nothing of a data set may be sent now; undefined where all is well. A set that lost its disk must not empty the
  * other server.
  */
 export function whyHeld(
   { deletions, path }: DataSet,
   { there, here, vanished, explained, came, lately, sameFolder, heldBefore }: Standing,
+  letGo: LetGo = 'nothing',
 ): string | undefined {
-  if (there === 0) return undefined;
+  if (there === 0 || letGo === 'all') return undefined;
   if (!sameFolder) return `${path} is another folder than before: is a disk not mounted, or another one?`;
   if (here === 0) return `it is empty here and holds ${there} names on the other server. Is a disk not mounted?`;
   // Names that came since make the rest no safer.
   if (heldBefore !== undefined && vanished > 0) return heldBefore;
+  if (letGo === 'losses') return undefined;
   const lost = vanished - explained - came;
   if (lost <= 0) return undefined;
   const [gone, all] = [lost + lately, there + lately];

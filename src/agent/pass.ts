@@ -1,14 +1,14 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
-import { isApplied } from './apply.ts';
 import { isSystemError, unreadable } from './data-set.ts';
 import { isFolderSign, shownPath } from './entry.ts';
-import { forgetRemoved, noteSent, rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
+import { forgetRemoved, type LetGo, noteSent, rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
 import type { Line, Sent } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { sendWork } from './send.ts';
 import { agreeHere, agreeIn, digestsOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
+import { isApplied } from './unapplied.ts';
 import { workOf } from './work.ts';
 
 /** The errors that end every further attempt of a session. */
@@ -53,7 +53,12 @@ async function caught(live: LiveSet, work: () => Promise<SetResult>): Promise<Se
  * Learns what the other server has, by digests of folders first, and what both have in common.
  * @throws CmsadmError session-lost, data-set-missing, data-set-unreadable and what the other server refuses with
  */
-async function compare(line: Line, live: LiveSet, released = false, step?: (seen: number) => void): Promise<void> {
+async function compare(
+  line: Line,
+  live: LiveSet,
+  letGo: LetGo = 'nothing',
+  step?: (seen: number) => void,
+): Promise<void> {
   const { session, epoch } = line;
   const { tree } = live;
   const set = live.set.name;
@@ -84,22 +89,27 @@ async function compare(line: Line, live: LiveSet, released = false, step?: (seen
   // Names that are on neither side any more.
   for (const path of tree.names.keys()) forgetIfGone(tree, path);
   const folders = [...ours.keys()].filter((folder) => !differing.has(folder));
-  await session.call('agentAgree', { epoch, set, folders, names: same, ...(released ? { released } : {}) });
+  await session.call('agentAgree', {
+    epoch,
+    set,
+    folders,
+    names: same,
+    ...(letGo === 'all' ? { released: true } : {}),
+  });
   agreeIn(tree, folders);
   for (const path of same) agreeHere(tree, path);
   tree.agreed.flush();
 }
 
-/** Compares a data set with the other server's and sends what differs. @throws what ends the session */
-export function fullPass(
-  line: Line,
-  live: LiveSet,
-  released: boolean,
-  step?: (seen: number) => void,
-): Promise<SetResult> {
+/**
+ * Compares a data set with the other server's and sends what differs.
+ * @param letGo what the guard is not to hold
+ * @throws what ends the session
+ */
+export function fullPass(line: Line, live: LiveSet, letGo: LetGo, step?: (seen: number) => void): Promise<SetResult> {
   return caught(live, async () => {
-    await compare(line, live, released, step);
-    return sendUnlessHeld(line, live, undefined, released);
+    await compare(line, live, letGo, step);
+    return sendUnlessHeld(line, live, undefined, letGo);
   });
 }
 
@@ -108,11 +118,11 @@ export function sendChanges(line: Line, live: LiveSet, whole: boolean): Promise<
   return caught(live, async () => {
     if (live.tree.uncertain && (line.busy?.size ?? 0) === 0) {
       await compare(line, live);
-      return sendUnlessHeld(line, live, undefined, false);
+      return sendUnlessHeld(line, live, undefined, 'nothing');
     }
     if (whole) await live.lookAll();
     const looked = whole ? undefined : await live.look(line.busy?.get(live.set.name));
-    return sendUnlessHeld(line, live, looked, false);
+    return sendUnlessHeld(line, live, looked, 'nothing');
   });
 }
 
@@ -127,9 +137,9 @@ async function sendUnlessHeld(
   line: Line,
   live: LiveSet,
   looked: ReadonlySet<string> | undefined,
-  released: boolean,
+  letGo: LetGo,
 ): Promise<SetResult> {
-  const result = await sendIfAllowed(line, live, looked, released);
+  const result = await sendIfAllowed(line, live, looked, letGo);
   // After a look at everything too: what came before may have failed to be applied.
   const isNew = result.sent + result.removed > 0 || !looked;
   if (isApplied(live.set) && isNew && result.held === undefined)
@@ -141,7 +151,7 @@ async function sendIfAllowed(
   line: Line,
   live: LiveSet,
   looked: ReadonlySet<string> | undefined,
-  released: boolean,
+  letGo: LetGo,
 ): Promise<SetResult> {
   const work = workOf(live.tree, looked);
   const { names } = live.tree;
@@ -151,10 +161,10 @@ async function sendIfAllowed(
   // After events only what was looked at differs; all names are counted when everything was looked at.
   const vanished = [...work.remove, ...work.clear].filter((path) => names.get(path)?.here === undefined).length;
   const standing = () => standingOfSet(live.tree, looked && { vanished, came });
-  const held = released || (looked && removes === 0) ? undefined : whyHeld(live.set, standing());
+  const held = looked && removes === 0 ? undefined : whyHeld(live.set, standing(), letGo);
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
-  if (released) forgetRemoved(live.tree);
+  if (letGo !== 'nothing') forgetRemoved(live.tree);
   else noteSent(live.tree, [...work.remove, ...work.clear], arrivals);
   // What fills a server makes up for nothing that goes later.
   if (!looked) live.tree.arrived.clear();

@@ -37,7 +37,10 @@ export function hold(host: Host, tag: string, by: string): void {
   if (!held) writeState(host.root, holdFile, `${JSON.stringify({ tag, by, since: now(host) })}\n`);
 }
 
-export const endHold = ({ root }: Host): void => removeDurably(root, holdFile);
+/** Ends the hold of that restore; another one's stays. */
+export function endHold({ root }: Host, tag: string): void {
+  if (readHold(root)?.tag === tag) removeDurably(root, holdFile);
+}
 
 /** For which restore it is held; undefined where it is not. */
 export function readHold(root: Root): Hold | undefined {

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import { readAccounts } from './accounts.ts';
 import type { Agent } from './agent.ts';
-import { applySet, noteUnapplied } from './apply.ts';
+import { applySet } from './apply.ts';
 import { type Answer, changesSchema, dataSchema, seqSchema } from './changes.ts';
 import { takeChanges, takeIncoming } from './commit.ts';
 import { fileSchema, shownPath } from './entry.ts';
@@ -17,6 +17,7 @@ import { renderOwn } from './render.ts';
 import { standingOf } from './standing.ts';
 import { closeBulk, keepWriting, lockBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
 import { agreeHere, agreeIn, digestsOf, namesIn } from './tree.ts';
+import { noteUnapplied } from './unapplied.ts';
 import { clearUndecided } from './undecided.ts';
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -244,7 +245,7 @@ export function receiveVerbs(agent: Agent): {
       const { epoch: theirs, set, files } = checked(takeArgs, args);
       maySend(theirs);
       const live = taking(set);
-      noteUnapplied(agent, live.set);
+      noteUnapplied(host, live.set, 'received');
       // On the disk, and written down, with `agentBulkEnd`.
       return foreseen(set, live.set.path, () => takeFiles(agent, live, readAccounts(host.root), files));
     },

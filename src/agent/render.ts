@@ -3,7 +3,8 @@ import { CmsadmError } from '../errors.ts';
 import { readLink, readPair } from '../pair/state.ts';
 import { fillIn, wordsOf } from '../pair/template.ts';
 import type { Agent } from './agent.ts';
-import { applySet, noteUnapplied } from './apply.ts';
+import { applySet } from './apply.ts';
+import { applyOwed } from './apply-owed.ts';
 import { orGone, READ_ONLY } from './data-set.ts';
 import { type DataSet, shownPath } from './entry.ts';
 import { keep } from './kept.ts';
@@ -12,6 +13,7 @@ import { type Held, holdInside, holdPlace, makeWriter, moveIn, type Writer } fro
 import { foreseen } from './refusals.ts';
 import { hasAuthority } from './standing.ts';
 import type { Tree } from './tree.ts';
+import { isOwed, noteUnapplied } from './unapplied.ts';
 
 /** The longest template. */
 const MOST = 1_048_576;
@@ -27,9 +29,10 @@ export function renderOwn(agent: Agent, live: LiveSet): CmsadmError | undefined 
   return failure;
 }
 
-/** The same on the server that sends: nobody else asks it to run what reads the results there. */
+/** The same on the server that sends: nobody else asks it to run what reads the results there, nor what it took before. */
 export async function renderAndApply(agent: Agent, live: LiveSet): Promise<void> {
-  if (!live.set.rendered) return;
+  await applyOwed(agent, live);
+  if (!live.set.rendered || isOwed(agent.host, live.set)) return;
   const failure =
     failureOf(() => rendered(agent, live)) ??
     (await applySet(agent, live, false).then(
@@ -46,7 +49,7 @@ function rendered(agent: Agent, { set, tree }: LiveSet): void {
   if (!renderSet(tree)) return;
   agent.log(`${set.name}: this server's own files are rendered`);
   // What reads them there is told by the data set's programs.
-  noteUnapplied(agent, set);
+  noteUnapplied(agent.host, set, 'rendered');
 }
 
 function failureOf(work: () => void): CmsadmError | undefined {

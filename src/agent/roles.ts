@@ -3,6 +3,7 @@ import { CmsadmError } from '../errors.ts';
 import type { Link, Pair } from '../pair/state.ts';
 import { adopt } from './adopt.ts';
 import type { Agent } from './agent.ts';
+import { applyOwed } from './apply-owed.ts';
 import { shownPath } from './entry.ts';
 import { follow } from './follow.ts';
 import { folderOfSet } from './guard.ts';
@@ -17,6 +18,11 @@ export async function bePrimary(agent: Agent, link: Link, pair: Pair): Promise<v
   for (const live of agent.sets.values()) {
     live.setLazy(true);
     live.lookEarly();
+  }
+  // Before the other server is asked, which may be gone: what it sent counts as brought over.
+  for (const live of agent.sets.values()) {
+    await applyOwed(agent, live);
+    if (agent.over()) return;
   }
   const session = await agent.login(link);
   try {

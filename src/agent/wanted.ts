@@ -20,8 +20,11 @@ const shown = (text: string): string[] =>
     .filter((line) => line !== '')
     .slice(0, MOST.lines);
 
-/** Makes this server stand as the files of a data set want it, and asks how it stands then. */
-async function apply({ run, host }: Agent, wanted: Wanted): Promise<WantedStatus> {
+/**
+ * Makes this server stand as the files of a data set want it, and asks how it stands then.
+ * @returns undefined where the agent is to stop before it has asked
+ */
+async function apply({ run, host }: Agent, wanted: Wanted, signal: AbortSignal): Promise<WantedStatus | undefined> {
   const { seconds } = wanted;
   const ended = (state: WantedStatus['state'], lines: readonly string[]): WantedStatus => ({
     state,
@@ -32,6 +35,7 @@ async function apply({ run, host }: Agent, wanted: Wanted): Promise<WantedStatus
     ['apply', wanted.apply],
     ['report', wanted.report],
   ] as const) {
+    if (signal.aborted) return undefined;
     const { exitCode, stdout, stderr } = await run(argv, { seconds });
     if (exitCode !== 0)
       return ended(`${name} failed`, shown([`exit code ${exitCode}`, ...lastLines(stderr || stdout)].join('\n')));
@@ -78,7 +82,8 @@ async function keepOne(agent: Agent, { set }: LiveSet, signal: AbortSignal): Pro
     while (!signal.aborted) {
       watching ??= watch();
       while (!signal.aborted && isBusy()) await bell.wait(1_000);
-      agent.tellWanted(name, await apply(agent, wanted));
+      const standing = await apply(agent, wanted, signal);
+      if (standing) agent.tellWanted(name, standing);
       if (!(await bell.wait(wanted.every * 1000))) continue;
       // Until a moment without further changes, but not for ever.
       for (let more = 0; more < 20 && !signal.aborted && (await bell.wait(timing.wanted)); more += 1);

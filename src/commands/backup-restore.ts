@@ -4,6 +4,7 @@ import { programsFor } from '../backup/archiver.ts';
 import { logBackup } from '../backup/backup-log.ts';
 import type { BackupFacts } from '../backup/facts.ts';
 import { mountsNow } from '../backup/mounts.ts';
+import { isUnsettled } from '../backup/placing.ts';
 import { readFactsOf } from '../backup/read-archive.ts';
 import { type Restored, type RestorePlan, restoreBackup } from '../backup/restore-backup.ts';
 import { running } from '../backup/running.ts';
@@ -25,6 +26,7 @@ import {
   settleAnswers,
   usage,
 } from './context.ts';
+import { endSyncHold, holdSync, meetsSync } from './restore-hold.ts';
 
 type Place = Pick<RestorePlan, 'how' | 'folder'> & { readonly path: string };
 
@@ -58,6 +60,7 @@ export async function backupRestore(context: CommandContext, given: Given): Prom
     tag,
     ...(paths === undefined ? {} : { paths }),
   };
+  const isHeld = meetsSync(host, context.profile, plan);
   const told = {
     ...{ name: facts.name, from: found.path, how: place.how, folder: place.path },
     ...(full ? { full: full.path } : {}),
@@ -65,12 +68,12 @@ export async function backupRestore(context: CommandContext, given: Given): Prom
   };
   report.show({
     kind: 'review',
-    review: { operation: `restore ${facts.name}`, tag, servers: [], notes: notesOf(facts, place, full, paths) },
+    review: { operation: `restore ${facts.name}`, tag, servers: [], notes: notesOf(facts, place, full, paths, isHeld) },
   });
   if (context.dryRun)
     return { exitCode: exitCodes.pending, summary: 'backup restore: dry run', result: { outcome: 'pending', ...told } };
   if (!(await confirmed(context))) return declined(context, 'backup restore');
-  const restored = await attempt(context, plan, facts, settings.log);
+  const restored = await attempt(context, plan, facts, settings.log, isHeld);
   return outcomeOf(context, facts, place, restored, told);
 }
 
@@ -192,7 +195,13 @@ async function nameTyped(context: CommandContext, given: Given): Promise<boolean
   return answers[server.name] === hostname;
 }
 
-const notesOf = (facts: BackupFacts, place: Place, full: Found | undefined, paths: readonly string[] | undefined) => [
+const notesOf = (
+  facts: BackupFacts,
+  place: Place,
+  full: Found | undefined,
+  paths: readonly string[] | undefined,
+  isHeld: boolean,
+) => [
   `Made ${facts.made} on ${facts.server}, load ${facts.load}.`,
   ...(full ? [`First the full backup ${full.path}, then what changed since.`] : []),
   paths ? `Only: ${paths.join(', ')}` : 'All that is in it.',
@@ -201,22 +210,42 @@ const notesOf = (facts: BackupFacts, place: Place, full: Found | undefined, path
     : paths
       ? `Over ${place.path}; what is replaced is kept beside it under the tag, and all of it changes or none.`
       : `Over ${place.path}: all of it changes or none. What is there and not in the backup stays.`,
+  ...(isHeld ? ['Admin-sync is held meanwhile, and goes on with one full pass.'] : []),
 ];
 
-async function attempt(context: CommandContext, plan: RestorePlan, facts: BackupFacts, log: string): Promise<Restored> {
+/** @param isHeld whether nothing is sent to the other server meanwhile */
+async function attempt(
+  context: CommandContext,
+  plan: RestorePlan,
+  facts: BackupFacts,
+  log: string,
+  isHeld: boolean,
+): Promise<Restored> {
   const { host, report, operator, stop } = context;
   const tell = (text: string): void => logBackup(host, log, `${operator} ${facts.name}: ${text}`);
   const { hostname } = await host.system.identity();
   const claim = { operation: `restore of ${facts.name}`, operator, startedOn: hostname };
   tell(`restore begins, ${plan.how} ${plan.folder}`);
+  let held: string | undefined;
+  const goOn = async (): Promise<void> => {
+    const tag = held;
+    held = undefined;
+    if (tag !== undefined) await endSyncHold(context, tag);
+  };
   try {
-    const restored = await running(host, claim, { blocks: undefined, warn: report.warn }, (noted) =>
-      restoreBackup(host, plan, report, stop, noted),
-    );
+    const restored = await running(host, claim, { blocks: undefined, warn: report.warn }, async (noted) => {
+      // Whoever finds this one dead ends it.
+      if (isHeld) held = await holdSync(context, plan.tag);
+      const done = await restoreBackup(host, plan, report, stop, noted);
+      await goOn();
+      return done;
+    });
     tell(`restored ${plan.how} ${plan.folder}: ${count(restored.files, 'file')}`);
     return restored;
   } catch (error) {
     tell(`restore failed: ${error instanceof Error ? error.message : String(error)}`);
+    // Put back by now. Where it stands half way, it stays held until that is settled.
+    if (!isUnsettled(plan.folder)) await goOn();
     throw error;
   }
 }

@@ -5,6 +5,7 @@ import type { Host } from '../host/system.ts';
 import { backupUnblockParameters } from './backup-parameters.ts';
 import { mountedRoot } from './backup-root.ts';
 import type { CommandContext, CommandOutcome, Given } from './context.ts';
+import { endDeadHold } from './restore-hold.ts';
 
 /**
  * `cmsadm backup unblock`: takes away what a backup that died has left, its block of log-ins first, and settles a restore
@@ -31,5 +32,7 @@ export async function backupUnblock(context: CommandContext, given: Given = {}):
 /** Settles what died here. @returns what it did, one line each; undefined while a backup or a restore lives */
 export async function settleBackups(host: Host, operator: string, over?: string): Promise<string[] | undefined> {
   const { hostname } = await host.system.identity();
-  return settleDead(host, { operation: 'a look for what a backup left', operator, startedOn: hostname }, over);
+  const claim = { operation: 'a look for what a backup left', operator, startedOn: hostname };
+  const did = await settleDead(host, claim, over);
+  return did && [...did, ...(backupRunning(host) ? [] : await endDeadHold(host))];
 }

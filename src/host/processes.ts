@@ -38,12 +38,14 @@ export const run = (
 /**
  * Runs a program for as long as it takes, and tells each line of its output as it comes, a character for each byte.
  * @param input for its standard input, which it may have to wait for
+ * @param over ends it
  * @returns its exit code; 127 where the program is missing, or was ended by a signal
  */
 export const runLines = (
   argv: readonly string[],
   input: Promise<Buffer>,
   line: (text: string) => void,
+  over: Promise<unknown>,
 ): Promise<number> =>
   new Promise((resolve) => {
     const [program = '', ...args] = argv;
@@ -56,6 +58,7 @@ export const runLines = (
     child.on('close', (exitCode) => resolve(exitCode ?? 127));
     child.stdin.on('error', () => {});
     void input.then((all) => child.stdin.end(all));
+    void over.then(() => child.kill());
   });
 
 /**

@@ -37,10 +37,10 @@ describe('a look', () => {
     const live = openLiveSet(one, admin, () => {});
     const line = { session, epoch: 1, next: () => 1, acknowledged: () => {} };
     // Sent, then found to be the same, both while its stamp may not be trusted yet.
-    await fullPass(line, live, false);
-    await fullPass(line, live, false);
+    await fullPass(line, live, 'nothing');
+    await fullPass(line, live, 'nothing');
     await new Promise((resolve) => setTimeout(resolve, 100));
-    await fullPass(line, live, false);
+    await fullPass(line, live, 'nothing');
     const { stamp } = live.tree.names.get('f/a') ?? {};
     expect(stamp).toMatch(/./);
     expect(live.tree.agreed.get('f/a')?.stamp).toBe(stamp);

@@ -4,10 +4,13 @@ import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import type { RunProgram } from '../../src/agent/program.ts';
 import { callAgent } from '../../src/agent/socket.ts';
+import { list, readText } from '../../src/host/root.ts';
+import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
+import { paths } from '../../src/pair/state.ts';
 import { profileSchema } from '../../src/profile/schema.ts';
-import { drained, setState, startAgent, status } from './running-agents.ts';
-import { twoServers } from './two-servers.ts';
+import { drained, setState, startAgent, status, until } from './running-agents.ts';
+import { cms2, pairAt, savePair, tree, twoServers, write } from './two-servers.ts';
 
 /** Exported so rarely that only what is asked for is exported within a test. */
 const withTables = (every = 3600) => ({
@@ -34,9 +37,12 @@ function twoDatabases(every?: number) {
       database[own] = fs.readFileSync(input ?? '', 'latin1');
       return done;
     };
-  startAgent(two, one, withTables(every), programs('two'));
-  startAgent(one, two, withTables(every), programs('one'));
-  return { one, two, database };
+  const start = {
+    one: () => startAgent(one, two, withTables(every), programs('one')),
+    two: () => startAgent(two, one, withTables(every), programs('two')),
+  };
+  const stop = { two: start.two(), one: start.one() };
+  return { one, two, database, start, stop };
 }
 
 describe('an exported data set', () => {
@@ -99,5 +105,135 @@ describe('an exported data set', () => {
     database.one = 'rows again';
     expect(await callAgent(one, 'syncNow')).toMatchObject([{ ok: true, sent: 1 }]);
     expect(database.two).toBe('rows again');
+  });
+});
+
+describe('what was acknowledged and not applied', () => {
+  /** The import of the second row failed, and the primary went before it was asked again. */
+  async function takenOver() {
+    const all = twoDatabases();
+    const { one, two, database, stop } = all;
+    await drained(one);
+    Object.assign(database, { refuses: true, one: 'row1 row2' });
+    expect(await callAgent(one, 'syncNow')).toMatchObject([{ ok: false }]);
+    await stop.one();
+    const takesOver = (): void => savePair(two, pairAt(2, cms2));
+    return { ...all, takesOver };
+  }
+  const alarmsOf = (host: Host): string[] => readAlarms(host.root).map(({ text }) => text);
+  const keptOf = ({ root }: Host): (string | undefined)[] =>
+    list(root, `${paths.kept}/tables`).map((time) => readText(root, `${paths.kept}/tables/${time}/export`));
+  const isMarked = (host: Host): boolean => fs.existsSync(join(host.root.prefix, paths.sync, 'tables.unapplied'));
+
+  it('is imported by the server that takes over, alone, and kept by both when the old primary comes back', async () => {
+    const { one, two, database, start, takesOver } = await takenOver();
+    Object.assign(database, { refuses: false, two: 'rows of before' });
+    takesOver();
+    await until(
+      () => database.two,
+      (rows) => rows === 'row1 row2',
+    );
+    await until(
+      () => isMarked(two),
+      (marked) => !marked,
+    );
+    expect(keptOf(two)).toContain('rows of before');
+    await until(
+      () => alarmsOf(two),
+      (alarms) => alarms.some((text) => text.includes('/var/lib/cmsadm/kept/tables')),
+    );
+    start.one();
+    await setState(two, 'in step');
+    expect(database).toMatchObject({ one: 'row1 row2', two: 'row1 row2' });
+    expect(await callAgent(two, 'syncNow')).toMatchObject([{ ok: true }]);
+    expect(database).toMatchObject({ one: 'row1 row2', two: 'row1 row2' });
+    expect((await status(one)).role).toBe('secondary');
+  });
+
+  it('is never exported over while it cannot be imported, which is an alarm, and is imported as soon as it can be', async () => {
+    const { two, database, start, stop, takesOver } = await takenOver();
+    const file = join(two.root.prefix, 'var/lib/cmsadm/exports/tables/export');
+    takesOver();
+    await until(
+      () => alarmsOf(two),
+      (alarms) => alarms.some((text) => text.includes('took as the secondary')),
+    );
+    expect(alarmsOf(two)[0]).toContain('rm /var/lib/cmsadm/sync/tables.unapplied');
+    start.one();
+    await until(
+      () => status(two),
+      ({ sets, lastPass }) => sets[0]?.state === 'stopped' && lastPass !== null,
+    );
+    expect(await callAgent(two, 'syncNow')).toMatchObject([
+      { ok: false, why: expect.stringContaining('failed with 3') },
+    ]);
+    await expect(callAgent(two, 'syncDrain', { seconds: 5 })).rejects.toMatchObject({ code: 'not-in-step' });
+    expect(fs.readFileSync(file, 'utf8')).toBe('row1 row2');
+    expect(database.two).toBe('rows');
+    // Tried often, kept once; over a restart too.
+    await stop.two();
+    start.two();
+    await setState(two, 'stopped');
+    expect(keptOf(two).filter((text) => text === 'rows')).toHaveLength(1);
+    database.refuses = false;
+    await setState(two, 'in step');
+    expect(database).toMatchObject({ one: 'row1 row2', two: 'row1 row2' });
+    expect(alarmsOf(two).some((text) => text.includes('is stopped'))).toBe(false);
+  });
+
+  it('is not imported again where the import ended and only its mark was left, nor for a mark of an earlier version', async () => {
+    const { two, database, takesOver } = await takenOver();
+    database.two = 'row1 row2';
+    takesOver();
+    await until(
+      () => isMarked(two),
+      (marked) => !marked,
+    );
+    expect(alarmsOf(two)).toEqual([]);
+    database.two = 'row3';
+    fs.writeFileSync(join(two.root.prefix, paths.sync, 'tables.unapplied'), '');
+    savePair(two, pairAt(3, cms2));
+    await until(
+      () => status(two),
+      ({ epoch }) => epoch === 3,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(database.two).toBe('row3');
+  });
+
+  it('is applied by its program on the server that takes over', async () => {
+    const { one, two } = twoServers();
+    const sets = {
+      dataSets: v.parse(profileSchema.entries.dataSets, [
+        { name: 'admin', path: '/admin', apply: { run: ['/take'], seconds: 5 } },
+      ]),
+    };
+    let refuses = false;
+    const ran: string[] = [];
+    const program =
+      (name: string): RunProgram =>
+      async () => {
+        if (!refuses) ran.push(name);
+        return refuses ? { ...done, exitCode: 1 } : done;
+      };
+    startAgent(two, one, sets, program('two'));
+    const stopOne = startAgent(one, two, sets, program('one'));
+    await drained(one);
+    refuses = true;
+    write(one, 'queues', 'calls');
+    await until(
+      () => tree(two)['queues'],
+      (text) => text === 'calls',
+    );
+    await setState(one, 'stopped');
+    await stopOne();
+    ran.length = 0;
+    refuses = false;
+    savePair(two, pairAt(2, cms2));
+    await until(
+      () => ran.length,
+      (count) => count > 0,
+    );
+    expect(ran).toEqual(['two']);
   });
 });

@@ -43,7 +43,7 @@ async function inStep(
   if (!set) throw new Error('the profile has no data set');
   const live = openLiveSet(one, set, () => {});
   lives.push(live);
-  expect(await fullPass(line, live, false)).toMatchObject({ failure: undefined, held: undefined });
+  expect(await fullPass(line, live, 'nothing')).toMatchObject({ failure: undefined, held: undefined });
   expect(tree(two)).toEqual(tree(one));
   return { one, two, live, line, failing };
 }

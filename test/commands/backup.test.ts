@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { endHold, hold, readHold } from '../../src/agent/paused.ts';
 import { places } from '../../src/backup/places.ts';
 import { backupOption } from '../../src/backup-operations.ts';
 import { backup } from '../../src/commands/backup.ts';
@@ -14,8 +15,11 @@ import { backupShow } from '../../src/commands/backup-show.ts';
 import { backupUnblock } from '../../src/commands/backup-unblock.ts';
 import { backupVerify } from '../../src/commands/backup-verify.ts';
 import type { CommandContext, CommandOutcome } from '../../src/commands/context.ts';
-import { exitCodes } from '../../src/errors.ts';
+import { CmsadmError, exitCodes } from '../../src/errors.ts';
+import { writeState } from '../../src/host/writing.ts';
+import { paths, printLink, printPair } from '../../src/pair/state.ts';
 import type { Screen } from '../../src/report.ts';
+import { pairAt } from '../agent/two-servers.ts';
 import { has } from '../backup/has-program.ts';
 import { misfits, publishedSchema } from '../doors/json-schema.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
@@ -416,6 +420,142 @@ describe('a restore', () => {
     expect(fs.readFileSync(at('etc/first'), 'utf8')).toBe('edited');
     await backupRestore(context(), { backup: only(), over: '/', files: '/etc/first', server: 'cms1' });
     expect(fs.readFileSync(at('etc/first'), 'utf8')).toBe('first');
+  });
+
+  describe('over data that admin-sync sends', () => {
+    const restoring = { over: '/', server: 'cms1' };
+    const own = { address: '192.0.2.11', fqdn: 'cms1.example.com', hostname: 'cms1' };
+    const peer = { address: '192.0.2.12', fqdn: 'cms2.example.com', hostname: 'cms2' };
+    const queues = (): string => fs.readFileSync(at('cms/admin/queues'), 'utf8');
+    const holding = () => readHold(context().host.root)?.tag;
+    type Call = { verb: string; tag: unknown; queues: string; tagOfFile: string | undefined };
+    /** A backup of a primary, whose agent answers; then its administration was edited. */
+    async function paired(primary = own) {
+      const { root } = context().host;
+      put('cms/admin/queues', 'saved');
+      await backup(context(), other);
+      fs.writeFileSync(at('cms/admin/queues'), 'edited');
+      writeState(
+        root,
+        paths.link,
+        printLink({
+          ...{ self: own, peer: { ...peer, port: 22, hostKeys: [] }, tag: 'zdt_1_1700000000' },
+          ...{ broughtProgram: false, broughtFiles: [] },
+        }),
+      );
+      writeState(root, paths.pair, printPair({ ...pairAt(1), primary, secondary: primary === own ? peer : own }));
+      const calls: Call[] = [];
+      const agent = async (verb: string, args: unknown): Promise<unknown> => {
+        const { tag, by } = { by: 'ops', ...(args as { tag?: string; by?: string } | undefined) };
+        if (verb === 'syncHold' && tag !== undefined) hold(context().host, tag, by);
+        calls.push({ verb, tag, queues: queues(), tagOfFile: holding() });
+        if (verb === 'syncResume' && tag !== undefined) endHold(context().host, tag);
+        return [{ set: 'administration', ok: true, why: '', sent: 1, removed: 0, bytes: 5, milliseconds: 1 }];
+      };
+      const withAgent = (more: Partial<CommandContext> = {}, answers = agent) => {
+        const one = context(more);
+        return { ...one, host: { ...one.host, callAgent: answers } };
+      };
+      return { calls, withAgent };
+    }
+    const tag = expect.stringMatching(/^backup-zdt_\d+_\d+$/);
+
+    test.each([undefined, '/cms/admin', '/cms', '/etc/hosts,/cms/admin/queues'])(
+      'holds it until all is in its place, and ends with its full pass (%s)',
+      async (files) => {
+        const { calls, withAgent } = await paired();
+        await backupRestore(withAgent(), { backup: only(), ...restoring, ...(files ? { files } : {}) });
+        expect(calls).toEqual([
+          { verb: 'syncHold', tag, queues: 'edited', tagOfFile: tag },
+          { verb: 'syncResume', tag, queues: 'saved', tagOfFile: tag },
+        ]);
+        expect(pair.lines).toContain('[passes]');
+        expectQuiet();
+      },
+    );
+
+    test('does not hold it for other files, other places, or on the secondary', async () => {
+      const { calls, withAgent } = await paired();
+      await backupRestore(withAgent(), { backup: only(), ...restoring, files: '/etc/hosts' });
+      await backupRestore(withAgent(), { backup: only(), into: '/restored' });
+      put('mnt/root/etc/first', 'edited');
+      await backupRestore(withAgent(), { backup: only(), over: '/mnt/root' });
+      writeState(context().host.root, paths.pair, printPair({ ...pairAt(2), primary: peer, secondary: own }));
+      await backupRestore(withAgent(), { backup: only(), ...restoring, files: '/cms/admin' });
+      expect(calls).toEqual([]);
+    });
+
+    test('lets it go on after Ctrl-C, with all put back', async () => {
+      const { calls, withAgent } = await paired();
+      const { report } = context();
+      const stop = { requested: false };
+      const stopping = {
+        ...report,
+        step: (text: string) => {
+          if (text.startsWith('Putting')) stop.requested = true;
+          return report.step(text);
+        },
+      };
+      const interrupted = backupRestore(withAgent({ stop, report: stopping }), { backup: only(), ...restoring });
+      expect(await refusalOf(interrupted)).toMatchObject({ code: 'interrupted' });
+      expect(calls.map(({ verb, queues: seen }) => [verb, seen])).toEqual([
+        ['syncHold', 'edited'],
+        ['syncResume', 'edited'],
+      ]);
+      expectQuiet();
+    });
+
+    test.each(['agent-not-running', 'not-connected', 'not-in-step'])(
+      'ends its hold whatever is in the way of the pass: %s',
+      async (code) => {
+        const { withAgent } = await paired();
+        const held: unknown[] = [];
+        const answers = async (verb: string): Promise<unknown> => {
+          held.push([verb, holding()]);
+          throw new CmsadmError(code, 'Not now.');
+        };
+        await backupRestore(withAgent({}, answers), { backup: only(), ...restoring });
+        expect(queues()).toBe('saved');
+        // Then a pass is asked for without waiting.
+        expect(held).toEqual([
+          ['syncHold', undefined],
+          ['syncResume', tag],
+          ['syncResume', undefined],
+        ]);
+        expect(holding()).toBeUndefined();
+        expect(pair.lines.join('\n')).toContain('Admin-sync goes on');
+      },
+    );
+
+    test('leaves alone what an operator holds, and ends what a dead restore held', async () => {
+      const { calls, withAgent } = await paired();
+      const { host } = context();
+      hold(host, 'r1', 'bob');
+      await backupRestore(withAgent(), { backup: only(), ...restoring });
+      expect(calls).toEqual([]);
+      await backupUnblock(withAgent());
+      expect(holding()).toBe('r1');
+      endHold(host, 'r1');
+      hold(host, 'backup-zdt_1_2', 'bob');
+      expect((await backupUnblock(withAgent())).result['did']).toEqual([
+        'admin-sync, held for the restore by bob, goes on with a full pass',
+      ]);
+      expect(holding()).toBeUndefined();
+      expect(calls.map(({ verb, tag: given }) => [verb, given])).toEqual([['syncResume', undefined]]);
+    });
+
+    test('that is killed while it holds it is settled with the sync going on', async () => {
+      const { calls, withAgent } = await paired();
+      // As SIGKILL leaves it: the hold, and what was begun over this root.
+      hold(context().host, 'backup-zdt_9_9', 'ops');
+      fs.mkdirSync(at('.cmsadm-restoring'));
+      writeState(context().host.root, places.begun, JSON.stringify({ parts: [], over: pair.cms1 }));
+      await backupUnblock(withAgent());
+      expect(fs.existsSync(at('.cmsadm-restoring'))).toBe(false);
+      expect(holding()).toBeUndefined();
+      expect(calls.map(({ verb }) => verb)).toEqual(['syncResume']);
+      expectQuiet();
+    });
   });
 
   test('goes into no folder that holds something, and leaves none when it fails', async () => {

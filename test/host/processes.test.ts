@@ -30,6 +30,21 @@ test('hands on its input, and minds no program that does not read it', async () 
   expect((await run(['sh', '-c', 'exec <&-; exit 4'], { input })).exitCode).toBe(4);
 });
 
+test('ends a program whose work nobody wants any more, and tells its lines until then', async () => {
+  const lines: string[] = [];
+  let end = (): void => {};
+  const over = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const hear = (line: string): void => {
+    lines.push(line);
+    end();
+  };
+  const argv = ['sh', '-c', 'read first; echo "$first"; exec sleep 60'];
+  expect(await runLines(argv, Promise.resolve(Buffer.from('told\n')), hear, over)).toBe(127);
+  expect(lines).toEqual(['told']);
+});
+
 test('ends a program that takes longer than its time', async () => {
   expect((await run(['sleep', '60'], { timeout: 100 })).exitCode).toBe(127);
 });

@@ -24,6 +24,7 @@ describe.skipIf(!ok)(`the service of admin-sync and its commands${ok ? '' : ` (s
     await sh('cms1', 'systemctl restart cmsadm-agent && cmsadm sync status --json');
     expect(await property('Type')).toBe('notify');
     expect(await property('WatchdogUSec')).toBe('1min');
+    expect(await property('KillMode')).toBe('mixed');
     expect(await property('ActiveState')).toBe('active');
     await expect.poll(() => isState('in step'), { timeout: 10_000 }).toBe(true);
   });
