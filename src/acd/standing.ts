@@ -44,6 +44,8 @@ const acdsHereSchema = v.object({
   toRemove: v.array(v.string()),
   /** Whether the application, which holds the links, is on; undefined where there is none. */
   applicationOn: v.optional(v.boolean()),
+  /** Neither on nor off. A program that is older does not tell it. */
+  applicationChanging: v.optional(v.picklist(['starting', 'stopping'])),
 });
 export type AcdsHere = v.InferOutput<typeof acdsHereSchema>;
 
@@ -90,7 +92,7 @@ export async function acdsHere(
   profile: Profile,
   { probes = false, sizes = false, only }: AcdsAsked = {},
 ): Promise<AcdsHere> {
-  if (!profile.acd) return { acds: [], toRemove: [], applicationOn: undefined };
+  if (!profile.acd) return { acds: [], toRemove: [] };
   const defined = readAcds(host.root, profile);
   const watched = readWatched(host.root);
   const numbers = [1, 2, 3, 4, 5, 6, 7, 8].filter(
@@ -118,16 +120,20 @@ export async function acdsHere(
   return {
     acds,
     toRemove: waiting.map(({ number, definition }) => acdName({ number, name: definition.name })),
-    applicationOn: await applicationOn(host, profile),
+    ...(await applicationState(host, profile)),
   };
 }
 
-async function applicationOn({ system }: Host, profile: Profile): Promise<boolean | undefined> {
+async function applicationState(
+  { system }: Host,
+  profile: Profile,
+): Promise<Pick<AcdsHere, 'applicationOn' | 'applicationChanging'>> {
   const unit = profile.services['application']?.unit;
-  if (unit === undefined) return undefined;
+  if (unit === undefined) return {};
   const family = system.osFamily();
   const name = forFamily(unit, family === 'rhel' ? 'rhel' : 'debian');
-  return (await system.units([name]))[name]?.active;
+  const state = (await system.units([name]))[name];
+  return { applicationOn: state?.active, applicationChanging: state?.changing };
 }
 
 async function checked(host: Host, profile: Profile, number: number): Promise<AcdHere['checked']> {

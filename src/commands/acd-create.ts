@@ -27,7 +27,14 @@ import {
 } from './acd-answers.ts';
 import { acdLimits, type KnownLimits } from './acd-limits.ts';
 import { tellAcds } from './acd-list.ts';
-import { type AcdServers, acdBasis, askAcdServers } from './acd-servers.ts';
+import {
+  type AcdServers,
+  acdBasis,
+  askAcdServers,
+  hasLinksOpen,
+  refusedByApplication,
+  serversOf,
+} from './acd-servers.ts';
 import { administer } from './administer.ts';
 import { type CommandContext, type CommandOutcome, declined, type Given, settleAnswers, usage } from './context.ts';
 import { acdChoice } from './parameters.ts';
@@ -42,7 +49,7 @@ type Known = {
 
 /**
  * Option 1: defines a new ACD, with the link of this server and, in a pair, of the other one, in one transaction.
- * @throws CmsadmError no-acds, acds-licensed, application-on, peer-away, links-mixed, those of administer
+ * @throws CmsadmError no-acds, acds-licensed, application-on, service-changing, peer-away, links-mixed, those of administer
  */
 export async function acdCreate(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { host, profile } = context;
@@ -95,9 +102,7 @@ function define(
     made.flatMap(({ prefix, link }) =>
       prefix === side ? [{ path: linkFile(number), content: printLink(number, link) }] : [],
     );
-  const restart = [servers.self, servers.other].flatMap((one) =>
-    one && 'here' in one && one.here.applicationOn === true ? [one.name] : [],
-  );
+  const restart = serversOf(servers).flatMap((one) => (hasLinksOpen(one) ? [one.name] : []));
   return administer(context, {
     operation: `define ${there ? 'a link of ' : ''}${acdName({ number, name: definition.name })}`,
     files: [
@@ -141,14 +146,12 @@ function refuseMore({ limits, acds }: Known): void {
   );
 }
 
-/** @throws CmsadmError acds-licensed, application-on, peer-away */
+/** @throws CmsadmError acds-licensed, application-on, service-changing, peer-away */
 function refuseBefore(known: Known): void {
   const { self, other } = known.servers;
   if (known.acds.every((acd) => withoutLink(known, acd).length === 0)) refuseMore(known);
-  if (self.here.applicationOn === true)
-    throw new CmsadmError('application-on', 'The application is on, and links are not changed under it.', {
-      remedy: 'Turn it off first: cmsadm run_cms --action off. In a pair the other server goes on collecting.',
-    });
+  const refusal = refusedByApplication(self.here, self.name);
+  if (refusal) throw refusal;
   if (other && 'away' in other)
     throw new CmsadmError('peer-away', `${other.name} can't be asked: ${other.away}`, {
       server: other.name,

@@ -6,7 +6,14 @@ import { CmsadmError } from '../errors.ts';
 import { isInstalled } from '../features/installed.ts';
 import { type LinkOf, linkOf, settleAcd, summaryLines } from './acd-answers.ts';
 import { acdLimits } from './acd-limits.ts';
-import { type AcdServer, acdBasis, askAcdServers, serversOf } from './acd-servers.ts';
+import {
+  type AcdServer,
+  acdBasis,
+  askAcdServers,
+  hasLinksOpen,
+  refusedByApplication,
+  serversOf,
+} from './acd-servers.ts';
 import { type AdministeredFile, administer } from './administer.ts';
 import { requireAuthority } from './allowed-here.ts';
 import type { CommandContext, CommandOutcome, Given } from './context.ts';
@@ -17,7 +24,7 @@ type Changing = LinkOf & { readonly present: AcdLink };
 /**
  * `cmsadm acd_link change N`: other addresses and ports for the links of an ACD that is defined, its data untouched. The link
  * of a server that collects data or can't be asked stays as it is; all others are changed in one transaction.
- * @throws CmsadmError not-authority, no-link, acd-collects, application-on, peer-away, links-mixed, those of administer
+ * @throws CmsadmError not-authority, no-link, acd-collects, application-on, service-changing, peer-away, links-mixed, those of administer
  */
 export async function changeLink(context: CommandContext, given: Given, number: number): Promise<CommandOutcome> {
   const { host, profile, report } = context;
@@ -52,7 +59,7 @@ export async function changeLink(context: CommandContext, given: Given, number: 
       prefix === side ? [{ path: linkFile(number), content: printLink(number, after) }] : [],
     );
   const restart = serversOf(servers).flatMap((one) =>
-    'here' in one && one.here.applicationOn === true && changed.some(({ name }) => name === one.name) ? [one.name] : [],
+    hasLinksOpen(one) && changed.some(({ name }) => name === one.name) ? [one.name] : [],
   );
   return administer(context, {
     operation: `change ${changed.length > 1 ? 'the links' : 'the link'} of ${acdName(acd)}`,
@@ -104,12 +111,8 @@ function changing(
       `${acdName(acd)} collects data on ${name}.`,
       `Stop that there first: cmsadm acd_link stop ${acd.number}.`,
     );
-  if (prefix === '' && server.here.applicationOn === true)
-    return refused(
-      'application-on',
-      `The application is on at ${name}, and links are not changed under it.`,
-      'Turn it off first: cmsadm run_cms --action off. In a pair the other server goes on collecting.',
-    );
+  const byApplication = prefix === '' ? refusedByApplication(server.here, name) : undefined;
+  if (byApplication) return byApplication;
   const others: OtherLinks = server.here.acds.flatMap(({ number, link }) => {
     const other = acds.find((one) => one.number === number && number !== acd.number);
     return link && other ? [{ acd: other, link }] : [];

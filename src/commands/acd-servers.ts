@@ -60,7 +60,7 @@ export function acdBasis(context: CommandContext, number: number, acds: readonly
   const told = (defined: readonly Acd[], asked: AcdServers): string =>
     JSON.stringify([
       defined,
-      asked.self.here.applicationOn ?? null,
+      [asked.self.here.applicationOn ?? null, asked.self.here.applicationChanging ?? null],
       serversOf(asked).map((server) => [server.name, 'here' in server ? partsOf(server.here, number) : 'away']),
     ]);
   return {
@@ -77,6 +77,25 @@ const partsOf = ({ acds, toRemove }: AcdsHere, number: number) => ({
 
 /** Both servers, this one first. */
 export const serversOf = ({ self, other }: AcdServers): AcdServer[] => (other ? [self, other] : [self]);
+
+/** True where the application has the links as they were before a change: it is on, or just starting. */
+export const hasLinksOpen = (server: AcdServer): boolean =>
+  'here' in server && (server.here.applicationOn === true || server.here.applicationChanging === 'starting');
+
+/** Why the link of this server can't be changed now, if its application is not off. */
+export function refusedByApplication(here: AcdsHere, name: string): CmsadmError | undefined {
+  if (here.applicationOn === true)
+    return new CmsadmError('application-on', `The application is on at ${name}, and links are not changed under it.`, {
+      server: name,
+      remedy: 'Turn it off first: cmsadm run_cms --action off. In a pair the other server goes on collecting.',
+    });
+  if (here.applicationChanging === undefined) return undefined;
+  const how = `The application is just ${here.applicationChanging} at ${name}`;
+  return new CmsadmError('service-changing', `${how}, and links are not changed under it.`, {
+    server: name,
+    remedy: 'Wait, and look with: cmsadm run_cms. What is just starting can be turned off there.',
+  });
+}
 
 /** The data collection of each ACD on one server, a line each. */
 const collectionLines = ({ acds }: AcdsHere): string[] =>

@@ -1,7 +1,7 @@
 import { afterTheDecision, CmsadmError, exitCodes } from '../errors.ts';
 import { during } from '../report.ts';
 import type { CommandContext } from './context.ts';
-import { labelsOf, type ProductServices, type ServiceSteps } from './service-steps.ts';
+import { isDown, labelsOf, type ProductServices, type ServiceSteps } from './service-steps.ts';
 
 /** Seconds that the services may take, all together. */
 export const longest = ({ services }: ServiceSteps): number => services.reduce((sum, { seconds }) => sum + seconds, 0);
@@ -87,7 +87,7 @@ function watch(
 export function refuseIfNotSo({ verb, services }: ServiceSteps, after: ProductServices): void {
   const wrong = services.filter(({ name }) => {
     const now = Object.values(after).find((one) => one.name === name);
-    return (now?.state === 'on') !== (verb === 'start');
+    return !now || (verb === 'start' ? now.state !== 'on' : !isDown(now));
   });
   if (wrong.length === 0) return;
   throw new CmsadmError('service-failed', `${labelsOf(wrong)} did not stay ${verb === 'start' ? 'on' : 'off'}.`, {

@@ -36,7 +36,7 @@ type Units = Readonly<Record<string, UnitState>>;
 /**
  * Turns the database and the application on or off on this server: shows how they stand here and on the other server,
  * asks, and waits until systemd has done it.
- * @throws CmsadmError no-such-service, application-on, both-off, service-failed, those of settleFirst
+ * @throws CmsadmError no-such-service, application-on, service-changing, both-off, service-failed, those of settleFirst
  */
 export async function turnServices(
   context: CommandContext,
@@ -106,7 +106,7 @@ function servicesOf(profile: Profile, family: OsFamily, units: Units): ProductSe
           ? `Install the product, or correct services.${name}.unit in the profile.`
           : `The profile "${profile.name}" has to name it: services.${name}.`,
       });
-    const state = found.active ? 'on' : found.failed === true ? 'failed' : 'off';
+    const state = found.active ? 'on' : (found.changing ?? (found.failed === true ? 'failed' : 'off'));
     return { name, label: service.label, unit, state, seconds: service.seconds };
   };
   return { database: stateOf('database'), application: stateOf('application') };

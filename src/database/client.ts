@@ -1,6 +1,6 @@
 import { CmsadmError } from '../errors.ts';
 import { hasPrograms } from '../host/has-programs.ts';
-import { lastLines } from '../host/processes.ts';
+import { lastLines, searchPath } from '../host/processes.ts';
 import { runOn } from '../host/programs.ts';
 import { at } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
@@ -17,7 +17,8 @@ export const adapterOf = ({ adapter }: AccessProfile): Adapter => adapters[adapt
 
 /**
  * Has the database's own program carry statements out; they go by standard input. A folder that stands for a server has
- * the program in it, and no other user to run it as.
+ * the program in it, and no other user to run it as. Its environment is the profile's alone: what the operator's shell
+ * holds (PGHOST, INFORMIXSERVER, ...) would lead it to another database than the agent's.
  * @throws CmsadmError database-refused, with the last lines of what the program said
  */
 async function carryOut(host: Host, access: AccessProfile, statements: string): Promise<string> {
@@ -29,7 +30,7 @@ async function carryOut(host: Host, access: AccessProfile, statements: string): 
     [
       ...(hasPrograms(host) && user !== undefined ? ['runuser', '-u', user, '--'] : []),
       // Where the operator stands is not for everybody to read.
-      ...['env', '--chdir=/', ...settings],
+      ...['env', '--ignore-environment', '--chdir=/', `PATH=${searchPath.join(':')}`, 'LC_ALL=C', ...settings],
       at(host.root, program),
       ...adapter.args(name),
     ],

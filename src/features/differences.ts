@@ -74,7 +74,10 @@ async function unitsOf(host: Host, installed: Version, wanted: WantedPackage): P
   const states = await host.system.units(units.map((unit) => unit.name));
   if (!runs)
     return units
-      .filter((unit) => states[unit.name]?.active || (unit.starts && states[unit.name]?.enabled))
+      .filter(({ name, starts }) => {
+        const state = states[name];
+        return state?.active || state?.changing === 'starting' || (starts && state?.enabled);
+      })
       .map((unit) => `${unit.name} runs, and shall not here`);
   return started
     .filter((unit) => !states[unit]?.active || !states[unit]?.enabled)

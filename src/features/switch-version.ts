@@ -133,7 +133,7 @@ async function stopUnits({ system }: Host, units: readonly string[]): Promise<vo
   const states = await system.units(units);
   await system.control(
     'stop',
-    units.filter((unit) => states[unit]?.active || states[unit]?.failed),
+    units.filter((unit) => states[unit]?.active || states[unit]?.changing || states[unit]?.failed),
   );
   await system.control(
     'disable',

@@ -25,7 +25,7 @@ export async function standUnits(
   const started = units.filter(({ starts }) => starts).map((unit) => unit.name);
   const states = await system.units(all);
   if (!runs) {
-    const active = all.filter((unit) => states[unit]?.active);
+    const active = all.filter((unit) => states[unit]?.active || states[unit]?.changing);
     const enabled = started.filter((unit) => states[unit]?.enabled);
     await system.control('stop', active);
     await system.control('disable', enabled);

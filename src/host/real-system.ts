@@ -9,6 +9,7 @@ import { parseAddresses, parseListeners, parseRouteSource } from './network.ts';
 import { askToLeave, bootId, endProcess, processStart, processState, readOr } from './process-table.ts';
 import { lastLines, type Outcome, run, runOrFail } from './processes.ts';
 import type { Identity, Judge, ServiceVerb, System, UnitState, Verdict } from './system.ts';
+import { parseUnits, unitProperties } from './units.ts';
 
 /** Reads os-release(5): name, version and the family by ID and ID_LIKE. */
 export function parseOsRelease(text: string): Pick<Identity, 'osName' | 'osVersion' | 'osFamily'> {
@@ -68,8 +69,6 @@ async function identity(): Promise<Identity> {
   };
 }
 
-const unitProperties = 'Id,LoadState,ActiveState,UnitFileState,MainPID,Listen,ConditionResult';
-
 async function units(names: readonly string[]): Promise<Record<string, UnitState>> {
   if (names.length === 0) return {};
   const shown = await run(['systemctl', 'show', `--property=${unitProperties}`, ...names]);
@@ -78,24 +77,7 @@ async function units(names: readonly string[]): Promise<Record<string, UnitState
       details: lastLines(shown.stderr),
       remedy: 'See `systemctl status` on this server.',
     });
-  const blocks = shown.stdout.trimEnd().split('\n\n');
-  return Object.fromEntries(
-    names.map((name, i) => {
-      const field = (key: string): string => new RegExp(`^${key}=(.*)$`, 'm').exec(blocks[i] ?? '')?.[1] ?? '';
-      return [
-        name,
-        {
-          exists: field('LoadState') === 'loaded',
-          active: field('ActiveState') === 'active',
-          enabled: field('UnitFileState') === 'enabled',
-          failed: field('ActiveState') === 'failed',
-          idle: field('ActiveState') === 'inactive' && field('ConditionResult') === 'no',
-          daemon: !['', '0'].includes(field('MainPID')),
-          listens: [...(blocks[i] ?? '').matchAll(/^Listen=(.*)$/gm)].map(([, listen = '']) => listen),
-        },
-      ];
-    }),
-  );
+  return parseUnits(names, shown.stdout);
 }
 
 const flags: Partial<Record<ServiceVerb, readonly string[]>> = {

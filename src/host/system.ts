@@ -15,7 +15,10 @@ export type Address = {
 
 export type UnitState = {
   readonly exists: boolean;
+  /** Up; also while it reloads. */
   readonly active: boolean;
+  /** Not active, and not down either: on its way, or about to be tried again. A program that is older tells none of it. */
+  readonly changing?: 'starting' | 'stopping';
   readonly enabled: boolean;
   /** Down, and systemd will not try again by itself. */
   readonly failed?: boolean;

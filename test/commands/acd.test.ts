@@ -196,6 +196,17 @@ describe('acd_create', () => {
     });
     await runCms(pair.context(pair.cms1), { action: 'on' });
     expect(await refusalOf(create(pair, about(2, 'south')))).toMatchObject({ code: 'application-on' });
+    const half = { exists: true, active: false, enabled: true, changing: 'stopping' };
+    writeFileSync(`${pair.cms1}.units.json`, JSON.stringify({ 'cms.service': half }));
+    expect(await refusalOf(create(pair, about(2, 'south')))).toMatchObject({
+      code: 'service-changing',
+      message: expect.stringMatching(/^The application is just stopping at /),
+    });
+    const list = await acdList(pair.context(pair.cms1));
+    fits('acd_list', list);
+    expect(list.result).toMatchObject({
+      servers: [{ here: { applicationOn: false, applicationChanging: 'stopping' } }],
+    });
   });
 
   test('asks for a second address with the Dual IP package only, and never mixes both kinds on one server', async () => {

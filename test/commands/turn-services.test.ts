@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { runCms } from '../../src/commands/run-cms.ts';
@@ -64,6 +65,35 @@ describe('what a choice does', () => {
     expect(serviceSteps('run_cms', 'off', standing('on', 'failed')).services).toHaveLength(0);
   });
 
+  test.each([
+    ['run_ids', 'on', standing('starting', 'off'), 'IDS is just starting.'],
+    ['run_ids', 'on', standing('stopping', 'off'), 'IDS is just stopping.'],
+    ['run_ids', 'off', standing('on', 'starting'), 'CMS is just starting, and stands on IDS.'],
+    ['run_ids', 'off', standing('on', 'stopping'), 'CMS is just stopping, and stands on IDS.'],
+    ['run_ids', 'off', standing('stopping', 'off'), 'IDS is just stopping.'],
+    ['run_ids', 'off', standing('starting', 'failed'), 'stop ids'],
+    ['run_cms', 'on', standing('on', 'starting'), 'CMS is just starting.'],
+    ['run_cms', 'on', standing('starting', 'off'), 'IDS is just starting.'],
+    ['run_cms', 'on', standing('on', 'stopping'), 'CMS is just stopping.'],
+    ['run_cms', 'off', standing('on', 'stopping'), 'CMS is just stopping.'],
+    ['run_cms', 'off', standing('on', 'starting'), 'stop cms'],
+    ['run_cms', 'off', standing('starting', 'on'), 'stop cms'],
+    ['run_cms', 'all-off', standing('starting', 'starting'), 'stop cms ids'],
+    ['run_cms', 'all-off', standing('stopping', 'off'), 'IDS is just stopping.'],
+  ] as const)('on its way is not off: %s %s, case %#', (command, action, services, told) => {
+    const tell = (): string => {
+      try {
+        const steps = serviceSteps(command, action, services);
+        return [steps.verb, ...steps.services.map(({ unit }) => unit.slice(0, 3))].join(' ');
+      } catch (error) {
+        if (!(error instanceof CmsadmError)) throw error;
+        expect(error).toMatchObject({ code: 'service-changing', remedy: expect.stringContaining('systemctl status') });
+        return error.message;
+      }
+    };
+    expect(tell()).toBe(told);
+  });
+
   test('warns where the other server has it off, or failed, or cannot be asked; never before a start', () => {
     const other = (services: ProductServices): OtherServer => ({ name: 'cms2', services });
     const allOff = serviceSteps('run_cms', 'all-off', standing('on', 'on'));
@@ -73,6 +103,9 @@ describe('what a choice does', () => {
       'CMS is off on cms2 too: it would be off on both servers.',
     ]);
     expect(bothOff(allOff, other(standing('off', 'off')))).toHaveLength(2);
+    expect(bothOff(allOff, other(standing('on', 'starting')))).toEqual([
+      'CMS is just starting on cms2: it may be off on both servers.',
+    ]);
     const away = { name: 'cms2', away: 'no answer' };
     expect(bothOff(allOff, away)).toEqual([
       "cms2 can't be asked: nobody knows whether CMS and IDS would be on anywhere.",
@@ -107,6 +140,48 @@ describe('run_ids and run_cms', () => {
     await runCms(pair.context(pair.cms1), { action: 'on' });
     expect(pair.lines).toContain('recorded on cms1: systemctl start ids.service cms.service');
     expect(await onOf(pair)).toBe('on/on');
+  });
+
+  /** Has systemd be half-way with CMS. */
+  const halfWay = async (pair: RehearsalPair, server: string, changing: 'starting' | 'stopping'): Promise<void> => {
+    const units = await pair.context(server).host.system.units(['ids.service', 'cms.service']);
+    const cms = { exists: true, active: false, enabled: true, changing };
+    writeFileSync(`${server}.units.json`, JSON.stringify({ ...units, 'cms.service': cms }));
+  };
+
+  test.each(['starting', 'stopping'] as const)('say that CMS is %s, and keep the database on', async (changing) => {
+    const pair = make(changing);
+    await halfWay(pair, pair.cms1, changing);
+    const refused = await refusalOf(runIds(pair.context(pair.cms1), { action: 'off' }));
+    expect(refused).toMatchObject({
+      code: 'answers-refused',
+      details: [expect.stringContaining(`CMS is just ${changing}, and stands on IDS.`)],
+    });
+    expect(pair.lines).toContain(`This server: IDS (ids.service) is on, CMS (cms.service) is ${changing}.`);
+    expect(await onOf(pair)).toBe('on/off');
+  });
+
+  test('turn off what is just starting, on this server or the other one, and say that in JSON too', async () => {
+    const pair = make('starting-pair', linked);
+    await halfWay(pair, pair.cms1, 'starting');
+    await halfWay(pair, pair.cms2, 'starting');
+    const dry = await runCms(pair.context(pair.cms1, { dryRun: true }), { action: 'off' });
+    const application = { state: 'starting' };
+    expect(dry.result).toMatchObject({
+      units: ['cms.service'],
+      services: [{ state: 'on' }, application],
+      other: { services: { application } },
+    });
+    expect(misfits(publishedSchema('run_cms'), { exitCode: dry.exitCode, ...dry.result })).toEqual([]);
+    expect(pair.lines).toContain('cms2.example.com: IDS (ids.service) is on, CMS (cms.service) is starting.');
+    const off = await runCms(pair.context(pair.cms1), { action: 'off', 'both-off': '' });
+    expect(off.result).toMatchObject({ outcome: 'done', services: [{ state: 'on' }, { state: 'off' }] });
+    await halfWay(pair, pair.cms1, 'starting');
+    const stays = withSystem(pair, { control: async () => {} });
+    expect(await refusalOf(runCms(stays, { action: 'off', 'both-off': '' }))).toMatchObject({
+      code: 'service-failed',
+      message: 'CMS did not stay off.',
+    });
   });
 
   test('refuse a wrong choice at the question, and leave all as it is on q and n', async () => {
@@ -206,7 +281,7 @@ describe('run_ids and run_cms', () => {
 
   test('are refused while another operation holds this server', async () => {
     const pair = make('locked');
-    const { mkdirSync, writeFileSync } = await import('node:fs');
+    const { mkdirSync } = await import('node:fs');
     mkdirSync(join(pair.cms1, 'run/cmsadm'), { recursive: true });
     const owner = { operation: 'set up', operator: 'eve', startedOn: 'cms1', since: '2026-01-01T00:00:00.000Z' };
     writeFileSync(

@@ -215,6 +215,26 @@ describe('another version', () => {
     });
   });
 
+  test('stops a unit that is just starting, or tried again, where it is off, or gone with its version', async () => {
+    const pair = make('starting', alone);
+    const starting = { exists: true, active: false, enabled: false, changing: 'starting' };
+    const stopped = `recorded on cms1: systemctl stop ${unit}`;
+    const halfWay = (): void => {
+      pair.lines.splice(0);
+      writeFileSync(`${pair.cms1}.units.json`, JSON.stringify({ ...unitsAt(pair.cms1), [unit]: starting }));
+    };
+    await install(pair, history);
+    halfWay();
+    expect(await differences(pair)).toContain(`${history}: ${unit} runs, and shall not here`);
+    await applied(pair);
+    expect(pair.lines).toContain(stopped);
+    expect(await differences(pair)).toEqual([]);
+    halfWay();
+    await buildFixture(history, join(pair.cms1, zipOf('next')), next);
+    await install(pair, 'next');
+    expect(pair.lines).toContain(stopped);
+  });
+
   test('is refused under a version that other content has', async () => {
     const pair = make('taken', alone);
     await install(pair, history);

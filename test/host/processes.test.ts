@@ -54,6 +54,7 @@ test('hands on nothing of what stands in our environment', async () => {
   const own = ['LC_ALL=C', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'];
   expect((await run(['env'])).stdout.trim().split('\n').sort()).toEqual(own);
   const lines: string[] = [];
-  expect(await runLines(['env'], Promise.resolve(Buffer.alloc(0)), (line) => void lines.push(line))).toBe(0);
+  const nothing = Promise.resolve(Buffer.alloc(0));
+  expect(await runLines(['env'], nothing, (line) => void lines.push(line), new Promise(() => {}))).toBe(0);
   expect(lines.sort()).toEqual(own);
 });

@@ -201,6 +201,23 @@ describe.skipIf(!ok)(`database access on real servers${ok ? '' : ` (skipped: ${w
     expect(await grantsOf('cms1')).toEqual(['=Tc/postgres', 'postgres=CTc/postgres']);
   });
 
+  it("asks this server's database whatever the operator's shell says of another one", async () => {
+    const elsewhere = ['PGHOST=192.0.2.1', 'PGPORT=1', 'PGSERVICE=elsewhere', 'PGSSLMODE=verify-full', 'HOME=/none'];
+    const result = await attempt(
+      'cms1',
+      'env',
+      ...elsewhere,
+      'cmsadm',
+      'dbaccess',
+      '--access',
+      'public',
+      '--json',
+      '--yes',
+    );
+    expect(result.exitCode, told(result)).toBe(0);
+    expect(objectOf(result)).toMatchObject({ outcome: 'nothing', was: { public: true } });
+  });
+
   it.each([
     ['who shall connect', [question.menu, question.only]],
     ['the last word', [question.menu, question.only, question.proceed]],

@@ -175,11 +175,14 @@ describe.skipIf(!ok)(`services on and off on real servers${ok ? '' : ` (skipped:
     await sh('cms1', 'systemctl daemon-reload');
   };
 
-  it('gives up waiting at the deadline of the profile, and says so', async () => {
+  it('gives up waiting at the deadline of the profile, says so, and keeps the database on while CMS comes up', async () => {
     await turn('cms1', 'run_cms', action('off'));
     await slowCms(12, 3);
     const late = await turn('cms1', 'run_cms', action('on'), 5);
     expect(JSON.stringify(late)).toContain('did not end within 3 s');
+    expect(await stateOf('cms1')).toBe('active/activating');
+    const kept = await turn('cms1', 'run_ids', action('off'), 3);
+    expect(JSON.stringify(kept)).toContain('CMS is just starting, and stands on IDS.');
     await becomes('cms1', 'active/active');
   });
 
