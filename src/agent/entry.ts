@@ -21,9 +21,12 @@ export const fileSchema = v.strictObject({
 /** Bytes as latin1 characters, as the system takes them: none of them zero. */
 const isBytes = (text: string): boolean => [...text].every((c) => c > '\0' && c <= '\xff');
 
+/** What a link leads to. */
+export const targetSchema = v.pipe(v.string(), v.minLength(1), v.check(isBytes));
+
 export const entrySchema = v.variant('type', [
   v.strictObject({ type: v.literal('folder'), ...own, mode }),
-  v.strictObject({ type: v.literal('link'), ...own, target: v.pipe(v.string(), v.minLength(1), v.check(isBytes)) }),
+  v.strictObject({ type: v.literal('link'), ...own, target: targetSchema }),
   /** `same`: the path of the file that this is a further name of (a hard link). */
   v.strictObject({ ...fileSchema.entries, same: v.optional(v.string()) }),
 ]);

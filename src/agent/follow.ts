@@ -5,6 +5,7 @@ import type { Session } from '../host/session.ts';
 import type { Link, Pair } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent, Asked } from './agent.ts';
+import { answered, carriedOf } from './answers.ts';
 import { makeBulk } from './bulk.ts';
 import { isSystemError } from './data-set.ts';
 import { exportSet } from './export.ts';
@@ -23,7 +24,7 @@ import { undecidedError } from './undecided.ts';
 /**
  * A full pass over an opened session, then every change as it happens, until the turn is over, the session is lost or
  * the other server has a newer epoch.
- * @throws CmsadmError session-lost, epoch-older, not-secondary, not-paired
+ * @throws CmsadmError session-lost, answer-refused, epoch-older, not-secondary, not-paired
  */
 export async function follow(agent: Agent, session: Session, link: Link, pair: Pair): Promise<void> {
   agent.setFollowing(true);
@@ -266,11 +267,12 @@ const editsSchema = v.record(v.string(), v.array(v.tuple([v.string(), v.nullable
 
 /** What was edited on the other server is sent again: there it is kept, here it is the truth. */
 function takeEdits(agent: Agent, told: unknown): void {
-  for (const [set, edits] of Object.entries(v.parse(editsSchema, told))) {
+  for (const [set, edits] of Object.entries(answered(editsSchema, told))) {
     const live = agent.sets.get(set);
     if (!live) continue;
-    for (const [path, sign] of edits) nameOf(live.tree, path).there = sign ?? undefined;
-    live.touch(edits.map(([path]) => path));
+    const carried = carriedOf(live.tree, edits);
+    for (const [path, sign] of carried) nameOf(live.tree, path).there = sign ?? undefined;
+    live.touch(carried.map(([path]) => path));
   }
 }
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
+import { answered } from './answers.ts';
 import { type Batch, makeBatch, orRefused } from './batch.ts';
 import { type Answer, answerSchema, FULL } from './changes.ts';
 import { baseOf, entryAt, isSystemError, mtimeOf, orGone, placeIn, READ_ONLY, unreadable } from './data-set.ts';
@@ -276,7 +276,7 @@ async function putParts(
     const args = { epoch: line.epoch, set: tree.set.name, entry, offset, data: data.toString('base64'), seq };
     await window.add(args.data.length + 300, async () => {
       try {
-        const answer = v.parse(answerSchema, await line.session.call('agentPut', args));
+        const answer = answered(answerSchema, await line.session.call('agentPut', args));
         if (seq === undefined) return;
         orRefused(answer);
         acknowledge(on, seq, entry, stat, size);
