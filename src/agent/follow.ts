@@ -234,7 +234,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
 }
 
 /** A set that can't be read is told when it is looked at. */
-function touchFolders(live: LiveSet): void {
+export function touchFolders(live: LiveSet): void {
   try {
     live.touchChangedFolders();
   } catch (error) {
