@@ -28,8 +28,14 @@ export async function sendWork(line: Line, live: LiveSet, work: Work): Promise<S
   const sent: Sent = { sent: 0, removed: 0, bytes: 0, problems: [] };
   const window = makeWindow();
   const batch = makeBatch(window, (changes) => session.call('agentChanges', { epoch, set: tree.set.name, changes }));
+  const numbers: number[] = [];
+  const next = (): number => {
+    const seq = line.next();
+    numbers.push(seq);
+    return seq;
+  };
   const on: Sending = {
-    line,
+    line: { ...line, next },
     tree,
     window,
     batch,
@@ -62,6 +68,7 @@ export async function sendWork(line: Line, live: LiveSet, work: Work): Promise<S
     await window.empty().catch(() => {});
     throw isSystemError(error) ? unreadable(tree.set, error) : error;
   } finally {
+    line.over(numbers);
     tree.agreed.flush();
   }
   return sent;

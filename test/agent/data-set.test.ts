@@ -35,7 +35,7 @@ describe('a look', () => {
     write(one, 'f/a', 'x');
     const session = await sessionWith(two);
     const live = openLiveSet(one, admin, () => {});
-    const line = { session, epoch: 1, next: () => 1, acknowledged: () => {} };
+    const line = { session, epoch: 1, next: () => 1, acknowledged: () => {}, over: () => {} };
     // Sent, then found to be the same, both while its stamp may not be trusted yet.
     await fullPass(line, live, false);
     await fullPass(line, live, false);

@@ -25,9 +25,9 @@ export function startAgent(
   more: Partial<Profile> = {},
   run: RunProgram = runNothing,
   moreTiming: AgentOptions['timing'] = {},
+  login: AgentOptions['login'] = () => openAgent(peer.root),
 ): () => Promise<void> {
   const aborter = new AbortController();
-  const login = (): ReturnType<typeof openAgent> => openAgent(peer.root);
   const options = { run, signal: aborter.signal, log: () => {}, login, timing: { ...timing, ...moreTiming } };
   const done = runAgent(host, { ...profile, ...more }, options);
   const stop = async (): Promise<void> => {
