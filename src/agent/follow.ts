@@ -10,7 +10,6 @@ import { makeBulk } from './bulk.ts';
 import { isSystemError } from './data-set.ts';
 import { exportSet } from './export.ts';
 import { takeTheirs } from './keep-theirs.ts';
-import { pruneKept } from './kept.ts';
 import { type Line, makeLine, progressing } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference, ending, fullPass, lookOnly, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
@@ -219,7 +218,6 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     if (dayOf(host.system.clock()) !== day) {
       day = dayOf(host.system.clock());
       await passAll();
-      pruneKept(host, agent.profile.keepDays);
     }
     const whole = now - compared >= timing.compare;
     if (whole) compared = now;
