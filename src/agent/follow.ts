@@ -186,7 +186,8 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   let compared = performance.now();
   let folders = compared;
   let asked = compared;
-  let day = dayOf(host.system.clock());
+  const today = (): string => dayOf(host.system.clock(), agent.profile.fullPass);
+  let day = today();
   while (!agent.over()) {
     const stopped = whyStopped(host.root);
     if (stopped !== undefined) agent.tell({ state: stopped });
@@ -215,8 +216,8 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
       folders = now;
       for (const live of agent.sets.values()) touchFolders(live);
     }
-    if (dayOf(host.system.clock()) !== day) {
-      day = dayOf(host.system.clock());
+    if (today() !== day) {
+      day = today();
       await passAll();
     }
     const whole = now - compared >= timing.compare;
@@ -246,7 +247,13 @@ const nextExports = (agent: Agent, last: ReadonlyMap<string, number>): number[] 
     exported ? [(last.get(name) ?? 0) + exported.every * 1000] : [],
   );
 
-const dayOf = (clock: number): string => new Date(clock).toDateString();
+/** The day to which a time belongs where days begin at `start` (HH:MM), by the server's own clock. */
+function dayOf(clock: number, start: string): string {
+  const now = new Date(clock);
+  const [hours = 0, minutes = 0] = start.split(':').map(Number);
+  const isBefore = now.getHours() * 60 + now.getMinutes() < hours * 60 + minutes;
+  return new Date(now.getFullYear(), now.getMonth(), now.getDate() - (isBefore ? 1 : 0)).toDateString();
+}
 
 /** Sends what events told of while large files are on their way; what is in the way of it is told after them. */
 async function sendMeanwhile(

@@ -271,6 +271,8 @@ export const profileSchema = v.strictObject({
     seconds: 5,
     reconnect: 20,
   }),
+  /** When the nightly full pass is made, by the server's own clock. */
+  fullPass: v.optional(v.pipe(v.string(), v.regex(/^([01]\d|2[0-3]):[0-5]\d$/)), '00:00'),
   /** Days for which copies of what admin-sync replaced or removed are kept. */
   keepDays: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3650)), 30),
   /** KEY=VALUE file that tells product release and base load. */
