@@ -77,11 +77,15 @@ function globPattern(glob: string): RegExp {
 /**
  * Tells which paths of a data set are carried: not what the set excludes, no tagged backup, no temporary file. What is
  * left out is left out with everything below it. A glob with `/` is matched with the path, one without with each name.
+ * Where a set includes some paths only, these, what is below them and the folders on the way to them.
  */
 export function carriedBy(set: DataSet): (whole: string) => boolean {
   const globs = set.exclude.map((glob) => ({ pattern: globPattern(glob), whole: glob.includes('/') }));
   // What each server renders for itself.
   const own = new Set(set.rendered?.map(({ to }) => Buffer.from(to).toString('latin1')));
+  const included = set.include?.map((path) => Buffer.from(path).toString('latin1'));
+  const isIncluded = (whole: string): boolean =>
+    included?.some((path) => path === whole || whole.startsWith(`${path}/`) || path.startsWith(`${whole}/`)) ?? true;
   const leftOut = (part: string): boolean => {
     if (own.has(part)) return true;
     const name = nameOf(part);
@@ -89,6 +93,7 @@ export function carriedBy(set: DataSet): (whole: string) => boolean {
     return globs.some((glob) => glob.pattern.test(glob.whole ? part : name));
   };
   return (whole) => {
+    if (!isIncluded(whole)) return false;
     for (let end = whole.indexOf('/'); end !== -1; end = whole.indexOf('/', end + 1))
       if (leftOut(whole.slice(0, end))) return false;
     return !leftOut(whole);

@@ -44,7 +44,8 @@ export async function lookAll(
   step: (seen: number) => void = () => {},
   many = MANY,
 ): Promise<void> {
-  if (tree.names.size >= many) {
+  // It would look at what is not included, too.
+  if (tree.names.size >= many && !tree.set.include) {
     const changed = await findChanged(tree, watching, step);
     if (changed) return void (await look(tree, changed, watching, true));
   }

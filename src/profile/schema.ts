@@ -207,6 +207,8 @@ export const profileSchema = v.strictObject({
     v.strictObject({
       name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/)),
       path: absolutePath,
+      /** Files, and folders with all below them, that are carried, where it is not all of the folder; `exclude` takes from them. */
+      include: v.optional(v.pipe(v.array(relativePath), v.minLength(1))),
       exclude: v.optional(v.array(v.string()), []),
       /**
        * What is run on the secondary after changes came: `check`, which may refuse them, then `run`. A change counts
