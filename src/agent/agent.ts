@@ -14,6 +14,7 @@ import { isSystemError } from './data-set.ts';
 import type { DataSet } from './entry.ts';
 import { type LiveSet, openLiveSet } from './live-set.ts';
 import { type RunProgram, runProgram } from './program.ts';
+import { keepPruning } from './prune.ts';
 import { receiveVerbs } from './receive.ts';
 import { renderOwn } from './render.ts';
 import { bePrimary, beSecondary } from './roles.ts';
@@ -47,6 +48,8 @@ const usualTiming = ({ keepalive }: Profile) => ({
   wanted: 300,
   /** From the start until it is applied for the first time. */
   wantedFirst: 10_000,
+  /** Between two looks for kept copies that are old enough to go. */
+  prune: 3_600_000,
   /** That a command waits for the connection with the other server. */
   connect: keepalive.reconnect * 1000,
 });
@@ -143,6 +146,7 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   const { stall } = agent.timing;
   const stalls = setInterval(() => agent.lookForStall(stall), Math.min(5_000, stall / 4));
   const wanted = keepWanted(agent, signal);
+  const pruning = keepPruning(agent, signal);
   const acdLinks = watchAcdLinks(agent, signal, options.returnsToMain ?? (() => false));
   let stateWatch = watchFolder(at(host.root, paths.state), () => agent.bell.ring());
   signal.addEventListener('abort', agent.bell.ring, { once: true });
@@ -165,6 +169,7 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
     await wanted;
     await agent.senders.taking;
     await acdLinks;
+    await pruning;
     clearInterval(signs);
     agent.tell({ state: 'stopped' });
     agent.end();

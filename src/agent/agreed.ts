@@ -14,6 +14,7 @@ type Agreed = { readonly sign: string; readonly stamp: string };
  */
 export type AgreedIndex = {
   get(path: string): Agreed | undefined;
+  paths(): Iterable<string>;
   /** True if nothing was ever agreed on. */
   isNew(): boolean;
   set(path: string, agreed: Agreed): void;
@@ -70,6 +71,7 @@ export function openAgreed(root: Root, set: string): AgreedIndex {
   };
   return {
     get: (path) => known.names.get(path),
+    paths: () => known.names.keys(),
     isNew: () => known.names.size === 0,
     set: (path, { sign, stamp }) => {
       known.expected.delete(path);

@@ -1,5 +1,5 @@
-import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
+import { answered, answerRefused } from './answers.ts';
 import { type Answer, answersSchema, type Change, FULL } from './changes.ts';
 import type { Window } from './window.ts';
 
@@ -22,8 +22,8 @@ export function makeBatch(window: Window, call: (changes: readonly Change[]) => 
     if (sent.length === 0) return;
     [collected, size] = [[], 0];
     await window.add(bytes, async () => {
-      const answers = v.parse(answersSchema, await call(sent.map(({ change }) => change)));
-      if (answers.length !== sent.length) throw new Error('the other server left a change unanswered');
+      const answers = answered(answersSchema, await call(sent.map(({ change }) => change)));
+      if (answers.length !== sent.length) throw answerRefused([`${answers.length} answers to ${sent.length} changes`]);
       let failed: { readonly error: unknown } | undefined;
       for (const [index, answer] of answers.entries())
         try {

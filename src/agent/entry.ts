@@ -21,9 +21,12 @@ export const fileSchema = v.strictObject({
 /** Bytes as latin1 characters, as the system takes them: none of them zero. */
 const isBytes = (text: string): boolean => [...text].every((c) => c > '\0' && c <= '\xff');
 
+/** What a link leads to. */
+export const targetSchema = v.pipe(v.string(), v.minLength(1), v.check(isBytes));
+
 export const entrySchema = v.variant('type', [
   v.strictObject({ type: v.literal('folder'), ...own, mode }),
-  v.strictObject({ type: v.literal('link'), ...own, target: v.pipe(v.string(), v.minLength(1), v.check(isBytes)) }),
+  v.strictObject({ type: v.literal('link'), ...own, target: targetSchema }),
   /** `same`: the path of the file that this is a further name of (a hard link). */
   v.strictObject({ ...fileSchema.entries, same: v.optional(v.string()) }),
 ]);
@@ -74,11 +77,15 @@ function globPattern(glob: string): RegExp {
 /**
  * Tells which paths of a data set are carried: not what the set excludes, no tagged backup, no temporary file. What is
  * left out is left out with everything below it. A glob with `/` is matched with the path, one without with each name.
+ * Where a set includes some paths only, these, what is below them and the folders on the way to them.
  */
 export function carriedBy(set: DataSet): (whole: string) => boolean {
   const globs = set.exclude.map((glob) => ({ pattern: globPattern(glob), whole: glob.includes('/') }));
   // What each server renders for itself.
   const own = new Set(set.rendered?.map(({ to }) => Buffer.from(to).toString('latin1')));
+  const included = set.include?.map((path) => Buffer.from(path).toString('latin1'));
+  const isIncluded = (whole: string): boolean =>
+    included?.some((path) => path === whole || whole.startsWith(`${path}/`) || path.startsWith(`${whole}/`)) ?? true;
   const leftOut = (part: string): boolean => {
     if (own.has(part)) return true;
     const name = nameOf(part);
@@ -86,6 +93,7 @@ export function carriedBy(set: DataSet): (whole: string) => boolean {
     return globs.some((glob) => glob.pattern.test(glob.whole ? part : name));
   };
   return (whole) => {
+    if (!isIncluded(whole)) return false;
     for (let end = whole.indexOf('/'); end !== -1; end = whole.indexOf('/', end + 1))
       if (leftOut(whole.slice(0, end))) return false;
     return !leftOut(whole);

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { readAccounts } from './accounts.ts';
 import { mtimeOf, orGone, READ_ONLY } from './data-set.ts';
-import { PART } from './entry.ts';
+import { PART, targetSchema } from './entry.ts';
 import { firstOf } from './hard-links.ts';
 import { holdPlace } from './place.ts';
 import { stampOf, type Tree } from './tree.ts';
@@ -15,7 +15,7 @@ const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 export const partSchema = v.nullable(
   v.variant('type', [
     v.strictObject({ type: v.literal('folder'), ...own, mode }),
-    v.strictObject({ type: v.literal('link'), ...own, target: v.pipe(v.string(), v.minLength(1)) }),
+    v.strictObject({ type: v.literal('link'), ...own, target: targetSchema }),
     v.strictObject({
       type: v.literal('file'),
       ...own,

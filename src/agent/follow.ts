@@ -5,12 +5,12 @@ import type { Session } from '../host/session.ts';
 import type { Link, Pair } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent, Asked } from './agent.ts';
+import { answered, carriedOf } from './answers.ts';
 import { makeBulk } from './bulk.ts';
 import { isSystemError } from './data-set.ts';
 import { exportSet } from './export.ts';
 import type { LetGo } from './guard.ts';
 import { takeTheirs } from './keep-theirs.ts';
-import { pruneKept } from './kept.ts';
 import { type Line, makeLine, progressing } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference, ending, fullPass, lookOnly, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
@@ -24,7 +24,7 @@ import { undecidedError } from './undecided.ts';
 /**
  * A full pass over an opened session, then every change as it happens, until the turn is over, the session is lost or
  * the other server has a newer epoch.
- * @throws CmsadmError session-lost, epoch-older, not-secondary, not-paired
+ * @throws CmsadmError session-lost, answer-refused, epoch-older, not-secondary, not-paired
  */
 export async function follow(agent: Agent, session: Session, link: Link, pair: Pair): Promise<void> {
   agent.setFollowing(true);
@@ -189,7 +189,8 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   let compared = performance.now();
   let folders = compared;
   let asked = compared;
-  let day = dayOf(host.system.clock());
+  const today = (): string => dayOf(host.system.clock(), agent.profile.fullPass);
+  let day = today();
   while (!agent.over()) {
     const stopped = whyStopped(host.root);
     if (stopped !== undefined) agent.tell({ state: stopped });
@@ -218,10 +219,9 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
       folders = now;
       for (const live of agent.sets.values()) touchFolders(live);
     }
-    if (dayOf(host.system.clock()) !== day) {
-      day = dayOf(host.system.clock());
+    if (today() !== day) {
+      day = today();
       await passAll();
-      pruneKept(host, agent.profile.keepDays);
     }
     const whole = now - compared >= timing.compare;
     if (whole) compared = now;
@@ -236,7 +236,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
 }
 
 /** A set that can't be read is told when it is looked at. */
-function touchFolders(live: LiveSet): void {
+export function touchFolders(live: LiveSet): void {
   try {
     live.touchChangedFolders();
   } catch (error) {
@@ -250,7 +250,13 @@ const nextExports = (agent: Agent, last: ReadonlyMap<string, number>): number[] 
     exported ? [(last.get(name) ?? 0) + exported.every * 1000] : [],
   );
 
-const dayOf = (clock: number): string => new Date(clock).toDateString();
+/** The day to which a time belongs where days begin at `start` (HH:MM), by the server's own clock. */
+function dayOf(clock: number, start: string): string {
+  const now = new Date(clock);
+  const [hours = 0, minutes = 0] = start.split(':').map(Number);
+  const isBefore = now.getHours() * 60 + now.getMinutes() < hours * 60 + minutes;
+  return new Date(now.getFullYear(), now.getMonth(), now.getDate() - (isBefore ? 1 : 0)).toDateString();
+}
 
 /** Sends what events told of while large files are on their way; what is in the way of it is told after them. */
 async function sendMeanwhile(
@@ -269,11 +275,12 @@ const editsSchema = v.record(v.string(), v.array(v.tuple([v.string(), v.nullable
 
 /** What was edited on the other server is sent again: there it is kept, here it is the truth. */
 function takeEdits(agent: Agent, told: unknown): void {
-  for (const [set, edits] of Object.entries(v.parse(editsSchema, told))) {
+  for (const [set, edits] of Object.entries(answered(editsSchema, told))) {
     const live = agent.sets.get(set);
     if (!live) continue;
-    for (const [path, sign] of edits) nameOf(live.tree, path).there = sign ?? undefined;
-    live.touch(edits.map(([path]) => path));
+    const carried = carriedOf(live.tree, edits);
+    for (const [path, sign] of carried) nameOf(live.tree, path).there = sign ?? undefined;
+    live.touch(carried.map(([path]) => path));
   }
 }
 

@@ -1,7 +1,7 @@
-import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import { readPair } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
+import { answered } from './answers.ts';
 import { applySet } from './apply.ts';
 import type { Answer } from './changes.ts';
 import { takeChanges, takeIncoming } from './commit.ts';
@@ -80,7 +80,7 @@ const changedThere: Answer = { code: 'changed-there', message: 'it changed on th
 async function takeOne(taker: Taker, line: Line, path: string): Promise<Answer> {
   const set = taker.live.set.name;
   const part = async (offset: number): Promise<Part> =>
-    v.parse(partSchema, await line.session.call('agentFetch', { epoch: line.epoch, set, path, offset }));
+    answered(partSchema, await line.session.call('agentFetch', { epoch: line.epoch, set, path, offset }));
   try {
     const first = await part(0);
     if (!first) return changedThere;

@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
-import { at, list, readText } from '../host/root.ts';
+import { setImmediate as breathe } from 'node:timers/promises';
+import * as v from 'valibot';
+import { at, isThere, list, readText } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
-import { append, makeFolders } from '../host/writing.ts';
+import { append, makeFolders, writeState } from '../host/writing.ts';
+import { jsonLine, parsedLine } from '../pair/json-lines.ts';
 import { paths } from '../pair/state.ts';
 import type { Conflict } from '../pair/sync-reports.ts';
 import { isSystemError, orGone, placeIn } from './data-set.ts';
@@ -61,17 +64,38 @@ function copy(from: Buffer, to: Buffer, stat: fs.Stats): void {
   }
 }
 
-/** Removes kept copies that are older than so many days. @returns how many times of keeping went */
-export function pruneKept(host: Host, days: number): number {
-  const oldest = stamp(host.system.clock() - days * 86_400_000);
+const days = (count: number): number => count * 86_400_000;
+
+/**
+ * Removes kept copies that are older than so many days, by the time in the name of their folder and by the file system's own
+ * stamps: where only one of the two clocks was wrong, nothing young goes.
+ * @returns how many times of keeping went
+ * @throws the system's error
+ */
+export async function pruneKept(host: Host, keepDays: number): Promise<number> {
+  const oldest = stamp(host.system.clock() - days(keepDays));
+  const oldestStamp = Date.now() - days(keepDays);
   let gone = 0;
   for (const set of list(host.root, paths.kept))
     for (const time of list(host.root, `${paths.kept}/${set}`)) {
-      if (time.slice(0, oldest.length) >= oldest) continue;
-      fs.rmSync(at(host.root, `${paths.kept}/${set}/${time}`), { recursive: true, force: true });
+      if (!/^\d{8}T\d{6}Z(-\d+)?$/.test(time) || time.slice(0, oldest.length) >= oldest) continue;
+      const folder = at(host.root, `${paths.kept}/${set}/${time}`);
+      if (!(await isOlder(Buffer.from(folder), oldestStamp))) continue;
+      await fs.promises.rm(folder, { recursive: true, force: true });
       gone += 1;
     }
   return gone;
+}
+
+/** True where nothing came to a folder, or to any below it, since then. */
+async function isOlder(folder: Buffer, oldest: number): Promise<boolean> {
+  const own = lstatIf(folder);
+  if (own && own.ctimeMs >= oldest) return false;
+  await breathe();
+  for (const item of fs.readdirSync(folder, { withFileTypes: true, encoding: 'buffer' }))
+    if (item.isDirectory() && !(await isOlder(Buffer.concat([folder, Buffer.from('/'), item.name]), oldest)))
+      return false;
+  return true;
 }
 
 const conflictsPath = `${paths.sync}/conflicts.jsonl`;
@@ -90,13 +114,42 @@ export function recordConflict(host: Host, set: DataSet, path: string, owner: st
     kept: shownPath(kept),
   };
   makeFolders(host.root, paths.sync, 0o700);
-  append(host.root, conflictsPath, `${JSON.stringify(conflict)}\n`);
+  append(host.root, conflictsPath, jsonLine(conflict));
   return `${conflict.set}: ${conflict.path} of ${owner} lost (${conflict.id}), kept in ${conflict.kept}`;
 }
 
 /** The conflicts whose losing copies are still kept here. */
-export const readConflicts = (host: Host): Conflict[] =>
-  (readText(host.root, conflictsPath) ?? '')
-    .split('\n')
-    .filter((line) => line.startsWith('{') && line.endsWith('}'))
-    .map((line): Conflict => JSON.parse(line));
+export const readConflicts = (host: Host): Conflict[] => conflictLines(host).flatMap(conflictIn);
+
+const conflictLines = (host: Host): string[] =>
+  (readText(host.root, conflictsPath) ?? '').split('\n').filter((line) => line !== '');
+
+const conflictSchema = v.object({
+  ...{ id: v.string(), set: v.string(), path: v.string(), at: v.string(), owner: v.string(), kept: v.string() },
+});
+
+function conflictIn(line: string): Conflict[] {
+  const told = parsedLine(line);
+  return v.is(conflictSchema, told) ? [told] : [];
+}
+
+/**
+ * Forgets the conflicts whose copies are gone, pruned or removed by hand with the folder of their time. Nothing is recorded meanwhile, for this waits for
+ * nothing; whoever dies on the way leaves the lines of before. @returns how many
+ */
+export function forgetConflicts(host: Host): number {
+  const lines = conflictLines(host);
+  const left = lines.filter((line) => conflictIn(line).every(({ kept }) => isStillKept(host, kept)));
+  if (left.length < lines.length) writeState(host.root, conflictsPath, left.map((line) => `${line}\n`).join(''));
+  return lines.length - left.length;
+}
+
+/** By the folder of its time: a name with bytes that are no text is recorded readably only. */
+const isStillKept = ({ root }: Host, kept: string): boolean =>
+  isThere(
+    root,
+    kept
+      .split('/')
+      .slice(0, paths.kept.split('/').length + 2)
+      .join('/'),
+  );

@@ -10,6 +10,11 @@ export type Line = {
   next(): number;
   /** Told the number of each change that the other server has on its disk. */
   acknowledged(seq: number, set: string): void;
+  /**
+   * Nothing is to come of these numbers any more: each was answered, if only by a refusal, or its set is compared anew before
+   * anything else of it is sent.
+   */
+  over(numbers: readonly number[]): void;
   /** By data set: names whose way across takes long. What else changes is sent meanwhile; of these, nothing is. */
   readonly busy?: Map<string, Set<string>>;
   /** Sends what else has changed; to be called now and then while something is busy. */
@@ -32,7 +37,14 @@ export type Sent = {
 
 /** The line to the other server, which tells the agent what goes over it and that answers come. */
 export function makeLine(agent: Agent, session: Session, epoch: number): Line {
-  let seq = agent.status().seq;
+  let { seq } = agent.status();
+  /** In their order. What an earlier session left is compared. */
+  const unanswered = new Set<number>();
+  const settle = (numbers: readonly number[]): void => {
+    for (const number of numbers) unanswered.delete(number);
+    const [oldest] = unanswered;
+    agent.tell({ acked: oldest === undefined ? seq : oldest - 1 });
+  };
   return {
     session: {
       ...session,
@@ -46,13 +58,15 @@ export function makeLine(agent: Agent, session: Session, epoch: number): Line {
     busy: new Map(),
     next: () => {
       seq += 1;
+      unanswered.add(seq);
       agent.tell({ seq });
       return seq;
     },
     acknowledged: (number, set) => {
       agent.acknowledged(set);
-      agent.tell({ acked: number });
+      settle([number]);
     },
+    over: settle,
   };
 }
 

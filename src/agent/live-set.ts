@@ -32,6 +32,10 @@ export type LiveSet = {
   setLazy(lazy: boolean): void;
   /** Has everything looked at the next time. */
   again(): void;
+  /** True once everything was looked at, or is being, since it was not lazy: from then on events tell of each edit. */
+  isKnown(): boolean;
+  /** What is here may be anything until everything was looked at once more. */
+  startOver(): void;
   /** Notes folders whose stamp is new: in them something came or went, with an event or without. */
   touchChangedFolders(): void;
   /** Names to be looked at again, as if an event had told of them. */
@@ -75,6 +79,7 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
   };
   let looking = Promise.resolve();
   let isLookedAt = false;
+  let known = false;
   let early: { readonly done: Promise<void>; readonly at: number } | undefined;
   /** One after the other: what one has not met yet, the other must not take for gone. */
   const everything = (step?: (seen: number) => void): Promise<void> => {
@@ -86,16 +91,23 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
   const lookAround = async (step?: (seen: number) => void): Promise<void> => {
     forget();
     all = false;
+    const before = known;
+    known = true;
     watches.begin();
     try {
       await lookAll(tree, watches, step);
       await lookAtLinks(tree);
     } catch (error) {
       all = true;
+      known = before;
       throw error;
     } finally {
       watches.end();
     }
+  };
+  const startOver = (): void => {
+    all = true;
+    known = false;
   };
   const lookAtNames = async (names: Iterable<string>): Promise<ReadonlySet<string>> => {
     const seen = await lookAt(tree, names, watches);
@@ -137,9 +149,11 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
     },
     lookAt: async (path) => void (await lookAtNames([path])),
     setLazy: (lazy) => {
-      if (tree.lazy && !lazy) all = true;
+      if (tree.lazy && !lazy) startOver();
       tree.lazy = lazy;
     },
+    isKnown: () => known,
+    startOver,
     again: () => {
       all = true;
       ring();

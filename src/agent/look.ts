@@ -46,7 +46,8 @@ export async function lookAll(
   many = MANY,
   program = 'find',
 ): Promise<void> {
-  if (tree.names.size >= many) {
+  // It would look at what is not included, too.
+  if (tree.names.size >= many && !tree.set.include) {
     const changed = await findChanged(tree, watching, step, program);
     if (changed) return void (await look(tree, changed, watching, true));
   }
@@ -123,6 +124,7 @@ async function look(
   const breath = makeBreath();
   const seen = new Set<string>();
   const listed = new Set<string>();
+  const isInside = insideOf(base);
   const goes = (path: string): void => {
     for (const one of [...namesBelow(tree, path), path]) {
       vanish(tree, one);
@@ -135,7 +137,7 @@ async function look(
     const turn = breath();
     if (turn) await turn;
     const place = placeIn(base, path);
-    const stat = reading(tree, () => orGone(() => fs.lstatSync(place)));
+    const stat = reading(tree, () => (isInside(path) ? orGone(() => fs.lstatSync(place)) : undefined));
     seen.add(path);
     if (!stat) goes(path);
     else {
@@ -160,6 +162,21 @@ async function look(
     }
   }
   return seen;
+}
+
+/** Tells of a path whether all above it are folders of the data set: what lies behind a link is not in it. */
+function insideOf(base: Buffer): (path: string) => boolean {
+  const known = new Map<string, boolean>();
+  const isFolder = (folder: string): boolean => {
+    const now = known.get(folder) ?? orGone(() => fs.lstatSync(placeIn(base, folder)))?.isDirectory() === true;
+    known.set(folder, now);
+    return now;
+  };
+  return (path) => {
+    for (let end = path.indexOf('/'); end !== -1; end = path.indexOf('/', end + 1))
+      if (!isFolder(path.slice(0, end))) return false;
+    return true;
+  };
 }
 
 /** Lets others have their turn once in a while: then there is something to wait for. */

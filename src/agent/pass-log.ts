@@ -2,6 +2,8 @@ import { append, makeFolders } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent } from './agent.ts';
+import { isSystemError } from './data-set.ts';
+import { raiseOnce, settleBut } from './standing-alarms.ts';
 
 const counts = ({ set, sent, removed, bytes, why }: PassReport): string =>
   `${set} ${sent} sent, ${removed} removed, ${bytes} bytes${why === '' ? '' : ` (${why})`}`;
@@ -13,6 +15,27 @@ export function logPass(agent: Agent, reports: readonly PassReport[], why: strin
   const seconds = reports.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / 1000;
   const outcome = reports.every(({ ok }) => ok) ? 'ok' : 'failed';
   const at = new Date(agent.host.system.clock()).toISOString();
-  makeFolders(agent.host.root, '/var/log/cmsadm', 0o750);
-  append(agent.host.root, paths.syncLog, `${at} full pass${why}: ${outcome}: ${text}; ${seconds.toFixed(1)} s\n`);
+  keepLine(agent, `${at} full pass${why}: ${outcome}: ${text}; ${seconds.toFixed(1)} s\n`);
+}
+
+const head = 'The log of full passes cannot be written:';
+
+/** A full disk below the log must not end the sync: an alarm tells it until a line is written again. */
+function keepLine({ host, log }: Agent, line: string): void {
+  try {
+    makeFolders(host.root, '/var/log/cmsadm', 0o750);
+    append(host.root, paths.syncLog, line);
+    settleBut(host, [head], undefined);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    const text = `${head} ${error.code}. Admin-sync goes on; make room below /var/log/cmsadm.`;
+    log(text);
+    try {
+      settleBut(host, [head], text);
+      raiseOnce(host, text);
+    } catch (full) {
+      // Nor can the alarms, on the same disk: the journal has it.
+      if (!isSystemError(full)) throw full;
+    }
+  }
 }

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
+import { answered, carriedOf } from './answers.ts';
 import { isSystemError, unreadable } from './data-set.ts';
 import { isFolderSign, shownPath } from './entry.ts';
 import { forgetRemoved, type LetGo, noteSent, rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
@@ -20,7 +21,11 @@ export const ending = [
   'verb-unknown',
   'verb-too-new',
   'session-replaced',
+  'answer-refused',
 ];
+
+const digestsSchema = v.record(v.string(), v.string());
+const listSchema = v.array(v.tuple([v.string(), v.string()]));
 
 /** What became of one data set. */
 export type SetResult = Sent & {
@@ -51,7 +56,7 @@ async function caught(live: LiveSet, work: () => Promise<SetResult>): Promise<Se
 
 /**
  * Learns what the other server has, by digests of folders first, and what both have in common.
- * @throws CmsadmError session-lost, data-set-missing, data-set-unreadable and what the other server refuses with
+ * @throws CmsadmError session-lost, answer-refused, data-set-missing, data-set-unreadable and what the other server refuses with
  */
 async function compare(
   line: Line,
@@ -64,7 +69,7 @@ async function compare(
   const set = live.set.name;
   tree.uncertain = false;
   const [told] = await Promise.all([session.call('agentDigests', { epoch, set }), live.lookAll(step)]);
-  const theirs = new Map(Object.entries(v.parse(v.record(v.string(), v.string()), told)));
+  const theirs = new Map(Object.entries(answered(digestsSchema, told)));
   const ours = digestsOf(tree);
   const differing = new Set(
     [...new Set([...theirs.keys(), ...ours.keys()])].filter((folder) => ours.get(folder) !== theirs.get(folder)),
@@ -74,11 +79,8 @@ async function compare(
   for (const path of [...differing].flatMap((folder) => tree.names.within(folder)))
     nameOf(tree, path).there = undefined;
   if (differing.size > 0) {
-    const listed = v.parse(
-      v.array(v.tuple([v.string(), v.string()])),
-      await session.call('agentList', { epoch, set, folders: [...differing] }),
-    );
-    for (const [path, sign] of listed) {
+    const listed = answered(listSchema, await session.call('agentList', { epoch, set, folders: [...differing] }));
+    for (const [path, sign] of carriedOf(tree, listed)) {
       const name = nameOf(tree, path);
       name.there = sign;
       // Both have it, and it was not read here yet.
@@ -232,12 +234,9 @@ export async function difference(line: Line, live: LiveSet): Promise<SetDifferen
   const [told] = await Promise.all([session.call('agentDigests', { epoch, set }), live.lookAll()]);
   // Nothing is sent here: what events told of has yet to be.
   live.again();
-  const theirs = v.parse(v.record(v.string(), v.string()), told);
-  const listed = v.parse(
-    v.array(v.tuple([v.string(), v.string()])),
-    await session.call('agentList', { epoch, set, folders: Object.keys(theirs) }),
-  );
-  const there = new Map(listed);
+  const theirs = answered(digestsSchema, told);
+  const listed = answered(listSchema, await session.call('agentList', { epoch, set, folders: Object.keys(theirs) }));
+  const there = new Map(carriedOf(live.tree, listed));
   for (const path of there.keys()) nameOf(live.tree, path);
   for (const [path, name] of live.tree.names) {
     name.there = there.get(path);

@@ -54,13 +54,25 @@ function judged({ set, carried }: Pick<Tree, 'set' | 'carried'>, path: string): 
   return parts;
 }
 
+/** The longest path that the system takes. (limits.h, PATH_MAX) */
+const LONGEST = 4_095;
+
+/** True for a path that a data set carries, whoever names it. */
+export const isCarried = ({ carried }: Pick<Tree, 'carried'>, path: string): boolean =>
+  path.length <= LONGEST && whyNotPlain(path) === undefined && carried(path);
+
 function plainParts(set: DataSet, path: string): string[] {
+  const why = whyNotPlain(path);
+  if (why !== undefined) throw refused(set, path, why);
+  return path.split('/');
+}
+
+function whyNotPlain(path: string): string | undefined {
   const parts = path.split('/');
-  if (parts.some((part) => ['', '.', '..'].includes(part))) throw refused(set, path, 'it is not a plain relative path');
+  if (parts.some((part) => ['', '.', '..'].includes(part))) return 'it is not a plain relative path';
   // biome-ignore lint/suspicious/noControlCharactersInRegex: names are bytes 0x01 to 0xff
-  if (!/^[\x01-\xff]+$/.test(path)) throw refused(set, path, 'it holds characters that no file name has');
-  if (parts.some((part) => part.length > 255)) throw refused(set, path, 'a name in it is too long');
-  return parts;
+  if (!/^[\x01-\xff]+$/.test(path)) return 'it holds characters that no file name has';
+  return parts.some((part) => part.length > 255) ? 'a name in it is too long' : undefined;
 }
 
 const within = (handle: number, name: string): Buffer => Buffer.from(`/proc/self/fd/${handle}/${name}`, 'latin1');

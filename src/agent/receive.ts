@@ -15,7 +15,7 @@ import type { Taker } from './prepare.ts';
 import { checked, foreseen, mayWrite, refuseOtherFolder, refuseUndecided, writeFailed } from './refusals.ts';
 import { renderOwn } from './render.ts';
 import { standingOf } from './standing.ts';
-import { closeBulk, keepWriting, lockBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
+import { closeBulk, isBulkOpen, keepWriting, lockBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
 import { agreeHere, agreeIn, digestsOf, namesIn } from './tree.ts';
 import { noteUnapplied } from './unapplied.ts';
 import { clearUndecided } from './undecided.ts';
@@ -145,6 +145,8 @@ export function receiveVerbs(agent: Agent): {
       senders.inBulk = false;
       mine = senders.opened;
       await senders.taking;
+      // Of what rsync left, nobody knows how far it came: the comparison that follows does.
+      if (isBulkOpen(agent)) for (const live of agent.sets.values()) live.startOver();
       for (const live of agent.sets.values())
         try {
           const { set } = live;

@@ -5,7 +5,7 @@ import { adopt } from './adopt.ts';
 import type { Agent } from './agent.ts';
 import { applyOwed } from './apply-owed.ts';
 import { shownPath } from './entry.ts';
-import { follow } from './follow.ts';
+import { follow, touchFolders } from './follow.ts';
 import { folderOfSet } from './guard.ts';
 import { askStanding } from './standing.ts';
 import { raiseOnce } from './standing-alarms.ts';
@@ -58,15 +58,23 @@ const waits = (link: Link): CmsadmError =>
 export async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise<void> {
   for (const live of agent.sets.values()) live.setLazy(false);
   let asked = Number.NEGATIVE_INFINITY;
+  let folders = performance.now();
   while (!agent.over()) {
     tellUndecided(agent, pair);
+    if (performance.now() - folders >= agent.timing.folders) {
+      folders = performance.now();
+      // What no event told of.
+      if (!isBulkOpen(agent))
+        for (const live of agent.sets.values()) if (folderOfSet(live.tree) === 'as before') touchFolders(live);
+    }
     await noticeEdits(agent);
     if (performance.now() - asked >= agent.timing.reachable) {
       asked = performance.now();
       agent.tell({ state: isHeard(agent, pair) ? isThere : await reachable(agent, link, pair) });
     }
     if (agent.over()) return;
-    const rung = await agent.bell.wait(Math.max(1, asked + agent.timing.reachable - performance.now()));
+    const next = Math.min(asked + agent.timing.reachable, folders + agent.timing.folders);
+    const rung = await agent.bell.wait(Math.max(1, next - performance.now()));
     if (rung) await sleep(agent.timing.edits);
   }
 }
@@ -108,11 +116,19 @@ async function noticeEdits(agent: Agent): Promise<void> {
   for (const live of agent.sets.values()) {
     // Files below a mount are nobody's edits.
     if (!live.isDirty() || folderOfSet(live.tree) !== 'as before') continue;
-    const { agreed, names } = live.tree;
+    const { agreed, names, carried } = live.tree;
+    const wasKnown = live.isKnown();
     const looked = await live.look();
     // The first look at everything, or nothing ever received: the next full pass tells what differs.
-    if (!looked || agreed.isNew()) continue;
-    const edited = [...looked].filter((path) => !agreed.isKnown(path, names.get(path)?.here));
+    if ((!looked && !wasKnown) || agreed.isNew()) continue;
+    const isEdited = (path: string): boolean => !agreed.isKnown(path, names.get(path)?.here);
+    // Too many events to know of which names: then of all, and of those that are gone.
+    const edited = looked
+      ? [...looked].filter(isEdited)
+      : [
+          ...[...names.keys()].filter(isEdited),
+          ...[...agreed.paths()].filter((path) => !names.get(path) && carried(path)),
+        ];
     if (edited.length === 0) continue;
     const { name } = live.set;
     // Nobody replaces them before a person has decided.

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
+import { answered } from './answers.ts';
 import { type Batch, makeBatch, orRefused } from './batch.ts';
 import { type Answer, answerSchema, FULL } from './changes.ts';
 import { baseOf, entryAt, isSystemError, mtimeOf, orGone, placeIn, READ_ONLY, unreadable } from './data-set.ts';
@@ -28,8 +28,14 @@ export async function sendWork(line: Line, live: LiveSet, work: Work): Promise<S
   const sent: Sent = { sent: 0, removed: 0, bytes: 0, problems: [] };
   const window = makeWindow();
   const batch = makeBatch(window, (changes) => session.call('agentChanges', { epoch, set: tree.set.name, changes }));
+  const numbers: number[] = [];
+  const next = (): number => {
+    const seq = line.next();
+    numbers.push(seq);
+    return seq;
+  };
   const on: Sending = {
-    line,
+    line: { ...line, next },
     tree,
     window,
     batch,
@@ -62,6 +68,7 @@ export async function sendWork(line: Line, live: LiveSet, work: Work): Promise<S
     await window.empty().catch(() => {});
     throw isSystemError(error) ? unreadable(tree.set, error) : error;
   } finally {
+    line.over(numbers);
     tree.agreed.flush();
   }
   return sent;
@@ -276,7 +283,7 @@ async function putParts(
     const args = { epoch: line.epoch, set: tree.set.name, entry, offset, data: data.toString('base64'), seq };
     await window.add(args.data.length + 300, async () => {
       try {
-        const answer = v.parse(answerSchema, await line.session.call('agentPut', args));
+        const answer = answered(answerSchema, await line.session.call('agentPut', args));
         if (seq === undefined) return;
         orRefused(answer);
         acknowledge(on, seq, entry, stat, size);

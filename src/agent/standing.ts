@@ -3,6 +3,7 @@ import { unfinishedRoles } from '../change/journal.ts';
 import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
 import { type Pair, parsePair, readLink, readPair, roleOf } from '../pair/state.ts';
+import { answered } from './answers.ts';
 import { allUndecided, undecidedSchema } from './undecided.ts';
 
 /** What a server says of itself when it is asked. */
@@ -38,6 +39,6 @@ export function hasAuthority(host: Host, pair: Pair): boolean {
   return link !== undefined && roleOf(pair, link.self.address) === 'primary';
 }
 
-/** Asks the other server how it stands; it refuses no epoch here. @throws CmsadmError session-lost, state-unreadable */
+/** Asks the other server how it stands; it refuses no epoch here. @throws CmsadmError session-lost, answer-refused, state-unreadable */
 export const askStanding = async (session: Session, epoch: number): Promise<Standing> =>
-  v.parse(standingSchema, await session.call('heartbeat', { epoch }));
+  answered(standingSchema, await session.call('heartbeat', { epoch }));

@@ -60,7 +60,8 @@ function excludesOf({ exclude, rendered = [] }: DataSet): string {
 export async function openBulk({ host }: Agent, { set }: LiveSet): Promise<boolean> {
   // rsyncd.conf(5) has no way to write a line break in a path, nor have its patterns.
   const told = [set.path, ...set.exclude, ...(set.rendered ?? []).map(({ to }) => to)];
-  if (!host.system.real || told.some((text) => text.includes('\n'))) return false;
+  // What may come in is told to rsync as what may not.
+  if (!host.system.real || set.include || told.some((text) => text.includes('\n'))) return false;
   if ((await run(['rsync', '--version'])).exitCode !== 0) return false;
   const folder = placeIn(baseOf(host, set), BULK_FOLDER);
   fs.rmSync(folder, { recursive: true, force: true });

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { readAccounts } from './accounts.ts';
+import { answered } from './answers.ts';
 import { baseOf, mtimeOf, orGone, placeIn } from './data-set.ts';
 import type { Line } from './line.ts';
 import type { LiveSet } from './live-set.ts';
@@ -45,7 +46,7 @@ export function makeTaker(line: Line, { set, tree }: LiveSet, files: readonly Bu
         return { path, ...own, mtimeMs: mtimeOf(stat), size: stat.size, sign };
       });
       const answer = await line.session.call('agentTake', { epoch: line.epoch, set: set.name, files: told });
-      const paths = new Set(v.parse(v.array(v.string()), answer));
+      const paths = new Set(answered(v.array(v.string()), answer));
       for (const one of signed)
         if (paths.has(one.path) && waiting.delete(one.path)) taken.push({ ...one, isUnchanged: isUnchanged(one) });
     });

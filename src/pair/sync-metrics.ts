@@ -41,7 +41,7 @@ function ofServer(status: SyncStatus): Metric[] {
     gauge('paused', 'Whether an operator paused admin-sync.', paused ? 1 : 0),
     gauge('restoring', 'Whether admin-sync is held for a restore.', restoring ? 1 : 0),
     gauge('sequence_sent', 'Number of the last change sent under this epoch.', seq),
-    gauge('sequence_acknowledged', 'Number of the last change acknowledged under this epoch.', acked),
+    gauge('sequence_acknowledged', 'Every change up to this number was answered under this epoch.', acked),
     gauge('conflicts', 'Conflicts recorded on this server.', conflicts),
     gauge('queue', 'Names that are known to differ and are not across yet.', queue),
     gauge(

@@ -54,7 +54,7 @@ const statusSchema = v.object({
   paused: v.optional(v.nullable(v.object({ by: v.string(), since: v.string() })), null),
   /** For which restore nothing is sent, by whom and since when (ISO). */
   restoring: v.optional(v.object({ tag: v.string(), by: v.string(), since: v.string() })),
-  /** Sequence number of the last change sent, and of the last one acknowledged, under this epoch. */
+  /** Sequence number of the last change sent under this epoch, and the one up to which all were answered; what was refused stands with its set. */
   seq: v.optional(v.number(), 0),
   acked: v.optional(v.number(), 0),
   /** Conflicts recorded on this server. */

@@ -207,6 +207,8 @@ export const profileSchema = v.strictObject({
     v.strictObject({
       name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/)),
       path: absolutePath,
+      /** Files, and folders with all below them, that are carried, where it is not all of the folder; `exclude` takes from them. */
+      include: v.optional(v.pipe(v.array(relativePath), v.minLength(1))),
       exclude: v.optional(v.array(v.string()), []),
       /**
        * What is run on the secondary after changes came: `check`, which may refuse them, then `run`. A change counts
@@ -271,6 +273,8 @@ export const profileSchema = v.strictObject({
     seconds: 5,
     reconnect: 20,
   }),
+  /** When the nightly full pass is made, by the server's own clock. */
+  fullPass: v.optional(v.pipe(v.string(), v.regex(/^([01]\d|2[0-3]):[0-5]\d$/)), '00:00'),
   /** Days for which copies of what admin-sync replaced or removed are kept. */
   keepDays: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3650)), 30),
   /** KEY=VALUE file that tells product release and base load. */

@@ -5,13 +5,14 @@ import { shiftedClock } from '../../src/agent/shifted-clock.ts';
 import { callAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
+import type { Profile } from '../../src/profile/schema.ts';
 import { drained, setState, startAgent, status, until } from './running-agents.ts';
 import { cms2, kept, pairAt, placeOf, savePair, tree, twoServers, write } from './two-servers.ts';
 
 const DAY = 86_400_000;
 
 /** Two agents, each with a clock of its own that can be set. */
-async function pairWithClocks() {
+async function pairWithClocks(more: Partial<Profile> = {}) {
   const { one, two } = twoServers();
   const ahead = { one: 0, two: 0 };
   const withClock = (host: Host, name: 'one' | 'two'): Host => ({
@@ -19,8 +20,8 @@ async function pairWithClocks() {
     system: { ...host.system, clock: () => Date.now() + ahead[name] },
   });
   write(one, 'a', 'first');
-  startAgent(withClock(two, 'two'), one);
-  startAgent(withClock(one, 'one'), two);
+  startAgent(withClock(two, 'two'), one, more);
+  startAgent(withClock(one, 'one'), two, more);
   await drained(one);
   return { one, two, ahead };
 }
@@ -100,6 +101,41 @@ describe('two agents whose clocks differ', () => {
       (count) => count === before + 2,
     );
     expect((await status(one)).state).toBe('in step');
+  });
+
+  it('make it at the time of the profile, and after a pause over that time', async () => {
+    const soon = new Date(Date.now() + 2 * 3_600_000);
+    soon.setSeconds(0, 0);
+    const fullPass = soon.toTimeString().slice(0, 5);
+    const { one, ahead } = await pairWithClocks({ fullPass });
+    await setState(one, 'in step');
+    const before = passes(one).length;
+    const wait = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, 300));
+    ahead.one = soon.getTime() - Date.now() - 60_000;
+    await wait();
+    expect(passes(one)).toHaveLength(before);
+    ahead.one += 120_000;
+    await until(
+      () => passes(one).length,
+      (count) => count === before + 1,
+    );
+    // The next day it falls into a pause.
+    ahead.one += DAY - 120_000;
+    await wait();
+    expect(passes(one)).toHaveLength(before + 1);
+    await callAgent(one, 'syncPause', { by: 'test' });
+    await until(
+      () => status(one),
+      ({ state }) => state.startsWith('paused'),
+    );
+    ahead.one += 120_000;
+    await wait();
+    expect(passes(one)).toHaveLength(before + 1);
+    await callAgent(one, 'syncResume');
+    await until(
+      () => passes(one).length,
+      (count) => count > before + 1,
+    );
   });
 
   it('let the authority win whatever the times of files say', async () => {

@@ -6,7 +6,8 @@ import { carriedBy, type DataSet, shownPath } from '../../src/agent/entry.ts';
 import { openLiveSet } from '../../src/agent/live-set.ts';
 import { fullPass } from '../../src/agent/pass.ts';
 import type { Host } from '../../src/host/system.ts';
-import { pass, placeOf, sessionWith, twoServers, write } from './two-servers.ts';
+import { drained, startAgent } from './running-agents.ts';
+import { pass, placeOf, sessionWith, tree, twoServers, write } from './two-servers.ts';
 
 const admin: DataSet = { name: 'admin', path: '/admin', exclude: [], deletions: { percent: 30, files: 1000 } };
 
@@ -35,7 +36,7 @@ describe('a look', () => {
     write(one, 'f/a', 'x');
     const session = await sessionWith(two);
     const live = openLiveSet(one, admin, () => {});
-    const line = { session, epoch: 1, next: () => 1, acknowledged: () => {} };
+    const line = { session, epoch: 1, next: () => 1, acknowledged: () => {}, over: () => {} };
     // Sent, then found to be the same, both while its stamp may not be trusted yet.
     await fullPass(line, live, 'nothing');
     await fullPass(line, live, 'nothing');
@@ -76,6 +77,41 @@ describe('what is carried', () => {
     const is = carriedBy({ ...admin, exclude: [exclude] });
     expect(carried.filter((path) => !is(path))).toEqual([]);
     expect(leftOut.filter(is)).toEqual([]);
+  });
+});
+
+describe('a data set that includes some paths', () => {
+  const some: DataSet = { ...admin, include: ['etc/cms.conf', 'scripts', 'ü/a'], exclude: ['*.tmp'] };
+
+  it.each([
+    ['etc', true],
+    ['etc/cms.conf', true],
+    ['scripts/deep/run', true],
+    ['scripts/x.tmp', false],
+    ['etc/other', false],
+    ['etc/cms.conf2', false],
+    ['scripts2', false],
+    ['a', false],
+    [Buffer.from('ü/a').toString('latin1'), true],
+  ])('%s: %s', (path, carried) => expect(carriedBy(some)(path)).toBe(carried));
+
+  it('carries these, and touches nothing else on the other server', async () => {
+    const { one, two } = twoServers();
+    const agents = { dataSets: [some] };
+    write(one, 'etc/cms.conf', 'x');
+    write(one, 'etc/other', 'of one');
+    write(one, 'scripts/run', 'x');
+    write(two, 'etc/other', 'of two');
+    write(two, 'own', 'of two');
+    write(two, 'scripts/old', 'goes');
+    startAgent(two, one, agents);
+    startAgent(one, two, agents);
+    await drained(one);
+    const others = { etc: '/', 'etc/other': 'of two', own: 'of two' };
+    expect(tree(two)).toEqual({ ...others, 'etc/cms.conf': 'x', scripts: '/', 'scripts/run': 'x' });
+    fs.rmSync(placeOf(one, 'etc'), { recursive: true });
+    await drained(one);
+    expect(tree(two)).toEqual({ ...others, scripts: '/', 'scripts/run': 'x' });
   });
 });
 

@@ -1,6 +1,6 @@
 // Two whole agents in this process, each the other's peer.
 import { afterEach } from 'vitest';
-import { runAgent } from '../../src/agent/agent.ts';
+import { type AgentOptions, runAgent } from '../../src/agent/agent.ts';
 import type { RunProgram } from '../../src/agent/program.ts';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
@@ -24,10 +24,11 @@ export function startAgent(
   peer: Host,
   more: Partial<Profile> = {},
   run: RunProgram = runNothing,
+  moreTiming: AgentOptions['timing'] = {},
+  login: AgentOptions['login'] = () => openAgent(peer.root),
 ): () => Promise<void> {
   const aborter = new AbortController();
-  const login = (): ReturnType<typeof openAgent> => openAgent(peer.root);
-  const options = { run, signal: aborter.signal, log: () => {}, login, timing };
+  const options = { run, signal: aborter.signal, log: () => {}, login, timing: { ...timing, ...moreTiming } };
   const done = runAgent(host, { ...profile, ...more }, options);
   const stop = async (): Promise<void> => {
     aborter.abort();

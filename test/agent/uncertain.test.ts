@@ -38,6 +38,7 @@ async function inStep(
       return seq;
     },
     acknowledged: () => {},
+    over: () => {},
   };
   const [set] = profile.dataSets;
   if (!set) throw new Error('the profile has no data set');

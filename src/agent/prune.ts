@@ -1,0 +1,29 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Agent } from './agent.ts';
+import { isSystemError } from './data-set.ts';
+import { forgetConflicts, pruneKept } from './kept.ts';
+
+/** The wall clock may go so much faster or slower than time itself (milliseconds) between two looks. */
+const DRIFT = 60_000;
+
+/**
+ * Every hour removes what was kept for the profile's days, on either server, connected or not. Only while the clock went as
+ * time did for that hour: one that is wrong after the start, or jumps, must not make copies old.
+ */
+export async function keepPruning({ host, profile, timing, log }: Agent, signal: AbortSignal): Promise<void> {
+  const ahead = (): number => host.system.clock() - performance.now();
+  for (;;) {
+    const before = ahead();
+    await sleep(timing.prune, undefined, { signal, ref: false }).catch(() => {});
+    if (signal.aborted) return;
+    if (Math.abs(ahead() - before) > DRIFT) continue;
+    try {
+      const gone = await pruneKept(host, profile.keepDays);
+      forgetConflicts(host);
+      if (gone > 0) log(`kept copies of ${gone} times are older than ${profile.keepDays} days and were removed`);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      log(`old kept copies cannot be removed: ${error.message}`);
+    }
+  }
+}

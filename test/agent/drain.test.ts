@@ -1,0 +1,74 @@
+// What a reversal asks before the roles change: nothing unanswered, and nothing in the way of any data set.
+import * as fs from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { callAgent, openAgent } from '../../src/agent/socket.ts';
+import { CmsadmError } from '../../src/errors.ts';
+import type { Host } from '../../src/host/system.ts';
+import { drained, setState, startAgent, status, until } from './running-agents.ts';
+import { placeOf, tree, twoServers, write } from './two-servers.ts';
+
+/** A pair in step; on the secondary a folder cannot go, for it holds what the data set does not carry. */
+async function inStep(): Promise<{ one: Host; two: Host }> {
+  const { one, two } = twoServers();
+  fs.mkdirSync(placeOf(one, 'd'));
+  startAgent(two, one);
+  startAgent(one, two);
+  await drained(one);
+  write(two, 'd/own.log', 'of the secondary alone');
+  return { one, two };
+}
+
+const drain = (host: Host): Promise<unknown> => callAgent(host, 'syncDrain', { seconds: 5 });
+
+describe('a change that the secondary refuses', () => {
+  it('is in the way of a drain, which tells it, until it is undone', async () => {
+    const { one, two } = await inStep();
+    fs.rmdirSync(placeOf(one, 'd'));
+    write(one, 'd', 'a file now');
+    await setState(one, 'stopped');
+    await expect(drain(one)).rejects.toMatchObject({
+      code: 'not-in-step',
+      details: [expect.stringContaining('a folder stands there')],
+    });
+    // Undone while nothing is sent: then there is nothing left to send.
+    await callAgent(one, 'syncPause', { by: 'test' });
+    await until(
+      () => status(one),
+      ({ state }) => state.startsWith('paused'),
+    );
+    fs.rmSync(placeOf(one, 'd'));
+    fs.mkdirSync(placeOf(one, 'd'));
+    await callAgent(one, 'syncResume');
+    await setState(one, 'in step');
+    const { seq, acked } = (await drain(one)) as { seq: number; acked: number };
+    expect(seq).toBe(acked);
+    expect(await status(one)).toMatchObject({ seq, acked, queue: 0 });
+    expect(tree(two)).toEqual({ d: '/', 'd/own.log': 'of the secondary alone' });
+  });
+});
+
+describe('a change whose answer was lost with its session', () => {
+  it('is in the way of nothing once both were compared', async () => {
+    const { one, two } = twoServers();
+    write(one, 'a', 'x');
+    startAgent(two, one);
+    let losses = 1;
+    startAgent(one, two, {}, undefined, {}, async () => {
+      const session = await openAgent(two.root);
+      const call: typeof session.call = async (verb, args) => {
+        const answer = await session.call(verb, args);
+        if (verb !== 'agentChanges' || losses === 0) return answer;
+        losses -= 1;
+        throw new CmsadmError('session-lost', 'The session was lost.');
+      };
+      return { ...session, call };
+    });
+    await until(
+      () => losses,
+      (left) => left === 0,
+    );
+    await setState(one, 'in step');
+    expect(await drain(one)).toMatchObject({ seq: 1, acked: 1 });
+    expect(tree(two)).toEqual({ a: 'x' });
+  });
+});

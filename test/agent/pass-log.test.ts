@@ -1,0 +1,37 @@
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { callAgent } from '../../src/agent/socket.ts';
+import { readAlarms } from '../../src/pair/alarms.ts';
+import { paths } from '../../src/pair/state.ts';
+import { drained, startAgent, status, until } from './running-agents.ts';
+import { tree, twoServers, write } from './two-servers.ts';
+
+describe('a log of full passes that cannot be written', () => {
+  it('ends nothing, and is one alarm until it can be', async () => {
+    const { one, two } = twoServers();
+    const log = join(one.root.prefix, paths.syncLog);
+    fs.mkdirSync(join(log, '..'), { recursive: true });
+    fs.symlinkSync('/dev/full', log);
+    write(one, 'a', 'x');
+    startAgent(two, one);
+    startAgent(one, two);
+    await drained(one);
+    const { lastPass } = await status(one);
+    expect(lastPass).not.toBeNull();
+    expect(await callAgent(one, 'syncNow')).toMatchObject([{ ok: true }]);
+    write(one, 'b', 'in real time');
+    await until(
+      () => tree(two),
+      (found) => 'b' in found,
+    );
+    expect((await status(one)).state).toBe('in step');
+    expect(readAlarms(one.root).map(({ text }) => text)).toEqual([
+      'The log of full passes cannot be written: ENOSPC. Admin-sync goes on; make room below /var/log/cmsadm.',
+    ]);
+    fs.rmSync(log);
+    await callAgent(one, 'syncNow');
+    expect(readAlarms(one.root)).toEqual([]);
+    expect(fs.readFileSync(log, 'utf8')).toContain('full pass: ok: admin');
+  });
+});
