@@ -156,7 +156,6 @@ export async function confirm(host: Host, id: TransactionId): Promise<void> {
 }
 
 async function finish(host: Host, id: TransactionId, manifest: Manifest): Promise<void> {
-  await disarm(host, id);
   if (manifest.program) endSwitch(host.root);
   unstage(host, manifest.files.map(realEntry), manifest.tag);
   // A private key that ends with the link must not live on as a backup.
@@ -173,6 +172,8 @@ async function finish(host: Host, id: TransactionId, manifest: Manifest): Promis
   }
   if (manifest.afterwards.disableUnits.length > 0) await host.system.reloadUnitFiles();
   note(host.root, id, 'confirmed', host.system.clock());
+  // Now only: until then the timer tries again what could not be done.
+  await disarm(host, id);
   if (manifest.afterwards.removeProgram) await host.system.runInstaller(`${paths.program}/templates`, ['--remove']);
 }
 

@@ -44,7 +44,8 @@ type By = 'operator' | 'itself';
  * tries again later where it has to wait
  */
 export async function recover(host: Host, only: TransactionId | undefined, by: By): Promise<Settled[]> {
-  if (only === undefined) tidy(host);
+  if (only === undefined && by === 'operator') tidy(host);
+  if (only === undefined && by === 'itself') leniently(() => tidy(host));
   const settled: Settled[] = [];
   for (const id of unfinished(host.root)) {
     if (only !== undefined && id !== only) continue;
@@ -78,21 +79,28 @@ function left(id: TransactionId, thrown: unknown): Settled {
 
 // Nobody is there: the log and an alarm tell it, and what is not done yet is tried again.
 async function tell(host: Host, one: Settled): Promise<void> {
-  const { id, did, why } = one;
-  const text = `${id}: ${did}: ${why}`;
-  const { clock } = host.system;
-  if (!readAlarms(host.root).some((alarm) => alarm.text === text)) {
-    raiseAlarm(host.root, text, clock());
-    note(host, text);
-  }
-  // The boot and the next command settle it too, where no timer can be had.
-  if (isOpen(one)) await armAgain(host, id, RETRY_SECONDS).catch(() => undefined);
+  const { root, system } = host;
+  const text = `${one.id}: ${one.did}: ${one.why}`;
+  // Before anything that a full disk may refuse. The boot and the next command settle it too, where no timer can be had.
+  if (isOpen(one)) await armAgain(host, one.id, RETRY_SECONDS).catch(() => undefined);
+  let isNews = true;
+  leniently(() => {
+    isNews = !readAlarms(root).some((alarm) => withoutPids(alarm.text) === withoutPids(text));
+    if (isNews) raiseAlarm(root, text, system.clock());
+  });
+  if (isNews) leniently(() => note(host, text));
 }
 
-/** A log that can't be written keeps nobody from what is to be done. */
-function note({ root, system: { clock } }: Host, text: string): void {
+// The system names the temporary file that it refused; each try has another one.
+const withoutPids = (text: string): string => text.replaceAll(/\.\d+(?=['.])/g, '');
+
+const note = ({ root, system: { clock } }: Host, text: string): void =>
+  openAdminLog(root, { pid: process.pid, operator: 'cmsadm', what: 'recover by itself' }, clock).outcome(text);
+
+/** What can't be told or tidied keeps nobody from what is to be done. */
+function leniently(work: () => void): void {
   try {
-    openAdminLog(root, { pid: process.pid, operator: 'cmsadm', what: 'recover by itself' }, clock).outcome(text);
+    work();
   } catch (thrown) {
     if (!(explained(thrown) instanceof CmsadmError)) throw thrown;
   }
