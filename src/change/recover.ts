@@ -2,8 +2,10 @@ import { CmsadmError, explained } from '../errors.ts';
 import type { Host } from '../host/system.ts';
 import { openAdminLog } from '../pair/admin-log.ts';
 import { type Alarm, clearAlarms, raiseAlarm, readAlarms } from '../pair/alarms.ts';
+import { type EventId, eventLine } from '../pair/events.ts';
 import { readLink } from '../pair/state.ts';
 import type { TransactionId } from '../pair/tag.ts';
+import { printable } from '../printable.ts';
 import { confirm } from './apply.ts';
 import { removeBrought } from './brought.ts';
 import { endOwner } from './end-owner.ts';
@@ -77,7 +79,7 @@ function left(id: TransactionId, thrown: unknown): Settled {
   return { id, did: 'left', why, toDo: error.remedy === undefined ? [] : [error.remedy] };
 }
 
-// Nobody is there: the log and an alarm tell it, and what is not done yet is tried again.
+// Nobody is there: an alarm, the log and the journal tell it, and what is not done yet is tried again.
 async function tell(host: Host, one: Settled): Promise<void> {
   const { root, system } = host;
   const text = `${one.id}: ${one.did}: ${one.why}`;
@@ -88,8 +90,17 @@ async function tell(host: Host, one: Settled): Promise<void> {
     isNews = !readAlarms(root).some((alarm) => withoutPids(alarm.text) === withoutPids(text));
     if (isNews) raiseAlarm(root, text, system.clock());
   });
-  if (isNews) leniently(() => note(host, text));
+  if (!isNews) return;
+  leniently(() => note(host, text));
+  await system.journal(eventLine(eventOf[one.did], printable(text)));
 }
+
+const eventOf = {
+  'put back': 'change-put-back',
+  confirmed: 'change-confirmed-late',
+  waits: 'change-waits',
+  left: 'change-not-settled',
+} as const satisfies Readonly<Record<Settled['did'], EventId>>;
 
 // The system names the temporary file that it refused; each try has another one.
 const withoutPids = (text: string): string => text.replaceAll(/\.\d+(?=['.])/g, '');

@@ -112,9 +112,34 @@ describe('without asking the other server', () => {
     expect(readAlarms(host.root).map(({ text }) => text)).toEqual([expect.stringMatching(/put back.*cms\.service/)]);
   });
 
+  test('by itself: the journal tells each end once, by its id', async () => {
+    await reach('peer', 'committed');
+    const refused: Host = { ...host, root: { ...host.root, disk: refusing('ENOSPC') } };
+    await recover(refused, id, 'itself');
+    await recover(host, id, 'itself');
+    await recover(host, id, 'itself');
+    expect(host.journal).toEqual([
+      expect.stringMatching(`^event change-not-settled: ${id}: left: .*ENOSPC`),
+      expect.stringMatching(`^event change-put-back: ${id}: put back: it was never confirmed; .*cms.service`),
+    ]);
+  });
+
+  test('by itself: what was decided and is finished, and what waits, have ids of their own', async () => {
+    await reach('coordinator', 'committed');
+    await server.asked({ id });
+    for (const _ of [1, 2]) await recover(host, id, 'itself');
+    expect(host.journal).toEqual([
+      expect.stringMatching(`^event change-waits: ${id}: waits: the other server must say`),
+    ]);
+    decide(host.root, id, 'confirmed');
+    await recover(host, id, 'itself');
+    expect(host.journal.slice(1)).toEqual([expect.stringMatching(`^event change-confirmed-late: ${id}: confirmed`)]);
+  });
+
   test('by an operator: the service is restarted, and no alarm is raised', async () => {
     await reach('peer', 'committed');
     await recover(host, undefined, 'operator');
+    expect(host.journal).toEqual([]);
     expect(host.did).toContain('restart cms.service');
     expect(readAlarms(host.root)).toEqual([]);
   });
