@@ -1,15 +1,15 @@
 import { CmsadmError } from '../errors.ts';
 import { inFolder, splitPath } from '../host/held-folder.ts';
-import { at, isThere, type Root, readText } from '../host/root.ts';
+import { at, isSameFile, isThere, type Root, readFact, readText } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { hardLink, removeDurably, removeIfThere, rename, syncFolder } from '../host/writing.ts';
 import { paths, raiseEpoch } from '../pair/state.ts';
-import { backupOf, type Tag, type TransactionId, transactionId } from '../pair/tag.ts';
+import { backupOf, type TransactionId, transactionId } from '../pair/tag.ts';
 import { type Change, type FileChange, realPath, type ServiceWork } from './change.ts';
 import { decide, type Manifest, note, readJournal, readRuling, realEntry } from './journal.ts';
 import { agentProcess, endSwitch, proveAgent, refuseOtherProgram, switchProgram } from './program.ts';
 import { assertSshd, assertSshdAnswers, watchSshd } from './ssh-watch.ts';
-import { refuseIfTouched, type Stamps, stagedName, unstage } from './stage.ts';
+import { changedSince, refuseIfTouched, type Stamps, stagedName, unstage } from './stage.ts';
 import { inTurn } from './turn.ts';
 import { disarm } from './way-back.ts';
 
@@ -34,7 +34,9 @@ export async function commit(host: Host, change: Change, stamps: Stamps): Promis
   note(host.root, id, 'committing', host.system.clock(), { running, enabled });
   if (change.epoch !== null) raiseEpoch(host.root, change.epoch);
   await retire(host, change.services.stop);
-  for (const file of change.files) await replaceFile(host.root, file, change.tag);
+  // A unit may have taken minutes to stop.
+  await refuseIfTouched(host, change, stamps);
+  for (const file of change.files) await replaceFile(host.root, file, change);
   await host.system.label(newFiles(change).map((file) => at(host.root, realPath(file))));
   if (watched) await assertSshd(host, change, watched);
   const stays = running.filter((unit) => !change.services.stop.includes(unit));
@@ -52,11 +54,21 @@ export const putBackAlready = (id: TransactionId): CmsadmError =>
 
 const newFiles = ({ files }: Change): FileChange[] => files.filter(({ before, after }) => before === null && after);
 
-/** One rename after the tagged second name of what was there; durable when it returns. */
-const replaceFile = (root: Root, file: FileChange, tag: Tag): Promise<void> => {
+/**
+ * One rename after the tagged second name of what was there; durable when it returns.
+ * @throws CmsadmError file-changed; the file is as it was found then
+ */
+const replaceFile = (root: Root, file: FileChange, change: Change): Promise<void> => {
+  const { tag } = change;
   const { folder, name } = splitPath(realPath(file));
   return inFolder(root, folder, file.folder?.id, (held) => {
-    if (file.before !== null) hardLink(held, name, backupOf(name, tag));
+    if (file.before !== null) {
+      hardLink(held, name, backupOf(name, tag));
+      if (!keepsOld(held, name, backupOf(name, tag), file.before)) {
+        removeIfThere(held, backupOf(name, tag));
+        throw changedSince(file, change, 'was edited at this moment');
+      }
+    }
     if (!file.after) removeIfThere(held, name);
     else if (file.before !== null) rename(held, stagedName(name, tag), name);
     else {
@@ -66,6 +78,13 @@ const replaceFile = (root: Root, file: FileChange, tag: Tag): Promise<void> => {
     }
     syncFolder(held, '/');
   });
+};
+
+// Looked at last of all: what is edited after this goes under the backup's name, or, where the edit is a file of its own
+// that takes this one's name, is lost. No call of the system compares and renames in one.
+const keepsOld = (held: Root, name: string, backup: string, before: string): boolean => {
+  const kept = readFact(held, backup);
+  return kept.state === 'file' && kept.sha256 === before && isThere(held, name) && isSameFile(held, name, backup);
 };
 
 // A unit file that systemd has never read, and that nothing starts now, is read by the boot it is for.
@@ -137,7 +156,6 @@ export async function confirm(host: Host, id: TransactionId): Promise<void> {
 }
 
 async function finish(host: Host, id: TransactionId, manifest: Manifest): Promise<void> {
-  await disarm(host, id);
   if (manifest.program) endSwitch(host.root);
   unstage(host, manifest.files.map(realEntry), manifest.tag);
   // A private key that ends with the link must not live on as a backup.
@@ -154,6 +172,8 @@ async function finish(host: Host, id: TransactionId, manifest: Manifest): Promis
   }
   if (manifest.afterwards.disableUnits.length > 0) await host.system.reloadUnitFiles();
   note(host.root, id, 'confirmed', host.system.clock());
+  // Now only: until then the timer tries again what could not be done.
+  await disarm(host, id);
   if (manifest.afterwards.removeProgram) await host.system.runInstaller(`${paths.program}/templates`, ['--remove']);
 }
 

@@ -77,7 +77,6 @@ async function putBackNow(host: Host, id: TransactionId, by: 'operator' | 'itsel
   if (live && by === 'itself') await attempt(problems, () => host.system.control('start', startedAgain));
   // An agent that a broken program ended is not running, so nothing above has started it again.
   if (live && program) await attempt(problems, () => host.system.control('start', running));
-  await disarm(host, id);
   if (problems.length > 0)
     throw new CmsadmError('put-back-incomplete', `Not everything of ${id} could be put back.`, {
       details: problems,
@@ -87,6 +86,8 @@ async function putBackNow(host: Host, id: TransactionId, by: 'operator' | 'itsel
   unstage(host, manifest.files.map(realEntry), manifest.tag);
   for (const folder of [...manifest.madeFolders].reverse()) removeEmptyFolder(host.root, folder);
   note(host.root, id, 'put-back', host.system.clock(), { leftToDo });
+  // Last: until then the timer tries again what could not be done.
+  await disarm(host, id);
   return { files, edited, left, leftToDo };
 }
 

@@ -2,8 +2,10 @@ import { CmsadmError, explained } from '../errors.ts';
 import type { Host } from '../host/system.ts';
 import { openAdminLog } from '../pair/admin-log.ts';
 import { type Alarm, clearAlarms, raiseAlarm, readAlarms } from '../pair/alarms.ts';
+import { type EventId, eventLine } from '../pair/events.ts';
 import { readLink } from '../pair/state.ts';
 import type { TransactionId } from '../pair/tag.ts';
+import { printable } from '../printable.ts';
 import { confirm } from './apply.ts';
 import { removeBrought } from './brought.ts';
 import { endOwner } from './end-owner.ts';
@@ -44,7 +46,8 @@ type By = 'operator' | 'itself';
  * tries again later where it has to wait
  */
 export async function recover(host: Host, only: TransactionId | undefined, by: By): Promise<Settled[]> {
-  if (only === undefined) tidy(host);
+  if (only === undefined && by === 'operator') tidy(host);
+  if (only === undefined && by === 'itself') leniently(() => tidy(host));
   const settled: Settled[] = [];
   for (const id of unfinished(host.root)) {
     if (only !== undefined && id !== only) continue;
@@ -76,23 +79,39 @@ function left(id: TransactionId, thrown: unknown): Settled {
   return { id, did: 'left', why, toDo: error.remedy === undefined ? [] : [error.remedy] };
 }
 
-// Nobody is there: the log and an alarm tell it, and what is not done yet is tried again.
+// Nobody is there: an alarm, the log and the journal tell it, and what is not done yet is tried again.
 async function tell(host: Host, one: Settled): Promise<void> {
-  const { id, did, why } = one;
-  const text = `${id}: ${did}: ${why}`;
-  const { clock } = host.system;
-  if (!readAlarms(host.root).some((alarm) => alarm.text === text)) {
-    raiseAlarm(host.root, text, clock());
-    note(host, text);
-  }
-  // The boot and the next command settle it too, where no timer can be had.
-  if (isOpen(one)) await armAgain(host, id, RETRY_SECONDS).catch(() => undefined);
+  const { root, system } = host;
+  const text = `${one.id}: ${one.did}: ${one.why}`;
+  // Before anything that a full disk may refuse. The boot and the next command settle it too, where no timer can be had.
+  if (isOpen(one)) await armAgain(host, one.id, RETRY_SECONDS).catch(() => undefined);
+  let isNews = true;
+  leniently(() => {
+    isNews = !readAlarms(root).some((alarm) => withoutPids(alarm.text) === withoutPids(text));
+    if (isNews) raiseAlarm(root, text, system.clock());
+  });
+  if (!isNews) return;
+  leniently(() => note(host, text));
+  await system.journal(eventLine(eventOf[one.did], printable(text)));
 }
 
-/** A log that can't be written keeps nobody from what is to be done. */
-function note({ root, system: { clock } }: Host, text: string): void {
+const eventOf = {
+  'put back': 'change-put-back',
+  confirmed: 'change-confirmed-late',
+  waits: 'change-waits',
+  left: 'change-not-settled',
+} as const satisfies Readonly<Record<Settled['did'], EventId>>;
+
+// The system names the temporary file that it refused; each try has another one.
+const withoutPids = (text: string): string => text.replaceAll(/\.\d+(?=['.])/g, '');
+
+const note = ({ root, system: { clock } }: Host, text: string): void =>
+  openAdminLog(root, { pid: process.pid, operator: 'cmsadm', what: 'recover by itself' }, clock).outcome(text);
+
+/** What can't be told or tidied keeps nobody from what is to be done. */
+function leniently(work: () => void): void {
   try {
-    openAdminLog(root, { pid: process.pid, operator: 'cmsadm', what: 'recover by itself' }, clock).outcome(text);
+    work();
   } catch (thrown) {
     if (!(explained(thrown) instanceof CmsadmError)) throw thrown;
   }

@@ -138,7 +138,7 @@ export async function refuseIfTouched(host: Host, change: Change, stamps: Stamps
       throw changedSince(file, change, 'was touched after its successor was made ready');
 }
 
-const changedSince = (file: FileChange, change: Change, how: string): CmsadmError =>
+export const changedSince = (file: FileChange, change: Change, how: string): CmsadmError =>
   new CmsadmError('file-changed', `${file.path} on ${change.server} ${how}.`, {
     server: change.server,
     file: file.path,

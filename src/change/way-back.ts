@@ -14,14 +14,14 @@ function runOf(host: Host, id: TransactionId): string[] {
 }
 
 /** Arms (again) the timer that puts an unconfirmed change back, whatever happens to this process. */
-export const arm = (host: Host, id: TransactionId, seconds: number): Promise<void> =>
+export const arm = async (host: Host, id: TransactionId, seconds: number): Promise<void> =>
   host.system.arm(unitOf(id), seconds, runOf(host, id));
 
 /**
  * Arms one more try from within the run of an earlier one: systemd has that unit loaded still, and makes no second one
  * of its name. A try that comes when all is settled finds nothing to do.
  */
-export const armAgain = (host: Host, id: TransactionId, seconds: number): Promise<void> =>
+export const armAgain = async (host: Host, id: TransactionId, seconds: number): Promise<void> =>
   host.system.arm(`${unitOf(id)}-${Math.trunc(host.system.clock() / 1000)}`, seconds, runOf(host, id));
 
 export const disarm = (host: Host, id: TransactionId): Promise<void> => host.system.disarm(unitOf(id));

@@ -14,7 +14,8 @@ import { undoneText } from './wanted-files.ts';
 /**
  * Restore on one server: every file of a tag gets back what stood there before, under a new tag and a new epoch. What
  * was edited since is kept in the new tag's backup. The link stays.
- * @throws CmsadmError backup-missing, with the names of the backups that are gone
+ * @throws CmsadmError backup-missing, with the names of the backups that are gone; not-managed, with the files that this
+ * server's profile has no row for any more
  */
 export function planRestore(
   facts: Facts,
@@ -31,6 +32,7 @@ export function planRestore(
       remedy: 'Restore another tag, or put the named files back from your own backup.',
     });
   const rows = facts.files.filter(({ row }) => row.step === 'change' && tag.before[row.path] !== undefined);
+  refuseUnmanaged(rows, tag, server);
   refuseUnknown(facts, rows, server);
   const files = rows.flatMap((file): FileChange[] => {
     const before = tag.before[file.row.path];
@@ -48,6 +50,19 @@ export function planRestore(
     }),
     epoch,
   };
+}
+
+/** The profile may be another one since; half a tag must not go back without a word. */
+function refuseUnmanaged(rows: readonly ManagedFact[], { before, manifest: { tag } }: TagFacts, server: string): void {
+  const unmanaged = Object.keys(before).filter((path) => !rows.some(({ row }) => row.path === path));
+  if (unmanaged.length === 0) return;
+  throw new CmsadmError('not-managed', `The profile of ${server} no longer manages every file of the tag ${tag}.`, {
+    server,
+    details: unmanaged.map((path) =>
+      before[path] === null ? `${path}: there was none before` : `${path}: as it was before in ${backupOf(path, tag)}`,
+    ),
+    remedy: `Have the profile there manage these files again (${paths.settings}) and restore the tag then; or put its files back by hand.`,
+  });
 }
 
 /** Text, mode and owner as the backup has them, whoever took the file away since; undefined where nothing differs. */

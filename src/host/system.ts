@@ -119,6 +119,8 @@ export type System = {
   /** Runs `argv` once after `seconds`, whatever happens to this process. */
   arm(unit: string, seconds: number, argv: readonly string[]): Promise<void>;
   disarm(unit: string): Promise<void>;
+  /** Writes a line to the journal under this program's name, whatever becomes of standard output; never throws. */
+  journal(line: string): Promise<void>;
   /** Opens a TCP connection. @throws CmsadmError unreachable */
   connect(address: string, port: number): Promise<Duplex>;
   /** How a session with the other server's program is opened; SSH over `connect` unless said otherwise. */

@@ -1,4 +1,4 @@
-/** What may happen to admin-sync, by id. The ids are stable: scripts look for them in the journal (docs/exit-codes.md). */
+/** What may happen without anybody there, by id: to admin-sync, and to a change. The ids are stable: scripts look for them in the journal (docs/exit-codes.md). */
 export const events = {
   'sync-stalled': 'something waits, and nothing was acknowledged for a minute',
   'sync-recovered': 'it goes on: what waited is acknowledged again, or what stopped a data set is over',
@@ -10,6 +10,10 @@ export const events = {
   'sync-decided': 'a person decided, and the data set goes on',
   'wanted-differs': 'this server does not stand as a data set wants it, or the program that sees to it failed',
   'wanted-reached': 'this server stands as wanted again',
+  'change-put-back': 'a change was put back here by itself: its run had ended, or came too late',
+  'change-confirmed-late': 'a change that was decided was finished here by itself',
+  'change-waits': 'a change waits for the other server’s word, which is asked for every minute',
+  'change-not-settled': 'a change could not be settled by itself; it is tried again every minute',
 } as const;
 export type EventId = keyof typeof events;
 

@@ -109,6 +109,7 @@ export function recordedSystem(
     firewall: async () => recorded().firewall,
     arm: async (unit, seconds) => tell(`recorded on ${hostname()}: way back armed, ${unit} in ${seconds} s`),
     disarm: async (unit) => tell(`recorded on ${hostname()}: way back disarmed, ${unit}`),
+    journal: async (line) => tell(`recorded on ${hostname()}: journal, ${line}`),
     connect: async (address) => {
       if (address !== recorded().other.address)
         throw new CmsadmError(

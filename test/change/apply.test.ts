@@ -267,10 +267,10 @@ describe('confirm', () => {
     expect(textAt(host, unit)).toBeUndefined();
     expect(textAt(host, `${unit}.${tag}`)).toBe('[Unit]\n');
     expect(host.did).toEqual([
-      'disarm',
       'disable cmsadm-recover.service',
       'stop cmsadm-recover.service',
       'daemon-reload',
+      'disarm',
       'install /opt/cmsadm/current/templates --remove',
     ]);
   });

@@ -1,12 +1,15 @@
 // Somebody edits a managed file while a change is under way: his edit is never swallowed, and the change is settled.
+import * as fs from 'node:fs';
 import { linkSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { noServices } from '../../src/change/change.ts';
 import { runAlone } from '../../src/change/coordinator.ts';
 import { unfinished } from '../../src/change/journal.ts';
 import { recover } from '../../src/change/recover.ts';
 import type { Server } from '../../src/change/server.ts';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
+import type { Disk } from '../../src/host/root.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { collected } from '../rehearsal/pair.ts';
 import { changeOf, changeId as id, serverOf, type TestHost, tag, testHost, textAt, tree } from './test-host.ts';
@@ -35,6 +38,37 @@ const refusal = (promise: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error instanceof CmsadmError ? error.code : String(error)),
   );
 const keptEdits = (): string[] => Object.keys(tree(host)).filter((path) => path.includes('.edited'));
+
+/** How an editor may write just before, or just after, the second name of the file is made. */
+const ways = [
+  {
+    name: 'before its second name',
+    disk: (place: string, byHand: () => void): Disk => ({
+      ...fs,
+      linkSync: (from, to) => {
+        if (isItself(place, from, to)) byHand();
+        fs.linkSync(from, to);
+      },
+    }),
+  },
+  {
+    name: 'as a file of its own after its second name',
+    disk: (place: string, byHand: () => void): Disk => ({
+      ...fs,
+      linkSync: (from, to) => {
+        // A file that is made has no second name.
+        const isMade = from.endsWith('.staged');
+        if (isItself(place, from, to) && isMade) byHand();
+        fs.linkSync(from, to);
+        if (!isItself(place, from, to) || isMade) return;
+        unlinkSync(place);
+        byHand();
+      },
+    }),
+  },
+];
+const isItself = (place: string, ...names: string[]): boolean =>
+  names.some((name) => basename(name) === basename(place));
 
 describe.each(edits)('between stage and commit, $name', ({ path }) => {
   test('refuses the commit before anything is replaced, and is left as it is', async () => {
@@ -73,21 +107,55 @@ describe.each(edits)('between stage and commit, $name', ({ path }) => {
   });
 });
 
-test('a file that appears in the very moment of the commit is not overwritten', async () => {
-  const late = testHost(join(folder, `${number}-late`), {
-    // Asked after the last look at the files, before the first of them is replaced.
-    units: async () => {
-      writeFileSync(join(late.root.prefix, 'root/.bash_profile'), 'by hand\n');
-      return {};
-    },
+describe.each(edits)('after the first look of the commit, $name', ({ path }) => {
+  /** Commits while somebody edits the file at a certain moment, on a server that stops a unit for this change. */
+  const commitEdited = async (name: string, edit: 'units' | 'stop' | (typeof ways)[number]): Promise<TestHost> => {
+    const late = testHost(join(folder, `${number}-${name}`));
+    const place = join(late.root.prefix, path);
+    const byHand = (): void => writeFileSync(place, 'by hand\n');
+    const { units, control } = late.system;
+    const edited: TestHost = {
+      ...late,
+      root: typeof edit === 'string' ? late.root : { ...late.root, disk: edit.disk(place, byHand) },
+      system: {
+        ...late.system,
+        units: (asked) => {
+          if (edit === 'units') byHand();
+          return units(asked);
+        },
+        control: (verb, asked) => {
+          if (edit === 'stop' && verb === 'stop') byHand();
+          return control(verb, asked);
+        },
+      },
+    };
+    const before = tree(late);
+    const services = { ...noServices, stop: ['ids.service'] };
+    const one = serverOf(edited);
+    await one.stage({ change: changeOf(late, newTexts, { services }), part: 'alone' });
+    expect(await refusal(one.commit({ id }))).toBe(
+      typeof edit === 'string' || before[path] ? 'file-changed' : 'system-refused',
+    );
+    const { edited: kept, left } = await one.putBack({ id, by: 'operator' });
+    expect({ kept, left }).toEqual({ kept: [], left: [path] });
+    expect(tree(late)).toEqual({ ...before, [path]: expect.stringMatching(/^\d+ by hand\n$/) });
+    expect(unfinished(late.root)).toEqual([]);
+    return late;
+  };
+
+  test('while the units are asked for, it is left as it is', async () => {
+    await commitEdited('units', 'units');
   });
-  const one = serverOf(late);
-  await one.stage({ change: changeOf(late, newTexts), part: 'alone' });
-  expect(await refusal(one.commit({ id }))).toBe('system-refused');
-  expect(textAt(late, '/root/.bash_profile')).toBe('by hand\n');
-  await one.putBack({ id, by: 'operator' });
-  expect(textAt(late, '/root/.bash_profile')).toBe('by hand\n');
-  expect(textAt(late, '/etc/hosts')).toBe('127.0.0.1 localhost\n');
+
+  test('while a unit stops, it is left as it is, and the unit runs again', async () => {
+    const { units, did } = await commitEdited('stop', 'stop');
+    expect(did).toContain('stop ids.service');
+    expect(units.get('ids.service')).toMatchObject({ active: true, enabled: true });
+  });
+
+  test.each(ways)('in the moment of its replacement, $name, it is left as it is', async (way) => {
+    await commitEdited(way.name.replaceAll(' ', '-'), way);
+  });
 });
 
 test('half committed: a file that was not reached yet and was edited is left, the others are put back', async () => {

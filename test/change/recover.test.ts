@@ -1,3 +1,4 @@
+import * as fs from 'node:fs';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -9,6 +10,7 @@ import { recoverCommand } from '../../src/commands/recover.ts';
 import { setUp } from '../../src/commands/setup.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import { planReverse } from '../../src/ha/roles.ts';
+import type { Disk } from '../../src/host/root.ts';
 import type { Host } from '../../src/host/system.ts';
 import { raiseAlarm, readAlarms } from '../../src/pair/alarms.ts';
 import { readFacts } from '../../src/pair/facts.ts';
@@ -20,6 +22,22 @@ import { changeOf, changeId as id, serverOf, type TestHost, testHost, textAt, tr
 const folder = tempFolder();
 const newTexts = { '/etc/hosts': 'new\n', '/root/.rhosts': null, '/root/.bash_profile': 'made\n' };
 const services = { ...noServices, restart: ['cms.service'], affecting: ['cms.service'] };
+
+/** A disk on which nothing can be made, renamed or, where it is read-only, removed. */
+function refusing(code: 'ENOSPC' | 'EROFS'): Disk {
+  const refuse = (syscall: string) => (): never => {
+    throw Object.assign(new Error(`${code}: ${syscall}`), { code, syscall });
+  };
+  return {
+    ...fs,
+    openSync: (path, flags, mode) =>
+      typeof flags === 'number' && flags & fs.constants.O_CREAT ? refuse('open')() : fs.openSync(path, flags, mode),
+    linkSync: refuse('link'),
+    renameSync: refuse('rename'),
+    mkdirSync: refuse('mkdir'),
+    ...(code === 'EROFS' ? { unlinkSync: refuse('unlink'), rmdirSync: refuse('rmdir') } : {}),
+  };
+}
 
 describe('without asking the other server', () => {
   let host: TestHost;
@@ -94,9 +112,34 @@ describe('without asking the other server', () => {
     expect(readAlarms(host.root).map(({ text }) => text)).toEqual([expect.stringMatching(/put back.*cms\.service/)]);
   });
 
+  test('by itself: the journal tells each end once, by its id', async () => {
+    await reach('peer', 'committed');
+    const refused: Host = { ...host, root: { ...host.root, disk: refusing('ENOSPC') } };
+    await recover(refused, id, 'itself');
+    await recover(host, id, 'itself');
+    await recover(host, id, 'itself');
+    expect(host.journal).toEqual([
+      expect.stringMatching(`^event change-not-settled: ${id}: left: .*ENOSPC`),
+      expect.stringMatching(`^event change-put-back: ${id}: put back: it was never confirmed; .*cms.service`),
+    ]);
+  });
+
+  test('by itself: what was decided and is finished, and what waits, have ids of their own', async () => {
+    await reach('coordinator', 'committed');
+    await server.asked({ id });
+    for (const _ of [1, 2]) await recover(host, id, 'itself');
+    expect(host.journal).toEqual([
+      expect.stringMatching(`^event change-waits: ${id}: waits: the other server must say`),
+    ]);
+    decide(host.root, id, 'confirmed');
+    await recover(host, id, 'itself');
+    expect(host.journal.slice(1)).toEqual([expect.stringMatching(`^event change-confirmed-late: ${id}: confirmed`)]);
+  });
+
   test('by an operator: the service is restarted, and no alarm is raised', async () => {
     await reach('peer', 'committed');
     await recover(host, undefined, 'operator');
+    expect(host.journal).toEqual([]);
     expect(host.did).toContain('restart cms.service');
     expect(readAlarms(host.root)).toEqual([]);
   });
@@ -132,6 +175,67 @@ describe('without asking the other server', () => {
     const [settled] = await recover(host, id, 'itself');
     expect(settled).toMatchObject({ did: 'left', why: expect.stringContaining('/root/.rhosts') });
     expect(host.did.at(-1)).toBe(`arm 60 recover --way-back ${id}`);
+  });
+
+  test.each([
+    ['ENOSPC', undefined],
+    ['EROFS', undefined],
+    ['ENOSPC', 'put-back'],
+    ['EROFS', 'put-back'],
+    ['EROFS', 'confirmed'],
+  ] as const)(
+    '%s, decided: %s: the last thing it does is to come again in a minute, and then it settles',
+    async (code, decided) => {
+      await reach('peer', 'committed');
+      if (decided) decide(host.root, id, decided);
+      const standing = tree(host);
+      const refused: Host = { ...host, root: { ...host.root, disk: refusing(code) } };
+      for (const only of [id, undefined]) {
+        host.did.length = 0;
+        expect(await recover(refused, only, 'itself')).toMatchObject([{ id, did: 'left' }]);
+        expect(host.did.at(-1)).toBe(`arm 60 recover --way-back ${id}`);
+        expect(host.did, 'the timer that is armed already stays').not.toContain('disarm');
+      }
+      expect(tree(host), 'nothing was done by halves').toEqual(standing);
+      expect(unfinished(host.root)).toEqual([id]);
+      expect(await recover(host, id, 'itself')).toMatchObject([
+        { did: decided === 'confirmed' ? 'confirmed' : 'put back' },
+      ]);
+      expect(tree(host)).toEqual(decided === 'confirmed' ? standing : before);
+      expect(unfinished(host.root)).toEqual([]);
+      expect(readAlarms(host.root)).toHaveLength(1);
+    },
+  );
+
+  test('on a disk that is full each open change is tried again', async () => {
+    await reach('peer', 'committed');
+    const other = 'zdt_4710_1600000000.change';
+    const journal = (one: string): string => join(host.root.prefix, paths.journal, `${one}.jsonl`);
+    writeFileSync(
+      journal(other),
+      readFileSync(journal(id), 'utf8').replace('zdt_4711_1700000000', 'zdt_4710_1600000000'),
+    );
+    await recover({ ...host, root: { ...host.root, disk: refusing('ENOSPC') } }, undefined, 'itself');
+    expect(host.did.filter((line) => line.startsWith('arm'))).toEqual(
+      [other, id].map((one) => `arm 60 recover --way-back ${one}`),
+    );
+  });
+
+  test('a refusal that names another temporary file at each try raises one alarm only', async () => {
+    await reach('peer', 'committed');
+    for (const pid of [101, 102]) {
+      const path = `/var/lib/cmsadm/journal/${id}.decision.${pid}`;
+      const openSync = (...[place, flags, mode]: Parameters<Disk['openSync']>): number => {
+        if (!place.includes('.decision.')) return fs.openSync(place, flags, mode);
+        throw Object.assign(new Error(`ENOSPC: no space left on device, open '${path}'`), {
+          code: 'ENOSPC',
+          syscall: 'open',
+          path,
+        });
+      };
+      await recover({ ...host, root: { ...host.root, disk: { ...fs, openSync } } }, id, 'itself');
+    }
+    expect(readAlarms(host.root)).toHaveLength(1);
   });
 
   test('an edit made meanwhile is kept and told', async () => {

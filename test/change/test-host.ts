@@ -17,6 +17,8 @@ export const changeId = `${tag}.change`;
 export type TestHost = Host & {
   /** What the system was asked to do, one line each. */
   readonly did: string[];
+  /** The lines that it wrote to its journal. */
+  readonly journal: string[];
   readonly units: Map<string, UnitState>;
 };
 
@@ -32,6 +34,7 @@ export function testHost(prefix: string, system: Partial<System> = {}): TestHost
   put('root/.rhosts', 'old root\n', 0o600);
   put('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\n', 0o644);
   const did: string[] = [];
+  const journal: string[] = [];
   const running: UnitState = { exists: true, active: true, enabled: true };
   const units = new Map([
     ['ids.service', running],
@@ -43,6 +46,7 @@ export function testHost(prefix: string, system: Partial<System> = {}): TestHost
     root: { prefix, ownersCount: false },
     programRoot: repository,
     did,
+    journal,
     units,
     system: {
       real: false,
@@ -78,6 +82,7 @@ export function testHost(prefix: string, system: Partial<System> = {}): TestHost
       firewall: async () => ({ firewalldActive: false, nftRuleset: '', iptables: '' }),
       arm: async (_unit, seconds, argv) => void did.push(`arm ${seconds} ${argv.slice(1).join(' ')}`),
       disarm: async () => void did.push('disarm'),
+      journal: async (line) => void journal.push(line),
       connect: () => Promise.reject(new Error('not asked in these tests')),
       bootId: () => 'boot-1',
       processStart: (pid) => (pid === process.pid ? '100' : undefined),

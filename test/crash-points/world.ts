@@ -309,6 +309,7 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
         for (const armed of server.timers.keys())
           if (armed === unit || armed.startsWith(`${unit}-`)) server.timers.delete(armed);
       },
+      journal: async () => undefined,
       connect: () => Promise.reject(new Error('sessions are opened by login here')),
       login,
       bootId: () => `${server.name}-boot-${server.boots}`,

@@ -135,6 +135,25 @@ describe.each(cases)('carried out: %s', (name) => {
     expect(snapshot(pair.one)).toEqual(done);
   });
 
+  test('a tag with files that the profile does not manage any more is not restored by halves', async () => {
+    const { profile } = pair.one.inputs;
+    const { local } = await factsOf(pair.one);
+    const tag = await tagOf(pair.local, tags.setUp);
+    const without = (...paths: string[]) => ({
+      ...local,
+      files: local.files.filter(({ row }) => !paths.includes(row.path)),
+    });
+    const plan = (facts: typeof local) => planRestore(facts, 'cms1.example.com', tag, 5, profile, run(tags.restore));
+    expect(() => plan(without('/etc/hosts', paths.pair))).toThrowError(
+      expect.objectContaining({
+        code: 'not-managed',
+        details: [`/etc/hosts: as it was before in /etc/hosts.${tags.setUp}`, `${paths.pair}: there was none before`],
+      }),
+    );
+    const untouched = local.files.find(({ row }) => tag.before[row.path] === undefined);
+    expect(plan(without(untouched?.row.path ?? '')).files).toEqual(plan(local).files);
+  });
+
   test('restoring the tag of set up gives back every file of the change, byte for byte and with its mode', async () => {
     const plan = await restore(pair, tags.setUp, tags.restore, 5);
     for (const { services } of [plan.local, plan.peer])

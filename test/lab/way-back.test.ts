@@ -135,6 +135,10 @@ describe.skipIf(!ok)(`the way back${ok ? '' : ` (skipped: ${why})`}`, () => {
     await expect
       .poll(() => alarmsOf('cms2'), { timeout: 20_000, interval: 1000 })
       .toMatch(/put back: it was never confirmed.*restart it/);
+    // The journal takes a moment to hold what was written.
+    await expect
+      .poll(() => sh('cms2', 'journalctl --boot --identifier=cmsadm --output=cat'), { timeout: 10_000 })
+      .toMatch(/^event change-put-back: zdt_\S+: put back: it was never confirmed/m);
     expect(await sh('cms2', 'ssh -V 2>&1; sshd -t && systemctl is-active ssh')).toContain('active');
     const refused = await cmsadm('cms1', 'config_HA', 'reverse', '--yes', '--json');
     expect(refused.exitCode, told(refused)).toBe(3);

@@ -5,7 +5,7 @@ import { eventLine, events } from '../../src/pair/events.ts';
 
 test('each event stands in the document for scripts, with its meaning, and no other does', () => {
   const text = readFileSync(join(import.meta.dirname, '../../docs/exit-codes.md'), 'utf8');
-  const [, table = ''] = text.split('\n## Events of admin-sync\n');
+  const [, table = ''] = text.split('\n## Events\n');
   const rows = [...table.matchAll(/^\| `(.+?)` \| (.+?) \|$/gm)].map(([, id, meaning]) => [id, meaning]);
   expect(rows).toEqual(Object.entries(events));
 });
