@@ -1,6 +1,6 @@
 import { CmsadmError } from '../errors.ts';
 import { inFolder, splitPath } from '../host/held-folder.ts';
-import { at, isSameFile, isThere, type Root, readFact, readText } from '../host/root.ts';
+import { at, isThere, type Root, readFact, readText } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { hardLink, removeDurably, removeIfThere, rename, syncFolder } from '../host/writing.ts';
 import { paths, raiseEpoch } from '../pair/state.ts';
@@ -81,11 +81,13 @@ const replaceFile = (root: Root, file: FileChange, change: Change): Promise<void
 };
 
 // Looked at last of all: what is edited after this goes under the backup's name, or, where the edit is a file of its own
-// that takes this one's name, is lost. No call of the system compares and renames in one.
-const keepsOld = (held: Root, name: string, backup: string, before: string): boolean => {
-  const kept = readFact(held, backup);
-  return kept.state === 'file' && kept.sha256 === before && isThere(held, name) && isSameFile(held, name, backup);
-};
+// that takes this one's name, is lost. No call of the system compares and renames in one. By content, for on an overlay
+// the two names of one file may tell two inodes.
+const keepsOld = (held: Root, name: string, backup: string, before: string): boolean =>
+  [name, backup].every((one) => {
+    const fact = readFact(held, one);
+    return fact.state === 'file' && fact.sha256 === before;
+  });
 
 // A unit file that systemd has never read, and that nothing starts now, is read by the boot it is for.
 const mustBeReread = ({ files, services }: Change): boolean =>
