@@ -34,9 +34,9 @@ const usualTiming = ({ keepalive }: Profile) => ({
   heartbeat: keepalive.seconds * 1000,
   /** Between two looks of the secondary whether the primary is there; it logs in only if it did not hear from it. */
   reachable: keepalive.reconnect * 1000,
-  /** Between two looks at the folders here, events or not. */
+  /** Between two looks of the primary at the folders here, events or not. */
   folders: 60_000,
-  /** Between two looks at every file here. */
+  /** Between two looks of the primary at every file here, of the secondary at its folders. */
   compare: 600_000,
   /** For further events after a first one. */
   coalesce: 3,

@@ -38,12 +38,13 @@ export type Sent = {
 /** The line to the other server, which tells the agent what goes over it and that answers come. */
 export function makeLine(agent: Agent, session: Session, epoch: number): Line {
   let { seq } = agent.status();
-  /** In their order. What an earlier session left is compared. */
+  /** All up to this one are answered; what an earlier session left is compared. */
+  let acked = seq;
   const unanswered = new Set<number>();
   const settle = (numbers: readonly number[]): void => {
     for (const number of numbers) unanswered.delete(number);
-    const [oldest] = unanswered;
-    agent.tell({ acked: oldest === undefined ? seq : oldest - 1 });
+    while (acked < seq && !unanswered.has(acked + 1)) acked += 1;
+    agent.tell({ acked });
   };
   return {
     session: {

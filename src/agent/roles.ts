@@ -61,7 +61,7 @@ export async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise
   let folders = performance.now();
   while (!agent.over()) {
     tellUndecided(agent, pair);
-    if (performance.now() - folders >= agent.timing.folders) {
+    if (performance.now() - folders >= agent.timing.compare) {
       folders = performance.now();
       // What no event told of.
       if (!isBulkOpen(agent))
@@ -73,7 +73,7 @@ export async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise
       agent.tell({ state: isHeard(agent, pair) ? isThere : await reachable(agent, link, pair) });
     }
     if (agent.over()) return;
-    const next = Math.min(asked + agent.timing.reachable, folders + agent.timing.folders);
+    const next = Math.min(asked + agent.timing.reachable, folders + agent.timing.compare);
     const rung = await agent.bell.wait(Math.max(1, next - performance.now()));
     if (rung) await sleep(agent.timing.edits);
   }

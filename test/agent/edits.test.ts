@@ -53,7 +53,7 @@ describe('edits on the secondary', () => {
     try {
       const { one, two } = twoServers();
       write(one, 'f/a', 'shared');
-      startAgent(two, one, {}, undefined, { folders: 100 });
+      startAgent(two, one, {}, undefined, { compare: 100 });
       startAgent(one, two);
       await drained(one);
       await until(
