@@ -13,6 +13,9 @@ export const searchPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/u
  */
 export const childEnvironment = { LC_ALL: 'C', PATH: searchPath.join(':') } as const;
 
+/** A process that stood still itself (frozen, swapped out) has so long to hear of what ended meanwhile (milliseconds). */
+const GRACE = 1_000;
+
 /**
  * Runs a program with an environment of our own and waits; never through a shell. By Node's means alone: set up asks dozens of
  * programs, and execa would take longer (to load, and with each call) than most of them.
@@ -25,11 +28,33 @@ export const run = (
 ): Promise<Outcome> =>
   new Promise((resolve) => {
     const [program = '', ...args] = argv;
-    const options = { env: childEnvironment, timeout, maxBuffer: 256 * 1024 * 1024 };
-    const child = execFile(program, args, options, (error, stdout, stderr) => {
-      const exitCode = error === null ? 0 : typeof error.code === 'number' ? error.code : 127;
-      resolve({ stdout, stderr: exitCode === 127 && stderr === '' ? (error?.message ?? '') : stderr, exitCode });
-    });
+    const began = performance.now();
+    let isOver = false;
+    const child = execFile(
+      program,
+      args,
+      { env: childEnvironment, maxBuffer: 256 * 1024 * 1024 },
+      (error, stdout, stderr) => {
+        clearTimeout(timer);
+        const exitCode = isOver ? 127 : error === null ? 0 : typeof error.code === 'number' ? error.code : 127;
+        resolve({ stdout, stderr: exitCode === 127 && stderr === '' ? (error?.message ?? '') : stderr, exitCode });
+      },
+    );
+    // Not execFile's own: it takes the output away and tells a success where a program ended in time and we hear of it late.
+    const end = (): void => {
+      isOver = true;
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      child.kill();
+    };
+    const hasStoodStill = (): boolean => performance.now() - began > timeout + GRACE;
+    let timer =
+      timeout === 0
+        ? undefined
+        : setTimeout(() => {
+            if (hasStoodStill()) timer = setTimeout(end, GRACE);
+            else end();
+          }, timeout);
     // It may end without reading all of its input (EPIPE); its exit code tells what came of that.
     child.stdin?.on('error', () => {});
     child.stdin?.end(input);

@@ -49,6 +49,12 @@ test('ends a program that takes longer than its time', async () => {
   expect((await run(['sleep', '60'], { timeout: 100 })).exitCode).toBe(127);
 });
 
+test('takes the output of a program that ended in time, though this process stood still until long after', async () => {
+  const running = run(['sh', '-c', 'echo out'], { timeout: 300 });
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_500);
+  expect(await running).toMatchObject({ stdout: 'out\n', exitCode: 0 });
+});
+
 test('hands on nothing of what stands in our environment', async () => {
   vi.stubEnv('TAR_OPTIONS', '--exclude=*');
   const own = ['LC_ALL=C', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'];
