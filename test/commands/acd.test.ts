@@ -1,6 +1,4 @@
 import {
-  chmodSync,
-  copyFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -13,7 +11,6 @@ import {
 } from 'node:fs';
 import { createServer, connect as dial, type Server } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { acdsWanted } from '../../src/acd/apply.ts';
 import { acdCheck } from '../../src/commands/acd-check.ts';
@@ -32,40 +29,26 @@ import { misfits, publishedSchema } from '../doors/json-schema.ts';
 import { buildFixture, licenceFor } from '../features/fixture-packages.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { answering, type NewPair, pairMaker, type RehearsalPair, refusalOf } from '../rehearsal/pair.ts';
+import { about, furnish, peerLink } from './acd-server.ts';
 
 const folder = tempFolder();
-const standIn = fileURLToPath(new URL('../../lab/files/acd-link-stand-in', import.meta.url));
 let make: NewPair;
 let linked: RehearsalPair;
 beforeAll(async () => {
   make = await pairMaker(folder);
   linked = make('linked');
   await setUp(linked.context(linked.cms1), linked.answers);
-  for (const server of [linked.cms1, linked.cms2]) furnish(linked, server);
+  for (const server of [linked.cms1, linked.cms2]) furnish(server);
   await runCms(linked.context(linked.cms1), { action: 'off' });
 }, 60_000);
-
-/** Gives a server the stand-in of the product's program. */
-function furnish(_pair: RehearsalPair, server: string): void {
-  mkdirSync(join(server, 'cms/bin'), { recursive: true });
-  copyFileSync(standIn, join(server, 'cms/bin/acd-link'));
-  chmodSync(join(server, 'cms/bin/acd-link'), 0o755);
-}
 
 /** A single server with CMS off. */
 async function single(name: string): Promise<RehearsalPair> {
   const pair = make(name);
-  furnish(pair, pair.cms1);
+  furnish(pair.cms1);
   await runCms(pair.context(pair.cms1), { action: 'off' });
   return pair;
 }
-
-const about = (acd: number, name: string, more: Record<string, string> = {}): Record<string, string> => ({
-  ...{ acd: String(acd), 'switch-name': name, release: '10.x', vectoring: 'y', eas: 'n' },
-  ...{ 'local-port': '1', 'remote-port': '1', host: '10.1.1.1', 'split-members': '900', 'shift-1-agents': '200' },
-  ...more,
-});
-const peerLink = { 'peer-local-port': '2', 'peer-remote-port': '2', 'peer-host': '10.2.2.2' };
 
 const textAt = (server: string, path: string): string | undefined =>
   existsSync(join(server, path)) ? readFileSync(join(server, path), 'utf8') : undefined;
@@ -264,7 +247,7 @@ describe('acd_create', () => {
 describe('an ACD that was defined before the pair was', () => {
   test('gets its link on the other server alone, and nothing else changes', async () => {
     const pair = make('before');
-    furnish(pair, pair.cms1);
+    furnish(pair.cms1);
     await runCms(pair.context(pair.cms1), { action: 'off' });
     await create(pair, about(1, 'north'));
     const definition = textAt(pair.cms1, 'cms/admin/acd/1.yaml');

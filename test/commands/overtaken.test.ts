@@ -1,7 +1,6 @@
 // While one operator answers questions or reads the review, another one decides: what he decided is never written over.
-import { chmodSync, copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, test } from 'vitest';
 import { acdCreate } from '../../src/commands/acd-create.ts';
 import { acdLink } from '../../src/commands/acd-link.ts';
@@ -15,29 +14,19 @@ import { setUp } from '../../src/commands/setup.ts';
 import { buildFixture, licenceFor } from '../features/fixture-packages.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { answering, type NewPair, pairMaker, type RehearsalPair, refusalOf, standing } from '../rehearsal/pair.ts';
+import { about, furnish, peerLink } from './acd-server.ts';
 
 const folder = tempFolder();
-const standIn = fileURLToPath(new URL('../../lab/files/acd-link-stand-in', import.meta.url));
 let make: NewPair;
 let linked: RehearsalPair;
 beforeAll(async () => {
   make = await pairMaker(folder);
   linked = make('linked');
   await setUp(linked.context(linked.cms1), linked.answers);
-  for (const server of [linked.cms1, linked.cms2]) {
-    mkdirSync(join(server, 'cms/bin'), { recursive: true });
-    copyFileSync(standIn, join(server, 'cms/bin/acd-link'));
-    chmodSync(join(server, 'cms/bin/acd-link'), 0o755);
-  }
+  for (const server of [linked.cms1, linked.cms2]) furnish(server);
   await runCms(linked.context(linked.cms1), { action: 'off' });
-  await acdCreate(linked.context(linked.cms1), about(1, 'first'));
+  await acdCreate(linked.context(linked.cms1), about(1, 'first', peerLink));
 }, 60_000);
-
-const about = (acd: number, name: string): Record<string, string> => ({
-  ...{ acd: String(acd), 'switch-name': name, release: '10.x', vectoring: 'y', eas: 'n' },
-  ...{ 'local-port': '1', 'remote-port': '1', host: '10.1.1.1', 'split-members': '900', 'shift-1-agents': '200' },
-  ...{ 'peer-local-port': '2', 'peer-remote-port': '2', 'peer-host': '10.2.2.2' },
-});
 
 type Run = (context: CommandContext) => Promise<CommandOutcome>;
 
@@ -64,15 +53,17 @@ const textAt = (server: string, path: string): string => readFileSync(join(serve
 const planChanged = { code: 'plan-changed', exitCode: 3, remedy: expect.stringContaining('Run it again') };
 
 test.each<[string, Run]>([
-  ['the same ACD', (context) => acdCreate(context, about(3, 'theirs'))],
+  ['the same ACD', (context) => acdCreate(context, about(3, 'theirs', peerLink))],
   [
     'another ACD: one master only, and no more than the licence allows',
-    (context) => acdCreate(context, about(4, 'theirs')),
+    (context) => acdCreate(context, about(4, 'theirs', peerLink)),
   ],
   ['the application, which is on now', (context) => runCms(context, { action: 'on' })],
 ])('acd_create is refused where somebody else decided %s', async (name, other) => {
   const pair = make(`create-${name.length}`, linked);
-  expect(await overtaken(pair, (context) => acdCreate(context, about(3, 'mine')), other)).toMatchObject(planChanged);
+  expect(await overtaken(pair, (context) => acdCreate(context, about(3, 'mine', peerLink)), other)).toMatchObject(
+    planChanged,
+  );
   expect(Object.keys(standing(pair)).filter((path) => path.endsWith('/acd/3.yaml'))).toHaveLength(
     name === 'the same ACD' ? 1 : 0,
   );
@@ -94,7 +85,7 @@ test('nothing is administered on a server that became the secondary', async () =
   const pair = make('reversed', linked);
   const refused = await overtaken(
     pair,
-    (context) => acdCreate(context, about(3, 'mine')),
+    (context) => acdCreate(context, about(3, 'mine', peerLink)),
     (context) => reverse(context),
   );
   expect(refused).toMatchObject({
