@@ -56,7 +56,7 @@ export function checkFqdn(text: string): string {
 /** The full path of a readable file below the server's root. @returns where it lies @throws CmsadmError answer-refused */
 export function checkFile(root: Root, text: string): string {
   if (!text.startsWith('/') || text.includes('\0'))
-    throw refuse(`${shown(text)} is no full path.`, 'Give it from the root, like /root/package.zip.');
+    throw refuse(`${shown(text)} is no full path.`, 'Give it from the root: it begins with /.');
   let stat: fs.Stats;
   try {
     stat = fs.statSync(at(root, text));
