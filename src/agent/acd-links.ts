@@ -40,14 +40,24 @@ export async function watchAcdLinks(
     }
     // From one try to the next: a switch that swallows packets takes its time of it.
     const rest = retrySeconds * 1000 - (performance.now() - began);
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, Math.max(rest, SHORTEST));
-      signal.addEventListener('abort', () => resolve(clearTimeout(timer)), { once: true });
-    });
+    await untilAborted(signal, Math.max(rest, SHORTEST));
   }
   // Nobody looks any more.
   writeWatched(host.root, {});
 }
+
+/** Waits; ends early, or at once, when the signal is aborted. */
+const untilAborted = (signal: AbortSignal, milliseconds: number): Promise<void> =>
+  new Promise((resolve) => {
+    const over = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', over);
+      resolve();
+    };
+    const timer = setTimeout(over, milliseconds);
+    signal.addEventListener('abort', over);
+    if (signal.aborted) over();
+  });
 
 /** One try of each link, side by side: each switch may let us wait. */
 export async function lookOnce(

@@ -65,10 +65,13 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
         }),
         false,
       );
+      // The other server makes the folders while the files are looked at.
+      const folders = sendFolders();
+      folders.catch(() => {});
       if (many) files = look();
       const taker = makeTaker(line, live, files);
       wasSent = taker.wasSent;
-      sent = await sendFolders();
+      sent = await folders;
       await whileBusy(
         line,
         live,

@@ -6,6 +6,7 @@ import type { FileEntry } from './entry.ts';
 import { besides, noteLink } from './hard-links.ts';
 import type { Incoming } from './incoming.ts';
 import type { LiveSet } from './live-set.ts';
+import { folderOf } from './names.ts';
 import { moveIn, putFolder, remove, standsAt } from './place.ts';
 import { keepWhatStands, letGo, note, type Prepare, prepareChange, type Ready, sealed, type Taker } from './prepare.ts';
 import { foreseen, writeFailed } from './refusals.ts';
@@ -30,15 +31,14 @@ export async function takeIncoming(taker: Taker, incoming: Incoming, entry: File
   return answer;
 }
 
-/** Neighbours of one kind and of different names: a file waits for its folder, and for what must go before it. */
+/** Neighbours of one kind and of different names, none in another: what lies in a folder waits for it, and for what must go before. */
 function groupsOf(changes: readonly Change[]): Change[][] {
   const groups: Change[][] = [];
   let names = new Set<string>();
   let kind = '';
   for (const change of changes) {
     const path = change.kind === 'remove' ? change.path : change.entry.path;
-    // A folder at a time: the next one may lie in it.
-    if (kindOf(change) !== kind || kind === 'folder' || names.has(path)) {
+    if (kindOf(change) !== kind || names.has(path) || names.has(folderOf(path))) {
       groups.push([]);
       names = new Set();
       kind = kindOf(change);

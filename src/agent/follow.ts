@@ -264,9 +264,11 @@ async function sendMeanwhile(
   line: Line,
   waits: (live: LiveSet) => CmsadmError | undefined,
 ): Promise<void> {
-  if (agent.over() || whyStopped(agent.host.root) !== undefined) return;
-  for (const live of agent.sets.values()) {
-    if (waits(live) || !live.hasOthers(line.busy?.get(live.set.name) ?? new Set())) continue;
+  const changed = [...agent.sets.values()].filter((live) => live.hasOthers(line.busy?.get(live.set.name) ?? new Set()));
+  // Reads files: not every few milliseconds.
+  if (changed.length === 0 || agent.over() || whyStopped(agent.host.root) !== undefined) return;
+  for (const live of changed) {
+    if (waits(live)) continue;
     if (troubleOf(live.set.name, await sendChanges(line, live, false)) !== '') live.again();
   }
 }

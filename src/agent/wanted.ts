@@ -84,6 +84,8 @@ async function keepOne(agent: Agent, { set }: LiveSet, signal: AbortSignal): Pro
       while (!signal.aborted && isBusy()) await bell.wait(1_000);
       const standing = await apply(agent, wanted, signal);
       if (standing) agent.tellWanted(name, standing);
+      // Its ring may have ended the wait above.
+      if (signal.aborted) return;
       if (!(await bell.wait(wanted.every * 1000))) continue;
       // Until a moment without further changes, but not for ever.
       for (let more = 0; more < 20 && !signal.aborted && (await bell.wait(timing.wanted)); more += 1);

@@ -3,9 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
-import { type AgentOptions, runAgent } from '../../src/agent/agent.ts';
+import { watchAcdLinks } from '../../src/agent/acd-links.ts';
+import { type AgentOptions, makeAgent, runAgent } from '../../src/agent/agent.ts';
 import { type RunProgram, runProgram } from '../../src/agent/program.ts';
 import { openAgent } from '../../src/agent/socket.ts';
+import { keepWanted } from '../../src/agent/wanted.ts';
 import type { Host } from '../../src/host/system.ts';
 import { loadProfile } from '../../src/profile/load.ts';
 import { profileSchema } from '../../src/profile/schema.ts';
@@ -74,6 +76,42 @@ describe('an agent that stops', () => {
     stop();
     await ended;
     expect(ran).toEqual(['/apply', 'ended']);
+  });
+
+  it('ends while rsync brings what wanted state waits for', async () => {
+    const { one } = twoServers();
+    const aborter = new AbortController();
+    const wanted = setsOf({ wanted: { apply: ['/apply'], report: ['/report'], every: 3600 } });
+    const agent = makeAgent(
+      one,
+      wanted,
+      { signal: aborter.signal, log: () => {}, run: async () => done, timing: { wantedFirst: 1 } },
+      () => '',
+    );
+    agent.senders.inBulk = true;
+    const ended = keepWanted(agent, aborter.signal);
+    await sleep(50);
+    aborter.abort();
+    // The transfer is over at the same moment.
+    agent.senders.inBulk = false;
+    await ended;
+  });
+
+  it('ends while it asks how the links of its ACDs stand', async () => {
+    const { one } = twoServers();
+    const aborter = new AbortController();
+    const host = { ...one, system: { ...one.system, real: true } };
+    const began = performance.now();
+    const ended = watchAcdLinks(
+      { host, profile: loadProfile('cms', [`${repository}/profiles`]) },
+      aborter.signal,
+      () => {
+        aborter.abort();
+        return false;
+      },
+    );
+    await ended;
+    expect(performance.now() - began).toBeLessThan(5_000);
   });
 
   it('ends an export, and a login to a server that does not answer', async () => {
