@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { copyIn, exec } from '../lab/lab.ts';
 import { inTurn, type Measure, median, timed } from './measure.ts';
+import { holdMemory, warmMemory } from './memory.ts';
 import { labPair } from './pair.ts';
 import { folders, guestNode, inStep, makeSyncPair, peerHost, sshConfig } from './sync-pair.ts';
 
@@ -33,6 +34,7 @@ export async function benchSyncBulk(): Promise<readonly Measure[]> {
 async function benchFirstPass(): Promise<readonly Measure[]> {
   await agents('stop');
   await makeFiles(firstPass);
+  const letGo = holdMemory();
   // A first round, not counted: whoever is the first to read files that were just made takes longer.
   await firstPassOfOurs();
   await firstPassOfRsync();
@@ -41,6 +43,7 @@ async function benchFirstPass(): Promise<readonly Measure[]> {
     durable.push(await firstPassOfRsync('--fsync'));
     return firstPassOfRsync();
   });
+  letGo();
   return [
     against('sync-first-pass', ours, peer),
     // A first pass of rsync's that leaves the same behind: each file on the disk.
@@ -74,22 +77,6 @@ async function firstPassOfRsync(...more: readonly string[]): Promise<number> {
   say(`first pass of rsync${more.map((one) => ` ${one}`).join('')}: ${Math.round(ms)} ms`);
   return ms;
 }
-
-/**
- * A virtual machine that gives its host what memory it does not use has to ask for it again, which takes 2.4 s a GB where
- * this was measured, and would meet one side or the other as it happens. So memory is used, and given free, right before
- * each run: the pages of a file that is nothing but a hole. (dd(1), nocache)
- */
-const warmMemory = (): Promise<unknown> =>
-  exec(
-    'cms1',
-    [
-      'sh',
-      '-c',
-      'cd /srv && truncate -s 4G hole && cat hole >/dev/null && dd of=hole oflag=nocache conv=notrunc count=0',
-    ],
-    { timeoutMs: 600_000 },
-  );
 
 async function benchUnchanged(): Promise<readonly Measure[]> {
   await agents('stop');

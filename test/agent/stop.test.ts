@@ -114,6 +114,32 @@ describe('an agent that stops', () => {
     expect(performance.now() - began).toBeLessThan(5_000);
   });
 
+  it('ends soon at whatever instant that is', async () => {
+    const { one, two } = twoServers();
+    const wanted = setsOf({
+      exported: { export: ['/x'], import: ['/i'], every: 1 },
+      wanted: { apply: ['/a'], report: ['/r'] },
+    });
+    const more = { ...wanted, dataSets: [...profile.dataSets, ...wanted.dataSets] };
+    const run: RunProgram = async (_argv, { output }) => {
+      await sleep(2);
+      if (output !== undefined) fs.writeFileSync(output, `${Date.now()}`);
+      return done;
+    };
+    const timing = { wantedFirst: 1, wanted: 2, retry: 20, settle: 5, heartbeat: 10, reachable: 20, prune: 5 };
+    for (let round = 0; round < 100; round += 1) {
+      for (let name = 0; name < 20; name += 1) fs.writeFileSync(`${one.root.prefix}/admin/${round}-${name}`, 'new');
+      const stops = [startAgent(one, two, more, run, timing), startAgent(two, one, more, run, timing)];
+      // From before the login to long after the first pass.
+      await sleep(round % 50);
+      for (const [index, stop] of (round % 4 < 2 ? stops : stops.reverse()).entries()) {
+        const ended = await Promise.race([stop().then(() => true), sleep(3_000).then(() => false)]);
+        expect(ended, `round ${round}, agent ${index}`).toBe(true);
+        await sleep(round % 3);
+      }
+    }
+  });
+
   it('ends an export, and a login to a server that does not answer', async () => {
     const { one, two } = twoServers();
     const took = async (stopped: ReturnType<typeof start>): Promise<number> => {
