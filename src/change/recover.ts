@@ -55,6 +55,8 @@ export async function recover(host: Host, only: TransactionId | undefined, by: B
     settled.push(one);
     if (by === 'itself') await tell(host, one);
   }
+  // A timer touches nobody else's change; when none is open, nobody comes after it.
+  if (only !== undefined && unfinished(host.root).length === 0) leniently(() => tidy(host));
   // After a link that was put back; what can't go by itself, goes when the operator recovers.
   const removed = removeBrought(host);
   await (by === 'itself' ? removed.catch(() => false) : removed);

@@ -33,6 +33,19 @@ test('the brought program stays while the link is open, and goes after it was pu
   expect(host.did).toContain(removal);
 });
 
+test('the way back’s timer also takes the lock of the run that died, and not while another change is open', async () => {
+  await beginLink();
+  const lock = join(prefix, 'run/cmsadm/lock');
+  const dead = { operation: 'set up roles: link', operator: 'ops', startedOn: 'cms1', since: '' };
+  mkdirSync(join(prefix, 'run/cmsadm'), { recursive: true });
+  writeFileSync(lock, JSON.stringify({ ...dead, pid: process.ppid, processStart: '1', bootId: 'boot-0' }));
+  await recover(host, `${tag}.change`, 'itself');
+  expect(existsSync(lock)).toBe(true);
+  await recover(host, `${tag}.link`, 'itself');
+  expect(existsSync(lock)).toBe(false);
+  expect(host.did.at(-1)).toBe(removal);
+});
+
 test('it goes when recover finds nothing open: the power failed before the link was begun', async () => {
   await recover(host, undefined, 'operator');
   expect(host.did).toEqual([removal]);
