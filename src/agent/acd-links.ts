@@ -6,6 +6,7 @@ import { addressToTry, afterTry, type CycleRules, type CycleState, cycle, firstT
 import { writeWatched } from '../acd/watched.ts';
 import { CmsadmError } from '../errors.ts';
 import type { Agent } from './agent.ts';
+import { isSystemError } from './data-set.ts';
 import { raiseOnce, settleBut } from './standing-alarms.ts';
 
 /** What is known of one link; forgotten when the link changes. */
@@ -36,7 +37,8 @@ export async function watchAcdLinks(
       await lookOnce(agent, known, returnsToMain());
     } catch (error) {
       // The administration folder is away, or a file in it is spoilt: wanted state tells that.
-      if (!(error instanceof CmsadmError)) throw error;
+      // A full disk below the alarms: told again with the next round.
+      if (!(error instanceof CmsadmError) && !isSystemError(error)) throw error;
     }
     // From one try to the next: a switch that swallows packets takes its time of it.
     const rest = retrySeconds * 1000 - (performance.now() - began);

@@ -134,7 +134,7 @@ export type Agent = {
  * @throws CmsadmError agent-running; else only bugs: what is in the way is logged and tried again
  */
 export async function runAgent(host: Host, profile: Profile, options: AgentOptions): Promise<void> {
-  const { signal, notify } = options;
+  const { signal, notify, log } = options;
   let saved = '';
   const agent = makeAgent(host, profile, options, () => saved);
   const closeSocket = await listen(host, () => {
@@ -145,9 +145,12 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   const signs = setInterval(() => notify?.alive(), 15_000);
   const { stall } = agent.timing;
   const stalls = setInterval(() => agent.lookForStall(stall), Math.min(5_000, stall / 4));
-  const wanted = keepWanted(agent, signal);
-  const pruning = keepPruning(agent, signal);
-  const acdLinks = watchAcdLinks(agent, signal, options.returnsToMain ?? (() => false));
+  // They end with the loop, also where a bug ends that: else nobody would start this agent again.
+  const ending = new AbortController();
+  const over = AbortSignal.any([signal, ending.signal]);
+  const wanted = keepWanted(agent, over);
+  const pruning = keepPruning(agent, over);
+  const acdLinks = watchAcdLinks(agent, over, options.returnsToMain ?? (() => false));
   let stateWatch = watchFolder(at(host.root, paths.state), () => agent.bell.ring());
   signal.addEventListener('abort', agent.bell.ring, { once: true });
   try {
@@ -157,13 +160,14 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
       await agent.pause(await oneTurn(agent, signal));
     }
   } finally {
+    ending.abort();
     clearInterval(stalls);
     stateWatch?.close();
     agent.refuseAsked();
     closeSocket();
     for (const live of agent.sets.values()) {
-      live.tree.agreed.flush();
       live.close();
+      flushOrLog(live, log);
     }
     // A program that makes things as wanted, or applies what came, is not killed half-way; its unit waits for it.
     await wanted;
@@ -173,6 +177,16 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
     clearInterval(signs);
     agent.tell({ state: 'stopped' });
     agent.end();
+  }
+}
+
+/** What a full disk does not take of the index is read and compared again. */
+function flushOrLog({ set, tree }: LiveSet, log: (line: string) => void): void {
+  try {
+    tree.agreed.flush();
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    log(`the index of ${set.name} cannot be written: ${error.message}`);
   }
 }
 
@@ -197,10 +211,6 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
   const { signal, log } = options;
   const login = options.login ?? ((on: Host, link: Link) => loginToAgent(on, link, profile.keepalive));
   const run = options.run ?? (host.system.real ? runProgram : notRun);
-  const stopped = new Promise<never>((_resolve, reject) => {
-    signal.addEventListener('abort', () => reject(agentStops()), { once: true });
-  });
-  stopped.catch(() => {});
   const bell = makeBell();
   // The folders of exports are ours.
   for (const { path, exported } of profile.dataSets) if (exported) makeFolders(host.root, path, 0o700);
@@ -242,17 +252,21 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
       const end = performance.now() + milliseconds;
       while (!over() && performance.now() < end) await bell.wait(end - performance.now());
     },
-    login: async (link) => {
-      const opening = login(host, link);
-      opening.then(
-        (session) => signal.aborted && session.close(),
-        () => {},
-      );
-      const session = await Promise.race([opening, stopped]);
-      signal.addEventListener('abort', session.close, { once: true });
-      void session.closed.then(() => signal.removeEventListener('abort', session.close));
-      return session;
-    },
+    // No race with one promise of the whole run: that would hold every session, and every failure, as long as it runs.
+    login: (link) =>
+      new Promise((resolve, reject) => {
+        const stop = (): void => reject(agentStops());
+        if (signal.aborted) return stop();
+        signal.addEventListener('abort', stop, { once: true });
+        login(host, link)
+          .finally(() => signal.removeEventListener('abort', stop))
+          .then((session) => {
+            if (signal.aborted) return session.close();
+            signal.addEventListener('abort', session.close, { once: true });
+            void session.closed.then(() => signal.removeEventListener('abort', session.close));
+            resolve(session);
+          }, reject);
+      }),
     ask: (request, seconds) =>
       new Promise((resolve, reject) => {
         const one: Asked = {

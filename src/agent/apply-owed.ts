@@ -22,7 +22,12 @@ export async function applyOwed(agent: Agent, live: LiveSet): Promise<void> {
   // What the other server asked for while it administered may still be under way.
   await agent.senders.taking;
   try {
-    if (isOwed(host, set)) await applyAsItCame(agent, live);
+    if (isOwed(host, set)) {
+      const applying = applyAsItCame(agent, live);
+      // Whoever asks for quiet waits for it.
+      agent.senders.taking = applying.catch(() => undefined);
+      await applying;
+    }
   } catch (error) {
     if (!(error instanceof CmsadmError)) throw error;
     const failure = new CmsadmError(

@@ -82,6 +82,7 @@ export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Pr
       hold(host, wanted.tag, wanted.by);
       agent.event('sync-held', `for the restore ${wanted.tag} by ${wanted.by}`);
       if (agent.isFollowing()) await agent.ask({ kind: 'quiet' });
+      else await agent.senders.taking;
       return null;
     },
     /** With the tag of a restore: ends its hold with a full pass in which what vanished goes there as well. */

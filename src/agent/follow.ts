@@ -32,6 +32,8 @@ export async function follow(agent: Agent, session: Session, link: Link, pair: P
     await followOn(agent, session, link, pair);
   } finally {
     agent.setFollowing(false);
+    // A pass that was cut off.
+    if (agent.status().passPercent !== null) agent.tell({ passPercent: null });
   }
 }
 
@@ -48,8 +50,13 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   const results = new Map<string, SetResult>();
   /** Why the last export of a data set failed: it is not in step, whatever of it is across. */
   const unexported = new Map<string, CmsadmError>();
+  /** What failed stays dirty: it is tried again with each sign of life, not all the time. */
+  const failed = new Set<string>();
+  const isNew = (live: LiveSet): boolean => live.isDirty() && !failed.has(live.set.name);
   const remember = (live: LiveSet, sent: SetResult): SetResult => {
     const { name } = live.set;
+    if (sent.failure) failed.add(name);
+    else failed.delete(name);
     const own = unexported.get(name) ?? agent.unapplied.get(name) ?? agent.unrendered.get(name);
     const result = { ...sent, failure: sent.failure ?? own };
     results.set(name, result);
@@ -194,11 +201,11 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   while (!agent.over()) {
     const stopped = whyStopped(host.root);
     if (stopped !== undefined) agent.tell({ state: stopped });
-    const waiting = stopped === undefined && [...agent.sets.values()].some((live) => live.isDirty());
+    const waiting = stopped === undefined && [...agent.sets.values()].some(isNew);
     const next = Math.min(
       asked + timing.heartbeat,
-      folders + timing.folders,
-      compared + timing.compare,
+      // While it is stopped neither of them is looked at.
+      ...(stopped === undefined ? [folders + timing.folders, compared + timing.compare] : []),
       ...nextExports(agent, exported),
     );
     if (!waiting && !lost) await bell.wait(Math.max(1, next - performance.now()));
@@ -225,12 +232,12 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     }
     const whole = now - compared >= timing.compare;
     if (whole) compared = now;
-    if ([...agent.sets.values()].some((live) => live.isDirty())) await sleep(timing.coalesce);
+    if ([...agent.sets.values()].some(isNew)) await sleep(timing.coalesce);
     for (const live of agent.sets.values()) {
       const before = results.get(live.set.name);
       // What is held or failed is looked at as a whole: the events of what it left out are gone.
       const again = before?.failure !== undefined || before?.held !== undefined || (before?.problems.length ?? 0) > 0;
-      if (whole || live.isDirty() || (again && isHeartbeat)) await send(live, whole || again);
+      if (whole || isNew(live) || (again && isHeartbeat)) await send(live, whole || again);
     }
   }
 }

@@ -108,6 +108,7 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
   const startOver = (): void => {
     all = true;
     known = false;
+    early = undefined;
   };
   const lookAtNames = async (names: Iterable<string>): Promise<ReadonlySet<string>> => {
     const seen = await lookAt(tree, names, watches);

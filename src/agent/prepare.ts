@@ -147,9 +147,12 @@ export async function keepWhatStands({ agent: { host, event }, live }: Taker, re
   const { path, held, sign } = ready;
   const { set, tree } = live;
   if (!['', '/'].includes(standsAt(held))) {
+    const before = standsAt(held);
     await live.lookAt(path);
     const here = tree.names.get(path)?.here;
-    const isOwn = here !== undefined && here !== sign && !tree.agreed.isKnown(path, here);
+    // What changed while it was read is somebody's of this server, whatever was known of it.
+    const isOwn =
+      standsAt(held) !== before || (here !== undefined && here !== sign && !tree.agreed.isKnown(path, here));
     const owner = orGone(() => fs.lstatSync(held.place))?.uid;
     const kept = keep(host, set, path, held.place);
     ready.unsynced = kept?.unsynced ?? [];

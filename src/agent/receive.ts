@@ -69,6 +69,8 @@ export function receiveVerbs(agent: Agent): {
   const writer = makeWriter(host);
   /** Files that grow, by set and path: others may pass a large one. */
   const incoming = new Map<string, Incoming>();
+  /** What was told of each set since it was compared last. */
+  const told = new Map<string, { readonly digests: Map<string, string>; readonly signs: Map<string, string> }>();
   /** While this session lets rsync in. */
   let stopWriting: (() => Promise<void>) | undefined;
 
@@ -98,7 +100,8 @@ export function receiveVerbs(agent: Agent): {
   };
   /** What is begun here is waited for by the next session. */
   const begun = <T>(work: Promise<T>): Promise<T> => {
-    senders.taking = Promise.allSettled([senders.taking, work]);
+    // Without what they answered: each would hold those before it for ever.
+    senders.taking = Promise.allSettled([senders.taking, work]).then(() => undefined);
     return work;
   };
   const takerOf = (live: LiveSet, theirs: number): Taker => {
@@ -165,23 +168,27 @@ export function receiveVerbs(agent: Agent): {
       const { epoch: theirs } = checked(openArgs, args);
       maySend(theirs);
       Object.assign(agent.heard, { at: performance.now(), epoch: theirs });
-      const told = Object.fromEntries(
+      const edits = Object.fromEntries(
         [...agent.edits].map(([name, edited]) => {
           const names = agent.sets.get(name)?.tree.names;
           return [name, [...edited].map((path) => [path, names?.get(path)?.here ?? null])];
         }),
       );
       agent.edits.clear();
-      return told;
+      return edits;
     },
     agentDigests: async (args: unknown) => {
       const live = liveSet(checked(setArgs, args).set);
       await live.lookAll();
-      return Object.fromEntries(digestsOf(live.tree));
+      const digests = Object.fromEntries(digestsOf(live.tree));
+      told.set(live.set.name, { digests: new Map(Object.entries(digests)), signs: new Map() });
+      return digests;
     },
     agentList: async (args: unknown) => {
       const { set, folders } = checked(listArgs, args);
-      return namesIn(liveSet(set).tree, folders);
+      const listed = namesIn(liveSet(set).tree, folders);
+      for (const [path, sign] of listed) told.get(set)?.signs.set(path, sign);
+      return listed;
     },
     agentAgree: async (args: unknown) => {
       const { epoch: theirs, set, folders, names, released } = checked(agreeArgs, args);
@@ -190,8 +197,15 @@ export function receiveVerbs(agent: Agent): {
       refuseUndecided(host, set);
       if (!released) refuseOtherFolder(tree);
       rememberFolder(tree);
-      agreeIn(tree, folders);
-      for (const path of names) agreeHere(tree, path);
+      // Only on what the other server was told: what was edited since is nobody's but this server's.
+      const { digests, signs } = told.get(set) ?? { digests: new Map(), signs: new Map() };
+      told.delete(set);
+      const now = digestsOf(tree);
+      agreeIn(
+        tree,
+        folders.filter((folder) => digests.get(folder) === now.get(folder)),
+      );
+      for (const path of names) agreeHere(tree, path, signs.get(path) ?? '');
       tree.agreed.flush();
       // A full pass came by.
       agent.wantedBells.get(set)?.ring();
@@ -227,8 +241,10 @@ export function receiveVerbs(agent: Agent): {
       const { epoch: theirs, set } = checked(setArgs, args);
       maySend(theirs);
       const live = taking(set);
-      const isOpen = await openBulk(agent, live);
+      const isOpen = await begun(openBulk(agent, live));
       if (isOpen) stopWriting = keepWriting(agent, live);
+      // Another session may have come, or another role.
+      maySend(theirs);
       senders.inBulk = isOpen;
       return isOpen;
     },
@@ -238,6 +254,8 @@ export function receiveVerbs(agent: Agent): {
       const live = taking(set);
       await stopWriting?.();
       stopWriting = undefined;
+      // The disk may have taken long: what is open now may be another session's.
+      maySend(theirs);
       senders.inBulk = false;
       await begun(closeBulk(agent, live));
       live.tree.agreed.flush();
@@ -279,7 +297,9 @@ export function receiveVerbs(agent: Agent): {
       for (const key of [...incoming.keys()]) abandon(key);
       if (!stopWriting) return;
       void stopWriting();
-      if (mine === senders.opened) senders.inBulk = false;
+      // What is open may be the next session's.
+      if (mine !== senders.opened) return;
+      senders.inBulk = false;
       lockBulk(agent);
     },
   };

@@ -61,6 +61,18 @@ export async function callAgent(host: Host, verb: string, args: unknown = {}): P
   }
 }
 
+/** What still waits of a session that is over is not begun: nobody hears of it, and an agent that stops does not wait for it. */
+const whileOpen = (socket: net.Socket, verbs: Verbs): Verbs =>
+  Object.fromEntries(
+    Object.entries(verbs).map(([name, verb]) => [
+      name,
+      async (args) => {
+        if (socket.destroyed) throw new CmsadmError('session-lost', 'The session is over.');
+        return verb(args);
+      },
+    ]),
+  );
+
 /**
  * Serves the agent's verbs on its socket; each connection is a session with verbs of its own.
  * @returns ends it; the connections end too
@@ -89,7 +101,7 @@ export async function listen(host: Host, verbs: () => { readonly verbs: Verbs; e
       socket.destroy();
     };
     // What is no message ends its session, not the agent.
-    void serveSession(socket, socket, own.verbs, version).then(over, over);
+    void serveSession(socket, socket, whileOpen(socket, own.verbs), version).then(over, over);
     socket.on('error', () => socket.destroy());
   });
   await new Promise<void>((resolve, reject) => {

@@ -33,10 +33,10 @@ export function makeStall(
       const quietFrom = Math.max(waitingFrom ?? now, progressed ?? 0);
       if (waitingFrom !== undefined && now - quietFrom >= milliseconds) {
         if (stalled) return;
-        stalled = true;
         const text = `${head} changes wait, and the other server acknowledged nothing for ${Math.round(milliseconds / 1000)} s (${state}). It goes on by itself as soon as that is over.`;
         settleBut(host, [head], text);
         raiseOnce(host, text);
+        stalled = true;
         event('sync-stalled', text);
       } else if (stalled !== false && (!isWaiting || progressed !== undefined)) settled();
     },

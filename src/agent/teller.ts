@@ -106,6 +106,15 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
   };
 
   const event = (id: EventId, text: string): void => log(eventLine(id, text));
+  /** Nobody waits for what runs beside the loop: a full disk must not end the agent there. */
+  const orLogged = (work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      log(`the alarms cannot be written: ${error.message}`);
+    }
+  };
   const stall = makeStall(host, event);
   const isWaiting = (): boolean =>
     current.role === 'primary' &&
@@ -143,11 +152,14 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       const count = perSet.get(name);
       if (!count) return;
       const { trouble: before, compared } = count;
-      Object.assign(count, { waiting, trouble, compared: true });
-      if (compared && before?.why === trouble?.why) return;
+      const isTold = compared && before?.why === trouble?.why;
+      // Not before its alarm stands: a full disk is tried again.
+      Object.assign(count, { waiting, trouble, compared: isTold });
+      if (isTold) return;
       // The first time too: an alarm of a run before this one may be over.
       settle(host, name, trouble && alarmText(name, trouble));
       if (trouble) raiseOnce(host, alarmText(name, trouble));
+      count.compared = true;
       if (trouble) event(begins[trouble.state], alarmText(name, trouble));
       else if (before) event(ends[before.state], `${name} goes on`);
     },
@@ -167,15 +179,17 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       const head = `This server does not stand as the data set ${name} wants it:`;
       const text = `${head} ${[wanted.state, wanted.lines.join('; ')].filter((part) => part !== '').join(': ')}`;
       const isWanted = wanted.state === 'as wanted';
-      settleBut(host, [head], isWanted ? undefined : text);
-      if (!isWanted) raiseOnce(host, text);
+      orLogged(() => {
+        settleBut(host, [head], isWanted ? undefined : text);
+        if (!isWanted) raiseOnce(host, text);
+      });
       if (!isWanted && (before?.state !== wanted.state || before.lines.join() !== wanted.lines.join()))
         event('wanted-differs', text);
       if (isWanted && before && before.state !== 'as wanted') event('wanted-reached', name);
       writeSoon();
     },
     progressed: stall.progressed,
-    lookForStall: (milliseconds) => stall.look(isWaiting(), milliseconds, current.state),
+    lookForStall: (milliseconds) => orLogged(() => stall.look(isWaiting(), milliseconds, current.state)),
     acknowledged: (name) => {
       const count = perSet.get(name);
       if (!count) return;

@@ -128,8 +128,9 @@ export function agreeIn(tree: Tree, folders: Iterable<string>): void {
   }
 }
 
-/** Notes that the other server has of a name what is here. */
-export function agreeHere({ agreed, names }: Tree, path: string): void {
+/** Notes that the other server has of a name what is here. @param told what is here no longer, unless it is this one */
+export function agreeHere({ agreed, names }: Tree, path: string, told?: string): void {
   const name = names.get(path);
-  if (name?.here !== undefined) agreed.set(path, { sign: name.here, stamp: name.stamp });
+  if (name?.here !== undefined && (told ?? name.here) === name.here)
+    agreed.set(path, { sign: name.here, stamp: name.stamp });
 }

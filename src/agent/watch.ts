@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import type { Place } from './data-set.ts';
+import { folderOf } from './names.ts';
 
 /** Something that can be rung and waited for; a ring is not lost while nobody waits. */
 export type Bell = {
@@ -37,10 +38,13 @@ export function makeBell(): Bell {
  * Calls `changed` at every event in one folder, with the name in it where the kernel tells one (as latin1).
  * Undefined if it can't be watched: gone, or no watches left.
  */
-export function watchFolder(place: Place, changed: (name: string | undefined) => void): fs.FSWatcher | undefined {
+export function watchFolder(
+  place: Place,
+  changed: (name: string | undefined, event: fs.WatchEventType) => void,
+): fs.FSWatcher | undefined {
   try {
-    const watcher = fs.watch(place, { persistent: false, encoding: 'buffer' }, (_event, name) =>
-      changed(name?.toString('latin1')),
+    const watcher = fs.watch(place, { persistent: false, encoding: 'buffer' }, (event, name) =>
+      changed(name?.toString('latin1'), event),
     );
     watcher.on('error', () => watcher.close()); // the folder went away; the comparison finds what else is so
     return watcher;
@@ -78,7 +82,15 @@ export function makeWatches(changed: (folder: string, name: string | undefined) 
     onFolder: (path, place, { ino }) => {
       if (isWatched(path, ino)) return;
       drop(path);
-      const watcher = watchFolder(place, (name) => changed(path, name));
+      const own = Buffer.from(place).toString('latin1').replace(/^.*\//s, '');
+      const watcher = watchFolder(place, (name, event) => {
+        changed(path, name);
+        // It is gone (node tells its own name then) and watched no longer, though a new one may have its number: on ext4 the
+        // next one has. Another name that is the same as its own costs one look.
+        if (event !== 'rename' || name !== own) return;
+        drop(path);
+        changed(folderOf(path), path === '' ? undefined : own);
+      });
       // Without a watch it is tried again the next time.
       if (watcher) watched.set(path, { ino, watcher });
     },

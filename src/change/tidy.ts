@@ -42,7 +42,7 @@ function under(host: Host, path: string, work: () => void): void {
 }
 
 function isLeftOver(host: Host, name: string): boolean {
-  const found = /\.(?:decision|lock)\.(\d+)$|^(?:lock|turn)\.(\d+)$|\.(\d+)\.new$/.exec(name);
+  const found = /\.(?:decision|lock)\.(\d+)$|^(?:lock|turn)\.(\d+)$|\.(\d+)\.(?:new|old)$/.exec(name);
   const pid = Number(found?.slice(1).find((part) => part !== undefined));
   return found !== null && (pid === process.pid || host.system.processStart(pid) === undefined);
 }

@@ -81,11 +81,21 @@ export async function serveSession(
   input.once('close', () => lines.close());
   const giveUp = (): NodeJS.Timeout => setTimeout(() => lines.close(), most);
   let silence = giveUp();
+  let isWaiting = true;
+  // A part of a line is a word too: a long one takes its time on a slow line.
+  const heard = (): void => {
+    if (!isWaiting) return;
+    clearTimeout(silence);
+    silence = giveUp();
+  };
+  input.on('data', heard);
   try {
     for await (const line of lines) {
       // What comes while a verb is at work waits unread; that is no silence.
+      isWaiting = false;
       clearTimeout(silence);
       if (line.trim() === '') {
+        isWaiting = true;
         silence = giveUp();
         continue;
       }
@@ -101,12 +111,14 @@ export async function serveSession(
       } catch (error) {
         say({ id: asked.id, error: failureOf(error) });
       }
+      isWaiting = true;
       silence = giveUp();
     }
   } catch (cause) {
     // ECONNRESET: the other end went and left words of ours unread.
     if (!(cause instanceof Error && 'syscall' in cause)) throw cause;
   }
+  input.off('data', heard);
   clearTimeout(silence);
 }
 

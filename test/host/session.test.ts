@@ -3,7 +3,8 @@ import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { expect, test } from 'vitest';
+import { setImmediate } from 'node:timers/promises';
+import { expect, test, vi } from 'vitest';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
 import { openSession, type Session, serveSession } from '../../src/host/session.ts';
 import { PROTOCOL } from '../../src/protocol.ts';
@@ -238,6 +239,27 @@ test('an end that says nothing for too long counts as gone; what it was saying b
   expect(await served).toBe('ended');
   // Longer than the silence: time at work is no silence.
   expect(done).toEqual(['slow']);
+});
+
+test('a long line over a slow one is no silence', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const [toPeer, toUs] = [new PassThrough(), new PassThrough()];
+    const got: number[] = [];
+    const put = async (text: string) => void got.push(text.length);
+    const served = serveSession(toPeer, toUs, { put }, '1.2.3', 30_000);
+    const line = `${JSON.stringify({ id: 1, verb: 'put', args: 'x'.repeat(1000) })}\n`;
+    for (let at = 0; at < line.length; at += 100) {
+      toPeer.write(line.slice(at, at + 100));
+      await setImmediate();
+      await vi.advanceTimersByTimeAsync(20_000);
+    }
+    toPeer.end();
+    await served;
+    expect(got).toEqual([1000]);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 const goings = [
