@@ -234,12 +234,15 @@ export function durableDecision(root: Root, id: TransactionId): Decision | undef
   return decision;
 }
 
-/** Decides (or, as a coordinator, leaves it to the peer), or learns what was decided before; durable when it returns. */
-export function decide(root: Root, id: TransactionId, wanted: Ruling): Ruling {
+/**
+ * Decides (or, as a coordinator, leaves it to the peer), or learns what was decided before; durable when it returns.
+ * @param overAsked false for who does not know what the peer said: `asked`, also one of this moment, holds then
+ */
+export function decide(root: Root, id: TransactionId, wanted: Ruling, overAsked = true): Ruling {
   const prepared = `${decisionOf(id)}.${process.pid}`;
   for (;;) {
     const now = readRuling(root, id);
-    const next = ruled(now, wanted);
+    const next = now === 'asked' && !overAsked ? now : ruled(now, wanted);
     if (next === now) {
       syncFolder(root, paths.journal); // another process may have written it a moment ago
       return now;

@@ -129,7 +129,10 @@ async function settle(host: Host, id: TransactionId, by: By, isTimer: boolean): 
   const back = async (why: string): Promise<Settled> => {
     // Decided first: the late run can confirm no more. One that is still writing is ended; one that only waits is left
     // to tell its operator.
-    if (decide(host.root, id, 'put-back') === 'confirmed') return forward('it was confirmed at this moment');
+    const now = decide(host.root, id, 'put-back', ruling === 'asked' || manifest.part !== 'coordinator');
+    if (now === 'confirmed') return forward('it was confirmed at this moment');
+    // The run has asked the peer since we looked: only the peer's word counts.
+    if (now === 'asked') return settle(host, id, by, isTimer);
     if (late && !readJournal(host.root, id).states.includes('committed')) await endOwner(host, late, 0);
     return backAndTell(host, id, by, why);
   };

@@ -67,7 +67,8 @@ const show = (c: SshConnection): string => `${c.user} from ${c.addr}`;
 export async function watchSshd(host: Host, watch: Watch): Promise<Watched | undefined> {
   const connections = others(host, watch);
   const [answers, ...texts] = await Promise.all([
-    sshAnswers(host, watch),
+    // Twice: one that was dropped, or heard of too late, must not turn the watch off.
+    sshAnswers(host, watch).then((answers) => answers || sshAnswers(host, watch)),
     ...connections.map((connection) => host.system.effectiveSshd(connection)),
   ]);
   const decided = connections.flatMap((connection, i) => {
@@ -140,11 +141,14 @@ export async function assertSshdAnswers(host: Host, change: Change, before: Watc
 async function sshAnswers(host: Host, { own, port }: Watch): Promise<boolean> {
   try {
     const socket = await host.system.connect(own, port);
+    // Of an sshd that hangs the kernel still takes connections.
+    const mute = setTimeout(() => socket.destroy(), GREETING_SECONDS * 1000);
     try {
       socket.once('error', () => {});
       for await (const data of socket) return String(data).includes('SSH-');
       return false;
     } finally {
+      clearTimeout(mute);
       socket.destroy();
     }
   } catch {

@@ -3,6 +3,7 @@ import { runAlone, withLocks } from '../change/coordinator.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { planActivate } from '../ha/roles.ts';
+import { codeOf } from '../host/root.ts';
 import { raiseAlarm } from '../pair/alarms.ts';
 import { linkedPeer } from './contact.ts';
 import {
@@ -102,7 +103,9 @@ export async function lookForOther(
   } catch (error) {
     if (!(error instanceof CmsadmError)) throw error;
     // Only silence means away; a server that refuses us is alive.
-    return ['unreachable', 'session-lost'].includes(error.code) ? 'away' : error;
+    return ['unreachable', 'session-lost'].includes(error.code) && codeOf(error.cause) !== 'ECONNREFUSED'
+      ? 'away'
+      : error;
   }
 }
 

@@ -194,6 +194,7 @@ async function disableAlone(context: CommandContext, own: OwnStanding): Promise<
     [lockPlace(name, own.local, facts)],
     { operation: 'disable HA', operator: context.operator, startedOn: name },
     async () => {
+      await refuseIfOtherAnswers(context, own); // it may have come back while the plan was read
       for (const step of steps) await runAlone({ name, server: own.local, change: step }, context.report, context.stop);
     },
   );

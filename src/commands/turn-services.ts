@@ -3,6 +3,7 @@ import type { UnitState } from '../host/system.ts';
 import { familyOf } from '../pair/facts.ts';
 import { forFamily, type OsFamily, type Profile } from '../profile/schema.ts';
 import { during } from '../report.ts';
+import { refuseIfOther } from './basis.ts';
 import {
   type CommandContext,
   type CommandOutcome,
@@ -77,7 +78,16 @@ export async function turnServices(
       remedy: `If that is meant, give --${serviceParameters.bothOff.name} with --yes.`,
     });
   if (!(await confirmed(context))) return declined(context, what);
-  await lockedHere(context, what, () => controlServices(context, steps));
+  const planned = (now: ServiceSteps, then: readonly string[]): string =>
+    JSON.stringify([now.services.map(({ unit }) => unit), then]);
+  const read = async (): Promise<string> => {
+    const now = serviceSteps(command, action, await ownServices(context));
+    return planned(now, bothOff(now, await otherServer(context)));
+  };
+  await lockedHere(context, what, async () => {
+    await refuseIfOther({ seen: planned(steps, warnings), read }, what);
+    await controlServices(context, steps);
+  });
   const after = await ownServices(context);
   refuseIfNotSo(steps, after);
   const verified = steps.services.map(({ label }) => `${label} is ${steps.verb === 'start' ? 'on' : 'off'}`);

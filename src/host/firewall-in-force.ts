@@ -1,3 +1,4 @@
+import { CmsadmError } from '../errors.ts';
 import { run } from './processes.ts';
 import type { FirewallInForce } from './system.ts';
 
@@ -25,7 +26,13 @@ fi; said
 
 /** The firewall as it is in force. @param nftables the file that nftables reads, where its reload is asked for */
 export async function firewall(nftables: string | undefined): Promise<FirewallInForce> {
-  return parseFirewall((await run(['sh', '-c', ASK, 'sh', nftables ?? ''])).stdout);
+  const { stdout, exitCode } = await run(['sh', '-c', ASK, 'sh', nftables ?? '']);
+  // Ended by the time limit or a signal: nothing heard is not nothing there.
+  if (exitCode !== 0)
+    throw new CmsadmError('firewall-unreadable', 'The firewall in force could not be read in time.', {
+      remedy: 'Try `nft list ruleset` and `iptables-save` there, then run the command again.',
+    });
+  return parseFirewall(stdout);
 }
 
 /** Reads what the programs said; it counts only where they ended well. */

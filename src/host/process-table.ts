@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import { CmsadmError } from '../errors.ts';
+import { codeOf } from './root.ts';
 import type { ProcessState } from './system.ts';
 
 /** A file's text, or this other where it is not there. */
@@ -11,9 +12,19 @@ export const readOr = (file: string, other: string): string => {
   }
 };
 
+/** Empty where there is no such process; whatever else is in the way (EMFILE) must not tell that a living one is none. */
+function statOf(pid: number): string {
+  try {
+    return fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes(codeOf(error))) return '';
+    throw error;
+  }
+}
+
 /** The fields of proc(5) stat from the third on, counted after the name in brackets; none of a process that only waits to be buried. */
 function processFields(pid: number): string[] {
-  const text = readOr(`/proc/${pid}/stat`, '');
+  const text = statOf(pid);
   const fields = text.slice(text.lastIndexOf(') ') + 2).split(' ');
   return ['Z', 'X', ''].includes(fields[0] ?? '') ? [] : fields;
 }

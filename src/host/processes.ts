@@ -46,6 +46,11 @@ export const run = (
       child.stdout?.destroy();
       child.stderr?.destroy();
       child.kill();
+      // Deaf to that, or in the kernel: its end is not waited for.
+      setTimeout(() => {
+        child.kill('SIGKILL');
+        resolve({ stdout: '', stderr: `${program} did not end in its time`, exitCode: 127 });
+      }, GRACE).unref();
     };
     const hasStoodStill = (): boolean => performance.now() - began > timeout + GRACE;
     let timer =

@@ -140,24 +140,36 @@ const judges = {
 async function judge(kind: Judge, file: string): Promise<Verdict> {
   const outcome = kind === 'sshd' ? await askSshd(['-t']) : await run(judges[kind](file));
   if (outcome.exitCode === 0) return { ran: true, problem: undefined };
-  if (outcome.exitCode === 127) return { ran: false };
-  return { ran: true, problem: lastLines(outcome.stderr || outcome.stdout, 3).join(' / ') };
+  // Only one that is not there; one that died of the file, or did not end over it, has judged it.
+  if (outcome.exitCode === 127 && /\bENOENT\b/.test(outcome.stderr)) return { ran: false };
+  return {
+    ran: true,
+    problem: lastLines(outcome.stderr || outcome.stdout, 3).join(' / ') || 'its judge did not end well',
+  };
 }
 
 const connect = (address: string, port: number): Promise<Duplex> =>
   new Promise((resolve, reject) => {
     const socket = net.connect({ host: address, port, timeout: 10_000 });
-    const fail = (why: string): void => {
+    const began = performance.now();
+    let isLate = false;
+    const fail = (why: string, cause?: unknown): void => {
       socket.destroy();
       reject(
         new CmsadmError('unreachable', `No connection to ${address} port ${port}: ${why}.`, {
           server: address,
+          cause,
           remedy: `Check the address, the cable and the firewall; \`ssh -p ${port} ${address}\` should greet you.`,
         }),
       );
     };
-    socket.once('timeout', () => fail('no answer within 10 s'));
-    socket.once('error', (error) => fail(error.message));
+    socket.on('timeout', () => {
+      // Where this process stood still, what came meanwhile is heard first.
+      if (isLate || performance.now() - began < 11_000) return fail('no answer within 10 s');
+      isLate = true;
+      socket.setTimeout(1_000);
+    });
+    socket.once('error', (error) => fail(error.message, error));
     socket.once('connect', () => {
       socket.removeAllListeners('error').removeAllListeners('timeout').setTimeout(0).setNoDelay(true);
       resolve(socket);
@@ -201,18 +213,23 @@ export const realSystem = (): System => ({
     ),
   firewall,
   arm: async (unit, seconds, argv) => {
-    if (fs.existsSync(`/run/systemd/transient/${unit}.timer`)) await run(['systemctl', 'stop', `${unit}.timer`]);
+    const isArmed = (name: string): boolean => fs.existsSync(`/run/systemd/transient/${name}.timer`);
+    // The new one first: whoever dies in between leaves two, and the earlier one settles it.
+    const names = [unit, `${unit}-anew`];
+    const name = names.find((one) => !isArmed(one)) ?? `${unit}-${process.pid}`;
     // Without AccuracySec systemd may be a minute late.
     await runOrFail([
       'systemd-run',
       '--quiet',
       '--collect',
-      `--unit=${unit}`,
+      `--unit=${name}`,
       `--on-active=${seconds}`,
       '--timer-property=AccuracySec=100ms',
       '--',
       ...argv,
     ]);
+    const others = names.filter((one) => one !== name && isArmed(one)).map((one) => `${one}.timer`);
+    if (others.length > 0) await run(['systemctl', 'stop', ...others]);
   },
   // A pattern too: a way back that had to wait armed further ones of its name.
   disarm: async (unit) => void (await run(['systemctl', 'stop', `${unit}.timer`, `${unit}-*.timer`])),

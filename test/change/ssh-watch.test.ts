@@ -121,6 +121,33 @@ describe('after its reload sshd', () => {
   });
 });
 
+describe('an sshd that is watched', () => {
+  afterEach(() => void vi.useRealTimers());
+  const silent = async (): Promise<Duplex> => new Duplex({ read: () => {}, write: (_chunk, _code, done) => done() });
+
+  test('and takes connections without a word is silent, too', async () => {
+    vi.useFakeTimers();
+    const host = testHost(join(folder, 'mute'), { connect: silent, clock: () => Date.now() });
+    const change = changeOf(host, {}, { sshWatch: watch });
+    const refused = expect(assertSshdAnswers(host, change, { decided: [], answers: true })).rejects.toMatchObject({
+      code: 'sshd-silent',
+    });
+    await vi.advanceTimersByTimeAsync(25_000);
+    await refused;
+  });
+
+  test('is so although one look at it failed', async () => {
+    let looks = 0;
+    const connect = async (): Promise<Duplex> => {
+      looks += 1;
+      if (looks === 1) throw new Error('dropped, or heard of too late');
+      return Duplex.from([Buffer.from('SSH-2.0-x\r\n')]);
+    };
+    const host = testHost(join(folder, 'once'), { connect, effectiveSshd: async () => shut });
+    expect(await watchSshd(host, watch)).toMatchObject({ answers: true });
+  });
+});
+
 test('an sshd that cannot be asked is not watched', async () => {
   expect(
     await watchSshd(

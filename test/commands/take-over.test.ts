@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { activate } from '../../src/commands/activate.ts';
 import type { CommandContext } from '../../src/commands/context.ts';
+import { disable } from '../../src/commands/disable.ts';
 import { restore } from '../../src/commands/restore.ts';
 import { reverse } from '../../src/commands/reverse.ts';
 import { setUp } from '../../src/commands/setup.ts';
@@ -68,6 +69,37 @@ describe('activate while the primary lives and refuses us', () => {
     });
     expect(standing(pair)).toEqual(before);
   });
+});
+
+test('activate takes no server for away that refuses the connection: its sshd is just started anew', async () => {
+  const pair = paired('refused');
+  const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+  const { two } = pair;
+  const connect = (): Promise<never> =>
+    Promise.reject(new CmsadmError('unreachable', 'No connection.', { cause: refused }));
+  const before = standing(pair);
+  await expect(
+    activate({ ...two, host: { ...two.host, system: { ...two.host.system, connect } } }, answers),
+  ).rejects.toMatchObject({ code: 'primary-uncertain' });
+  expect(standing(pair)).toEqual(before);
+});
+
+test('disable --alone looks again after the y, too', async () => {
+  const pair = paired('alone-back-again');
+  let isThere = false;
+  const ask = answering({ 'Proceed?': 'y' });
+  const choose: typeof ask.choose = (...question) => {
+    isThere = true;
+    return ask.choose(...question);
+  };
+  const context = pair.context(pair.cms2, { yes: false, ask: { ...ask, choose } });
+  const before = standing(pair);
+  const work = disable(
+    cable(context, () => isThere),
+    { peer: 'cms1.example.com', alone: '' },
+  );
+  await expect(work).rejects.toMatchObject({ code: 'peer-answers' });
+  expect(standing(pair)).toEqual(before);
 });
 
 test('activate looks again after the y: a primary that is back by then stays the only one', async () => {

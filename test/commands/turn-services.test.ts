@@ -292,3 +292,37 @@ describe('run_ids and run_cms', () => {
     expect(await onOf(pair)).toBe('on/on');
   });
 });
+
+describe('somebody else acts while the question is read', () => {
+  const onOf = async (pair: RehearsalPair, where: string): Promise<string> => {
+    const units = await pair.context(where).host.system.units(['ids.service', 'cms.service']);
+    return Object.values(units)
+      .map(({ active }) => (active ? 'on' : 'off'))
+      .join('/');
+  };
+  const meanwhile = (work: () => Promise<unknown>) => {
+    const ask = answering({});
+    const choose = async (): Promise<string> => {
+      await work();
+      return 'y';
+    };
+    return { yes: false, ask: { ...ask, choose } };
+  };
+
+  test('and turns the other server off: not both', async () => {
+    const pair = make('turned-there', linked);
+    const other = meanwhile(() => runCms(pair.context(pair.cms2), { action: 'off' }));
+    const told = await refusalOf(runCms(pair.context(pair.cms1, other), { action: 'off' }));
+    expect(told).toMatchObject({ code: 'plan-changed' });
+    expect([await onOf(pair, pair.cms1), await onOf(pair, pair.cms2)]).toEqual(['on/on', 'on/off']);
+  });
+
+  test('and turns the application on: the database stays', async () => {
+    const pair = make('turned-here');
+    await runCms(pair.context(pair.cms1), { action: 'off' });
+    const other = meanwhile(() => runCms(pair.context(pair.cms1), { action: 'on' }));
+    const told = await refusalOf(runIds(pair.context(pair.cms1, other), { action: 'off' }));
+    expect(told).toMatchObject({ code: 'application-on' });
+    expect(await onOf(pair, pair.cms1)).toBe('on/on');
+  });
+});

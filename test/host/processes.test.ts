@@ -49,6 +49,12 @@ test('ends a program that takes longer than its time', async () => {
   expect((await run(['sleep', '60'], { timeout: 100 })).exitCode).toBe(127);
 });
 
+test('waits for no program that is deaf to being ended', async () => {
+  const began = performance.now();
+  expect((await run(['sh', '-c', 'trap "" TERM; sleep 20'], { timeout: 100 })).exitCode).toBe(127);
+  expect(performance.now() - began).toBeLessThan(10_000);
+});
+
 test('takes the output of a program that ended in time, though this process stood still until long after', async () => {
   const running = run(['sh', '-c', 'echo out'], { timeout: 300 });
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_500);
