@@ -4,20 +4,11 @@ import { expect, test } from 'vitest';
 import { runChange } from '../../src/change/coordinator.ts';
 import { recover } from '../../src/change/recover.ts';
 import type { Host } from '../../src/host/system.ts';
-import type { Link } from '../../src/pair/state.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { collected } from '../rehearsal/pair.ts';
-import { changeOf, changeId as id, serverOf, tag, testHost, textAt } from './test-host.ts';
+import { changeOf, changeId as id, link, serverOf, testHost, textAt } from './test-host.ts';
 
 const folder = tempFolder();
-const server = { address: '192.0.2.11', fqdn: 'cms1.example.com', hostname: 'cms1' };
-const link: Link = {
-  self: server,
-  peer: { ...server, port: 22, hostKeys: [] },
-  tag,
-  broughtProgram: false,
-  broughtFiles: [],
-};
 
 /** The same server as the way back's process sees it, which stands still right after its n-th look at the decision. */
 function frozenAt(host: Host, look: number, meanwhile: () => void): Host {

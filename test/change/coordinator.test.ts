@@ -5,21 +5,12 @@ import { runAlone, runChange, runLink, type Sides } from '../../src/change/coord
 import { readJournal, unfinished } from '../../src/change/journal.ts';
 import type { Server } from '../../src/change/server.ts';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
-import type { Link } from '../../src/pair/state.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { collected } from '../rehearsal/pair.ts';
-import { changeOf, changeId as id, serverOf, type TestHost, tag, testHost, textAt, tree } from './test-host.ts';
+import { changeOf, changeId as id, link, serverOf, type TestHost, testHost, textAt, tree } from './test-host.ts';
 
 const folder = tempFolder();
 const newTexts = { '/etc/hosts': 'new\n', '/root/.rhosts': null, '/root/.bash_profile': 'made\n' };
-const server = { address: '192.0.2.11', fqdn: 'cms1.example.com', hostname: 'cms1' };
-const link: Link = {
-  self: server,
-  peer: { ...server, port: 22, hostKeys: [] },
-  tag,
-  broughtProgram: false,
-  broughtFiles: [],
-};
 const links = { local: link, peer: link };
 
 type Verb = 'stage' | 'arm' | 'commit' | 'asked' | 'confirm' | 'putBack' | 'proveLogin';

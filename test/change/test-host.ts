@@ -1,4 +1,5 @@
 // One server in a temporary folder whose system is a plain object: it writes down what it is asked to do.
+
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,12 +8,22 @@ import { localServer, type Server } from '../../src/change/server.ts';
 import { readFact } from '../../src/host/root.ts';
 import type { Host, System, UnitState } from '../../src/host/system.ts';
 import { managedFiles } from '../../src/pair/managed-files.ts';
+import type { Link } from '../../src/pair/state.ts';
 import { loadProfile } from '../../src/profile/load.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 export const profile = loadProfile('cms', [join(repository, 'profiles')]);
 export const tag = 'zdt_4711_1700000000';
 export const changeId = `${tag}.change`;
+const server = { address: '192.0.2.11', fqdn: 'cms1.example.com', hostname: 'cms1' };
+/** A link, for runs that make one. */
+export const link: Link = {
+  self: server,
+  peer: { ...server, port: 22, hostKeys: [] },
+  tag,
+  broughtProgram: false,
+  broughtFiles: [],
+};
 
 export type TestHost = Host & {
   /** What the system was asked to do, one line each. */

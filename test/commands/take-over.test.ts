@@ -34,6 +34,17 @@ const cable = (context: CommandContext, isThere: () => boolean): CommandContext 
   const connect: typeof host.system.connect = (...to) => (isThere() ? host.system.connect(...to) : unreachable());
   return { ...context, host: { ...host, system: { ...host.system, connect } } };
 };
+/** On cms2, where the operator says y; the other server is there from the moment that he is asked. */
+function backWhenAsked(pair: RehearsalPair): { context: CommandContext; isBack: () => boolean } {
+  let isThere = false;
+  const isBack = (): boolean => isThere;
+  const ask = answering({ 'Proceed?': 'y' });
+  const choose: typeof ask.choose = (...question) => {
+    isThere = true;
+    return ask.choose(...question);
+  };
+  return { context: cable(pair.context(pair.cms2, { yes: false, ask: { ...ask, choose } }), isBack), isBack };
+}
 const away = (context: CommandContext): CommandContext => cable(context, () => false);
 const primaryOf = (root: string): string | undefined =>
   readPair({ prefix: root, ownersCount: false })?.primary.hostname;
@@ -86,39 +97,20 @@ test('activate takes no server for away that refuses the connection: its sshd is
 
 test('disable --alone looks again after the y, too', async () => {
   const pair = paired('alone-back-again');
-  let isThere = false;
-  const ask = answering({ 'Proceed?': 'y' });
-  const choose: typeof ask.choose = (...question) => {
-    isThere = true;
-    return ask.choose(...question);
-  };
-  const context = pair.context(pair.cms2, { yes: false, ask: { ...ask, choose } });
+  const { context, isBack } = backWhenAsked(pair);
   const before = standing(pair);
-  const work = disable(
-    cable(context, () => isThere),
-    { peer: 'cms1.example.com', alone: '' },
-  );
+  const work = disable(context, { peer: 'cms1.example.com', alone: '' });
   await expect(work).rejects.toMatchObject({ code: 'peer-answers' });
+  expect(isBack(), 'it was asked').toBe(true);
   expect(standing(pair)).toEqual(before);
 });
 
 test('activate looks again after the y: a primary that is back by then stays the only one', async () => {
   const pair = paired('back-again');
-  let isThere = false;
-  const ask = answering({ 'Proceed?': 'y' });
-  const choose: typeof ask.choose = (...question) => {
-    isThere = true;
-    return ask.choose(...question);
-  };
-  const context = pair.context(pair.cms2, { yes: false, ask: { ...ask, choose } });
+  const { context, isBack } = backWhenAsked(pair);
   const before = standing(pair);
-  await expect(
-    activate(
-      cable(context, () => isThere),
-      answers,
-    ),
-  ).rejects.toMatchObject({ code: 'primary-answers' });
-  expect(isThere, 'it was asked').toBe(true);
+  await expect(activate(context, answers)).rejects.toMatchObject({ code: 'primary-answers' });
+  expect(isBack(), 'it was asked').toBe(true);
   expect(standing(pair)).toEqual(before);
 });
 
