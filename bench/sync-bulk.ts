@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { copyIn, exec } from '../lab/lab.ts';
 import { inTurn, type Measure, median, timed } from './measure.ts';
-import { holdMemory, warmMemory } from './memory.ts';
+import { fillMemory } from './memory.ts';
 import { labPair } from './pair.ts';
 import { folders, guestNode, inStep, makeSyncPair, peerHost, sshConfig } from './sync-pair.ts';
 
@@ -34,7 +34,6 @@ export async function benchSyncBulk(): Promise<readonly Measure[]> {
 async function benchFirstPass(): Promise<readonly Measure[]> {
   await agents('stop');
   await makeFiles(firstPass);
-  const letGo = holdMemory();
   // A first round, not counted: whoever is the first to read files that were just made takes longer.
   await firstPassOfOurs();
   await firstPassOfRsync();
@@ -43,7 +42,6 @@ async function benchFirstPass(): Promise<readonly Measure[]> {
     durable.push(await firstPassOfRsync('--fsync'));
     return firstPassOfRsync();
   });
-  letGo();
   return [
     against('sync-first-pass', ours, peer),
     // A first pass of rsync's that leaves the same behind: each file on the disk.
@@ -58,9 +56,10 @@ async function firstPassOfOurs(): Promise<number> {
   await exec('cms2', ['systemctl', 'start', 'cmsadm-agent']);
   await sleep(2000);
   const sync = await timed(() => exec('cms1', ['sync']));
-  await warmMemory();
+  await fillMemory();
   // Waits for the file's event: a loop that looks would take a tenth of the processor.
-  const ms = await timed(() => exec('cms1', [guestNode, '/root/bench/first-pass.mjs'], { timeoutMs: 600_000 }));
+  const { stdout } = await exec('cms1', [guestNode, '/root/bench/first-pass.mjs'], { timeoutMs: 600_000 });
+  const ms = Number(stdout);
   await inStep();
   await sameTrees(folders.ours);
   await agents('stop');
@@ -71,7 +70,7 @@ async function firstPassOfOurs(): Promise<number> {
 async function firstPassOfRsync(...more: readonly string[]): Promise<number> {
   await emptyOnCms2(folders.peer);
   await exec('cms1', ['sync']);
-  await warmMemory();
+  await fillMemory();
   const ms = await timed(() => rsync(folders.peer, more));
   await sameTrees(folders.peer);
   say(`first pass of rsync${more.map((one) => ` ${one}`).join('')}: ${Math.round(ms)} ms`);

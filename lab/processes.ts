@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CmsadmError } from '../src/errors.ts';
 
@@ -24,11 +24,27 @@ export function isAlive(recorded: ProcessId): boolean {
 /** Kills exactly the recorded processes, as a power cut would, and waits until they are gone. */
 export async function end(recorded: readonly ProcessId[]): Promise<void> {
   for (const one of recorded) if (isAlive(one)) process.kill(one.pid, 'SIGKILL');
+  continueEntered(recorded);
   await waitUntil(
     () => !recorded.some(isAlive),
     10_000,
     () => `process ${recorded.find(isAlive)?.pid} does not end`,
   );
+}
+
+/**
+ * A program that was frozen on a server keeps the nsenter that brought it there stopped as well, which then never takes
+ * note of its end; and the init of a process namespace ends after all in it. (nsenter(1), pid_namespaces(7))
+ */
+function continueEntered(recorded: readonly ProcessId[]): void {
+  const targets = recorded.map(({ pid }) => `--target=${pid}`);
+  for (const name of readdirSync('/proc').filter((one) => /^\d+$/.test(one))) {
+    const [program = '', target = ''] = (readProc(`/proc/${name}/cmdline`) ?? '').split('\0');
+    if (!program.endsWith('nsenter') || !targets.includes(target)) continue;
+    try {
+      process.kill(Number(name), 'SIGCONT');
+    } catch {} // it has just ended
+  }
 }
 
 /** The children of a process, by pid. */

@@ -8,11 +8,15 @@ import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
 import { hostOf, requireRoot } from './session.ts';
 
+/** Milliseconds within which most of what a start brings is done. */
+const STARTING = 30_000;
+
 /** The admin-sync service of a server, until it is asked to leave (SIGTERM, SIGINT). */
 export async function serveAgent(root: string): Promise<void> {
   requireRoot(root);
-  // Half the memory, and no slower: what it keeps is many small things. (v8.setFlagsFromString, before they come)
-  setFlagsFromString('--optimize-for-size');
+  // Half the memory for the many small things that it keeps. Not while it starts, when it has the most to do: a first pass
+  // would take a tenth longer. (v8.setFlagsFromString)
+  setTimeout(() => setFlagsFromString('--optimize-for-size'), STARTING).unref();
   // What a pass has left is collected once while nothing happens, not twice. The Node of the HA package knows this flag.
   if (Number.parseInt(process.versions.node, 10) >= 24) setFlagsFromString('--memory-reducer-gc-count=1');
   const host = await hostOf(root, () => {});

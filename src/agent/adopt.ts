@@ -64,7 +64,7 @@ async function compare(session: Session, epoch: number, live: LiveSet): Promise<
   // What was not read yet is read: only then it can be told from what was agreed on.
   live.setLazy(false);
   try {
-    const line = { session, epoch, next: () => 0, acknowledged: () => {}, over: () => {} };
+    const line = { session, epoch, next: () => 0, acknowledged: () => {}, brought: () => {}, over: () => {} };
     const { onlyHere, different, onlyThere } = await difference(line, live);
     const groups = [told('only here', onlyHere), told('different', different), told('only there', onlyThere)].filter(
       (group) => group !== '',

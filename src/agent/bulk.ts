@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { runLines, searchPath } from '../host/processes.ts';
+import { isInstalled, runLines } from '../host/processes.ts';
 import { at } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { makeFolders } from '../host/writing.ts';
@@ -12,7 +12,7 @@ import type { Line, Sent } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { agreeOn, whileBusy } from './send.ts';
 import { type Bulk, makeTaker, type Taken } from './taker.ts';
-import { isProvisional, provisionalSign, stampOf } from './tree.ts';
+import { isProvisional, provisionalSign, stampOf, type Tree } from './tree.ts';
 
 /** From so many new files, or so many bytes in them, rsync is quicker than one message each. */
 const ENOUGH = { files: 500, bytes: 16_777_216, forTwo: 134_217_728 };
@@ -35,7 +35,7 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
     const many = fresh.length >= ENOUGH.files;
     let files = many ? [] : look();
     if (!many && bytesOf(files) < ENOUGH.bytes) return sendFolders();
-    if (!['rsync', 'ssh'].every(isThere)) return sendFolders();
+    if (!['rsync', 'ssh'].every(isInstalled)) return sendFolders();
     if ((await line.session.call('agentBulk', { epoch: line.epoch, set: set.name })) !== true) return sendFolders();
     const peer = reachPeer(host, link);
     const connections = many || bytesOf(files) >= ENOUGH.forTwo ? [0, 1] : [0];
@@ -89,8 +89,11 @@ export function makeBulk(host: Host, link: Link, line: Line): NonNullable<Line['
       open([]);
       await line.session.call('agentBulkEnd', { epoch: line.epoch, set: set.name });
     }
-    for (const one of taken) agree(line, live, one, sent);
+    const across = taken.filter((one) => agree(tree, one));
     tree.agreed.flush();
+    line.brought(across.length, set.name);
+    sent.sent += across.length;
+    sent.bytes += bytesOf(across);
     return sent;
   };
 }
@@ -138,9 +141,6 @@ async function othersMeanwhile(line: Line, work: Promise<unknown>): Promise<void
 }
 
 const hasHoles = ({ blocks, size }: fs.Stats): boolean => blocks * 512 < size;
-
-/** Whether a program is on the path that is used to run it. */
-const isThere = (program: string): boolean => searchPath.some((folder) => fs.existsSync(`${folder}/${program}`));
 
 /** How rsync reaches the other server, which is known by nothing but the pinned keys. */
 function reachPeer(host: Host, { peer }: Link): { readonly shell: string; readonly address: string } {
@@ -204,15 +204,12 @@ const nameIn = (line: string): string =>
     .slice(line.indexOf(' ') + 1)
     .replaceAll(/\\#([0-7]{3})/g, (_whole, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 
-/** What was taken is on the disk there now. */
-function agree(line: Line, { set, tree }: LiveSet, { path, stat, sign, isUnchanged }: Taken, sent: Sent): void {
-  if (!isUnchanged) {
+/** What was taken is on the disk there now. @returns false where it is another one here by now */
+function agree(tree: Tree, { path, stat, sign, isUnchanged }: Taken): boolean {
+  if (isUnchanged) agreeOn(tree, path, sign, stat);
+  else {
     const name = tree.names.get(path);
     if (name) name.there = sign;
-    return;
   }
-  line.acknowledged(line.next(), set.name);
-  agreeOn(tree, path, sign, stat);
-  sent.sent += 1;
-  sent.bytes += stat.size;
+  return isUnchanged;
 }

@@ -10,6 +10,8 @@ export type Line = {
   next(): number;
   /** Told the number of each change that the other server has on its disk. */
   acknowledged(seq: number, set: string): void;
+  /** Told of so many changes that went by another way, and are on the other server's disk: each has its number from now on. */
+  brought(count: number, set: string): void;
   /**
    * Nothing is to come of these numbers any more: each was answered, if only by a refusal, or its set is compared anew before
    * anything else of it is sent.
@@ -64,8 +66,14 @@ export function makeLine(agent: Agent, session: Session, epoch: number): Line {
       return seq;
     },
     acknowledged: (number, set) => {
-      agent.acknowledged(set);
+      agent.acknowledged(set, 1);
       settle([number]);
+    },
+    brought: (count, set) => {
+      seq += count;
+      agent.tell({ seq });
+      agent.acknowledged(set, count);
+      settle([]);
     },
     over: settle,
   };

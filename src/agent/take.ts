@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
-import { run, runOrFail } from '../host/processes.ts';
+import { isInstalled, runOrFail } from '../host/processes.ts';
 import { at, isThere } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { removeIfThere, writeState } from '../host/writing.ts';
@@ -62,7 +62,7 @@ export async function openBulk({ host }: Agent, { set }: LiveSet): Promise<boole
   const told = [set.path, ...set.exclude, ...(set.rendered ?? []).map(({ to }) => to)];
   // What may come in is told to rsync as what may not.
   if (!host.system.real || set.include || told.some((text) => text.includes('\n'))) return false;
-  if ((await run(['rsync', '--version'])).exitCode !== 0) return false;
+  if (!isInstalled('rsync')) return false;
   const folder = placeIn(baseOf(host, set), BULK_FOLDER);
   fs.rmSync(folder, { recursive: true, force: true });
   fs.mkdirSync(folder, { mode: 0o700 });

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as v from 'valibot';
 import { readAccounts } from './accounts.ts';
@@ -23,7 +23,6 @@ export type Taken = Bulk & { readonly sign: string; readonly isUnchanged: boolea
  */
 export function makeTaker(line: Line, { set, tree }: LiveSet, files: readonly Bulk[]) {
   const accounts = readAccounts(tree.host.root);
-  const run = randomUUID();
   const window = makeWindow();
   const waiting = new Map(files.map((file) => [file.path, file]));
   const sent: Bulk[] = [];
@@ -37,10 +36,7 @@ export function makeTaker(line: Line, { set, tree }: LiveSet, files: readonly Bu
 
   const take = (some: readonly Bulk[]): Promise<void> =>
     window.add(BATCH, async () => {
-      const signed = some.map((file) => {
-        const digest = createHash('sha256').update(`${run} ${file.path}`).digest('base64');
-        return { ...file, sign: `f${digest.slice(0, 22)}` };
-      });
+      const signed = some.map((file) => ({ ...file, sign: `f${randomBytes(16).toString('base64').slice(0, 22)}` }));
       const told = signed.map(({ path, stat, sign }) => {
         const own = { owner: accounts.owner(stat.uid), group: accounts.group(stat.gid), mode: stat.mode & 0o7777 };
         return { path, ...own, mtimeMs: mtimeOf(stat), size: stat.size, sign };

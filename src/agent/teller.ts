@@ -35,8 +35,8 @@ export type Teller = {
   progressed(): void;
   /** Raises an alarm if something waits and nothing was answered for so many milliseconds; settles it when that is over. */
   lookForStall(milliseconds: number): void;
-  /** A change of a data set is on the other server's disk. */
-  acknowledged(name: string): void;
+  /** So many changes of a data set are on the other server's disk. */
+  acknowledged(name: string, changes: number): void;
 };
 
 /** At least so many milliseconds between two writings of the status, unless the state itself changes. */
@@ -190,11 +190,11 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
     },
     progressed: stall.progressed,
     lookForStall: (milliseconds) => orLogged(() => stall.look(isWaiting(), milliseconds, current.state)),
-    acknowledged: (name) => {
+    acknowledged: (name, changes) => {
       const count = perSet.get(name);
       if (!count) return;
-      count.sent += 1;
-      count.minute.add();
+      count.sent += changes;
+      count.minute.add(changes);
     },
   };
 }
@@ -209,7 +209,7 @@ type Count = {
   compared: boolean;
   sent: number;
   wanted: WantedStatus | undefined;
-  readonly minute: { add(): void; within(milliseconds: number): number };
+  readonly minute: { add(changes: number): void; within(milliseconds: number): number };
 };
 
 function makeCount(): Count {
@@ -224,8 +224,8 @@ function makeCount(): Count {
     sent: 0,
     wanted: undefined,
     minute: {
-      add: () => {
-        seconds.set(now(), (seconds.get(now()) ?? 0) + 1);
+      add: (changes) => {
+        seconds.set(now(), (seconds.get(now()) ?? 0) + changes);
         for (const second of seconds.keys()) if (second < now() - 60) seconds.delete(second);
       },
       within: (milliseconds) => {

@@ -1,11 +1,15 @@
 import { execFile, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { existsSync } from 'node:fs';
 import { CmsadmError } from '../errors.ts';
 
 export type Outcome = { readonly stdout: string; readonly stderr: string; readonly exitCode: number };
 
 /** Where programs are looked for. */
 export const searchPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'] as const;
+
+/** Whether a program is there to be run. */
+export const isInstalled = (program: string): boolean =>
+  searchPath.some((folder) => existsSync(`${folder}/${program}`));
 
 /**
  * All that a program gets of an environment, unless who starts it names more: what stands in an operator's, or in the
@@ -83,7 +87,12 @@ export const runLines = (
       env: childEnvironment,
       stdio: ['pipe', 'pipe', 'ignore'],
     });
-    createInterface({ input: child.stdout.setEncoding('latin1') }).on('line', line);
+    let rest = '';
+    child.stdout.setEncoding('latin1').on('data', (text: string) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const one of lines) line(one);
+    });
     child.on('error', () => resolve(127));
     child.on('close', (exitCode) => resolve(exitCode ?? 127));
     child.stdin.on('error', () => {});

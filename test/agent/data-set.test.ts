@@ -36,7 +36,7 @@ describe('a look', () => {
     write(one, 'f/a', 'x');
     const session = await sessionWith(two);
     const live = openLiveSet(one, admin, () => {});
-    const line = { session, epoch: 1, next: () => 1, acknowledged: () => {}, over: () => {} };
+    const line = { session, epoch: 1, next: () => 1, acknowledged: () => {}, brought: () => {}, over: () => {} };
     // Sent, then found to be the same, both while its stamp may not be trusted yet.
     await fullPass(line, live, 'nothing');
     await fullPass(line, live, 'nothing');

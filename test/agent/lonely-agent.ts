@@ -61,7 +61,13 @@ export async function passOver(host: Host, profile: Profile, session: Session): 
   for (const set of profile.dataSets) {
     const live = openLiveSet(host, set, () => {});
     try {
-      results.push(await fullPass({ session, epoch, next, acknowledged: () => {}, over: () => {} }, live, 'nothing'));
+      results.push(
+        await fullPass(
+          { session, epoch, next, acknowledged: () => {}, brought: () => {}, over: () => {} },
+          live,
+          'nothing',
+        ),
+      );
     } finally {
       live.close();
     }

@@ -83,7 +83,7 @@ describe('a difference that fails', () => {
       write(one, 'new', '1');
       await dirty(live);
       const session = answering(() => Promise.reject(new CmsadmError('data-set-missing', 'It is away there.')));
-      const line = { session, epoch: 1, next: () => 0, acknowledged: () => {}, over: () => {} };
+      const line = { session, epoch: 1, next: () => 0, acknowledged: () => {}, brought: () => {}, over: () => {} };
       await expect(difference(line, live)).rejects.toMatchObject({ code: 'data-set-missing' });
       await sleep(50);
       expect(live.isDirty()).toBe(true);

@@ -38,6 +38,7 @@ async function inStep(
       return seq;
     },
     acknowledged: () => {},
+    brought: () => {},
     over: () => {},
   };
   const [set] = profile.dataSets;
