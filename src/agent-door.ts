@@ -8,15 +8,26 @@ import { profileOfServer } from './profile/load.ts';
 import { programRoot } from './program-root.ts';
 import { hostOf, requireRoot } from './session.ts';
 
-/** Milliseconds within which most of what a start brings is done. */
-const STARTING = 30_000;
+/** How long the agent may start in haste, in milliseconds, and how large it may become meanwhile, in bytes. */
+const HASTE = { time: 30_000, size: 120_000_000 };
+
+/**
+ * Half the memory for the many small things that the agent keeps. Not while it starts, when it has the most to do: a first
+ * pass over ten thousand files would take a tenth longer. (v8.setFlagsFromString)
+ */
+function keepSmall(): void {
+  const start = performance.now();
+  const look = setInterval(() => {
+    if (performance.now() - start < HASTE.time && process.memoryUsage.rss() < HASTE.size) return;
+    clearInterval(look);
+    setFlagsFromString('--optimize-for-size');
+  }, 50).unref();
+}
 
 /** The admin-sync service of a server, until it is asked to leave (SIGTERM, SIGINT). */
 export async function serveAgent(root: string): Promise<void> {
   requireRoot(root);
-  // Half the memory for the many small things that it keeps. Not while it starts, when it has the most to do: a first pass
-  // would take a tenth longer. (v8.setFlagsFromString)
-  setTimeout(() => setFlagsFromString('--optimize-for-size'), STARTING).unref();
+  keepSmall();
   // What a pass has left is collected once while nothing happens, not twice. The Node of the HA package knows this flag.
   if (Number.parseInt(process.versions.node, 10) >= 24) setFlagsFromString('--memory-reducer-gc-count=1');
   const host = await hostOf(root, () => {});

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { baseFolder } from '../../lab/base.ts';
+import { start } from '../../lab/chaos/running.ts';
 import {
   addresses,
   available,
@@ -264,6 +265,14 @@ describe.skipIf(!ok)(`the lab${ok ? '' : ` (skipped: ${why})`}`, () => {
     expect((await attempt('cms1', 'test', '-e', '/root/gone')).exitCode).toBe(1);
     expect(await readFile('cms1', '/etc/ssh/ssh_host_ed25519_key.pub')).toEqual(key);
     expect((await overSsh('cms1', 'true')).exitCode).toBe(0);
+  });
+
+  it('powers a server off on which a program stands still', async () => {
+    const frozen = start('probe', ['sh', '-c', 'echo stands; kill -STOP $$']);
+    await expect.poll(() => frozen.said().length, { timeout: 5000 }).toBe(1);
+    await powerOff('probe');
+    await frozen.ended;
+    await powerOn('probe');
   });
 
   it('leaves a running lab as it is when it is brought up again', async () => {
