@@ -1,4 +1,5 @@
 import * as authorizedKeys from '../config-files/authorized-keys.ts';
+import { lostValues } from '../config-files/firewalld-settings.ts';
 import * as knownHosts from '../config-files/known-hosts.ts';
 import { lostLines } from '../config-files/nftables-ruleset.ts';
 import { CmsadmError } from '../errors.ts';
@@ -41,8 +42,9 @@ export async function judgeStaged(
   const judged = await Promise.allSettled(
     change.files.map(async (file) => {
       const judge = file.after ? judgeOf(file) : undefined;
+      if (judge === 'nftables' || (file.kind === 'firewalld' && file.after))
+        await refuseLosingReload(host, file, change);
       if (judge === undefined) return [];
-      if (judge === 'nftables') await refuseLosingReload(host, file, change);
       const verdict = await host.system.judge(judge, stagedAt(file));
       if (!verdict.ran) return [file.path];
       if (verdict.problem !== undefined) throw judgedBad(file, change, verdict.problem);
@@ -60,10 +62,13 @@ export async function judgeStaged(
  * could not bring it again: no file has it.
  * @throws CmsadmError reload-would-drop
  */
-async function refuseLosingReload(host: Host, { path, before }: FileChange, { server }: Change): Promise<void> {
+async function refuseLosingReload(host: Host, { path, kind, before }: FileChange, { server }: Change): Promise<void> {
   if (before === null) return;
-  const { nftRuleset, afterReload } = await host.system.firewall(path);
-  const lost = afterReload === undefined ? [] : lostLines(nftRuleset, afterReload);
+  const isZone = kind === 'firewalld';
+  const { nftRuleset, afterReload, firewalld } = await host.system.firewall(isZone ? undefined : path);
+  const lost = isZone
+    ? lostValues(firewalld?.now ?? '', firewalld?.afterReload ?? '')
+    : lostLines(nftRuleset, afterReload ?? nftRuleset);
   if (lost.length === 0) return;
   throw new CmsadmError(
     'reload-would-drop',
@@ -72,7 +77,9 @@ async function refuseLosingReload(host: Host, { path, before }: FileChange, { se
       server,
       file: path,
       details: lost,
-      remedy: `Write them into ${path}, stop what made them, or, if they are not wanted, load it: nft -f ${path}`,
+      remedy: isZone
+        ? 'Write them into the files of firewalld (firewall-cmd --runtime-to-permanent), stop what made them, or, if they are not wanted, load these: firewall-cmd --reload'
+        : `Write them into ${path}, stop what made them, or, if they are not wanted, load it: nft -f ${path}`,
     },
   );
 }

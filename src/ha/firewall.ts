@@ -1,3 +1,4 @@
+import { lostValues } from '../config-files/firewalld-settings.ts';
 import * as firewalldZone from '../config-files/firewalld-zone.ts';
 import * as iptablesRules from '../config-files/iptables-rules.ts';
 import * as nftables from '../config-files/nftables.ts';
@@ -40,12 +41,14 @@ export function foreignDrops(profile: Profile, facts: Facts): string[] {
 /**
  * What a reload of the firewall's file as it is now would take out of the kernel: rules that were only ever put there,
  * tables that other programs made (fail2ban, containers), and what an edit that was not loaded yet leaves out.
- * @returns tables by family and name, rules by table and chain
+ * @returns tables by family and name; rules by table and chain, or by zone and setting
  */
 export function lostByReload(profile: Profile, facts: Facts): { readonly tables: string[]; readonly rules: string[] } {
   const file = facts.files.find(({ row }) => row.path === profile.firewall[facts.family].path)?.fact;
-  if (firewallInForce(profile, facts) !== 'nftables' || file?.state !== 'file') return { tables: [], rules: [] };
-  const { nftRuleset, afterReload } = facts.firewall;
+  const { nftRuleset, afterReload, firewalld } = facts.firewall;
+  const kind = firewallInForce(profile, facts);
+  if (kind === 'firewalld' && firewalld) return { tables: [], rules: lostValues(firewalld.now, firewalld.afterReload) };
+  if (kind !== 'nftables' || file?.state !== 'file') return { tables: [], rules: [] };
   // Where nobody could find out what a reload does, the file's own tables are compared.
   const flushes = afterReload !== undefined || /^\s*flush\s+ruleset/m.test(file.content);
   const stays = tablesOf(afterReload ?? file.content);

@@ -55,7 +55,7 @@ function keyChecks(facts: Facts, { fqdn }: Own): Check[] {
 
 function reloadChecks(profile: Profile, facts: Facts, { fqdn }: Own): Check[] {
   const { tables, rules } = lostByReload(profile, facts);
-  const { path } = profile.firewall[facts.family];
+  const { adapter, path } = profile.firewall[facts.family];
   return [
     ...(tables.length === 0
       ? []
@@ -77,8 +77,12 @@ function reloadChecks(profile: Profile, facts: Facts, { fqdn }: Own): Check[] {
             fqdn,
             false,
             '',
-            `The kernel holds firewall rules that ${path} does not; its reload would drop them:`,
-            `Write them into ${path}, or, if they are not wanted, load it: nft -f ${path}`,
+            adapter === 'firewalld'
+              ? 'firewalld holds settings in force that its files do not; its reload would drop them:'
+              : `The kernel holds firewall rules that ${path} does not; its reload would drop them:`,
+            adapter === 'firewalld'
+              ? 'Write them into its files (firewall-cmd --runtime-to-permanent), or, if they are not wanted, load these: firewall-cmd --reload'
+              : `Write them into ${path}, or, if they are not wanted, load it: nft -f ${path}`,
             'fail',
             rules,
           ),

@@ -13,9 +13,11 @@ import type { FirewallInForce } from './system.ts';
  */
 const ASK = `
 said() { printf '\\0%d\\0' $?; }
-systemctl is-active firewalld; said
+firewalld=$(systemctl is-active firewalld); echo "$firewalld"; said
 nft -s list ruleset; said
 iptables-save -t filter; said
+[ "$firewalld" = active ] && firewall-cmd --list-all-zones; said
+[ "$firewalld" = active ] && firewall-cmd --permanent --list-all-zones; said
 [ -n "$1" ] || exit 0
 first=
 while read -r first; do case $first in '' | '#'*) ;; *) break ;; esac; done < "$1"
@@ -39,11 +41,12 @@ export async function firewall(nftables: string | undefined): Promise<FirewallIn
 export function parseFirewall(text: string): FirewallInForce {
   const said = text.split('\0');
   const told = (place: number): string | undefined => (said[2 * place + 1] === '0' ? said[2 * place] : undefined);
-  const [firewalld, nftRuleset = '', iptables = '', afterReload] = [0, 1, 2, 3].map(told);
+  const [firewalld, nftRuleset = '', iptables = '', zones, permanent, afterReload] = [0, 1, 2, 3, 4, 5].map(told);
   return {
     firewalldActive: firewalld?.trim() === 'active',
     nftRuleset,
     iptables,
+    ...(zones === undefined || permanent === undefined ? {} : { firewalld: { now: zones, afterReload: permanent } }),
     ...(afterReload === undefined ? {} : { afterReload }),
   };
 }

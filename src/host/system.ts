@@ -69,6 +69,8 @@ export type FirewallInForce = {
   readonly iptables: string;
   /** What `nftRuleset` would be after a reload of its file as it is now; absent where that can't be found out. */
   readonly afterReload?: string;
+  /** firewalld's settings in force, and those of its files, which a reload brings; absent where it does not tell both. */
+  readonly firewalld?: { readonly now: string; readonly afterReload: string };
 };
 
 export type ServiceVerb =

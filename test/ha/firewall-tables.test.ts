@@ -79,3 +79,35 @@ test('they fail preflight by name, on the server that holds them', () => {
     },
   ]);
 });
+
+test('settings that only the running firewalld has fail preflight, with the way to keep them', async () => {
+  const rhel = openCase('rhel', join(folder, 'rhel'));
+  const facts = await factsOf(rhel);
+  const zone = 'public\n  interfaces: \n  services: ssh\n  rich rules: \n';
+  const withZones = (now: string): Facts => ({
+    ...facts.peer,
+    firewall: { ...facts.peer.firewall, firewalld: { now, afterReload: zone } },
+  });
+  const checksOf = (now: string) =>
+    preflight({
+      facts: { local: facts.local, peer: withZones(now) },
+      answers: rhel.answers,
+      profile: rhel.inputs.profile,
+      clockOffset: 0,
+      latency: 0.4,
+      problems: { local: [], peer: [] },
+      findings: [],
+    }).filter(({ id }) => id === 'firewall-rules');
+  expect(checksOf(zone.replace('interfaces: ', 'interfaces: eth0'))).toEqual([]);
+  expect(
+    checksOf(`${zone}\trule family="ipv4" source address="198.51.100.7" service name="ssh" accept\n`),
+  ).toMatchObject([
+    {
+      level: 'fail',
+      server: 'cms2.example.com',
+      text: expect.stringContaining('firewalld'),
+      remedy: expect.stringContaining('--runtime-to-permanent'),
+      details: ['public: rich rules: rule family="ipv4" source address="198.51.100.7" service name="ssh" accept'],
+    },
+  ]);
+});
