@@ -26,6 +26,8 @@ export type UnitState = {
   readonly idle?: boolean;
   /** It has a main process: a daemon, and no unit that only once did something. */
   readonly daemon?: boolean;
+  /** When it was started, reloaded or ended last, in milliseconds since 1970; not told where that never happened. */
+  readonly changedAt?: number;
   /** What a socket unit listens on, as `systemctl show --property=Listen` tells it. */
   readonly listens?: readonly string[];
 };
