@@ -1,7 +1,6 @@
 import * as authorizedKeys from '../config-files/authorized-keys.ts';
-import { lostValues } from '../config-files/firewalld-settings.ts';
 import * as knownHosts from '../config-files/known-hosts.ts';
-import { lostLines } from '../config-files/nftables-ruleset.ts';
+import { lostRules, type Reloaded, remedyOfLoss } from '../config-files/lost-by-reload.ts';
 import { CmsadmError } from '../errors.ts';
 import type { Host, Judge } from '../host/system.ts';
 import type { Change, FileChange } from './change.ts';
@@ -42,8 +41,9 @@ export async function judgeStaged(
   const judged = await Promise.allSettled(
     change.files.map(async (file) => {
       const judge = file.after ? judgeOf(file) : undefined;
-      if (judge === 'nftables' || (file.kind === 'firewalld' && file.after))
-        await refuseLosingReload(host, file, change);
+      const firewall = file.kind === 'firewalld' && file.after ? 'firewalld' : judge;
+      if (firewall === 'nftables' || firewall === 'iptables' || firewall === 'firewalld')
+        await refuseLosingReload(host, firewall, file, change);
       if (judge === undefined) return [];
       const verdict = await host.system.judge(judge, stagedAt(file));
       if (!verdict.ran) return [file.path];
@@ -62,25 +62,19 @@ export async function judgeStaged(
  * could not bring it again: no file has it.
  * @throws CmsadmError reload-would-drop
  */
-async function refuseLosingReload(host: Host, { path, kind, before }: FileChange, { server }: Change): Promise<void> {
+async function refuseLosingReload(
+  host: Host,
+  kind: Reloaded,
+  { path, before }: FileChange,
+  { server }: Change,
+): Promise<void> {
   if (before === null) return;
-  const isZone = kind === 'firewalld';
-  const { nftRuleset, afterReload, firewalld } = await host.system.firewall(isZone ? undefined : path);
-  const lost = isZone
-    ? lostValues(firewalld?.now ?? '', firewalld?.afterReload ?? '')
-    : lostLines(nftRuleset, afterReload ?? nftRuleset);
+  const lost = lostRules(kind, await host.system.firewall(kind === 'firewalld' ? undefined : { adapter: kind, path }));
   if (lost.length === 0) return;
   throw new CmsadmError(
     'reload-would-drop',
     `A reload of ${path} on ${server} would drop rules that it does not hold.`,
-    {
-      server,
-      file: path,
-      details: lost,
-      remedy: isZone
-        ? 'Write them into the files of firewalld (firewall-cmd --runtime-to-permanent), stop what made them, or, if they are not wanted, load these: firewall-cmd --reload'
-        : `Write them into ${path}, stop what made them, or, if they are not wanted, load it: nft -f ${path}`,
-    },
+    { server, file: path, details: lost, remedy: remedyOfLoss(kind, path) },
   );
 }
 

@@ -1,8 +1,8 @@
-import { lostValues } from '../config-files/firewalld-settings.ts';
 import * as firewalldZone from '../config-files/firewalld-zone.ts';
 import * as iptablesRules from '../config-files/iptables-rules.ts';
+import { lostRules } from '../config-files/lost-by-reload.ts';
 import * as nftables from '../config-files/nftables.ts';
-import { lostLines, tablesOf } from '../config-files/nftables-ruleset.ts';
+import { tablesOf } from '../config-files/nftables-ruleset.ts';
 import type { PeerPort } from '../config-files/server.ts';
 import type { Facts } from '../pair/facts.ts';
 import type { Profile } from '../profile/schema.ts';
@@ -45,17 +45,17 @@ export function foreignDrops(profile: Profile, facts: Facts): string[] {
  */
 export function lostByReload(profile: Profile, facts: Facts): { readonly tables: string[]; readonly rules: string[] } {
   const file = facts.files.find(({ row }) => row.path === profile.firewall[facts.family].path)?.fact;
-  const { nftRuleset, afterReload, firewalld } = facts.firewall;
   const kind = firewallInForce(profile, facts);
-  if (kind === 'firewalld' && firewalld) return { tables: [], rules: lostValues(firewalld.now, firewalld.afterReload) };
-  if (kind !== 'nftables' || file?.state !== 'file') return { tables: [], rules: [] };
+  if (kind === 'none' || kind === 'unknown' || file?.state !== 'file') return { tables: [], rules: [] };
+  const rules = lostRules(kind, facts.firewall);
+  if (kind !== 'nftables') return { tables: [], rules };
+  const { nftRuleset, afterReload } = facts.firewall;
   // Where nobody could find out what a reload does, the file's own tables are compared.
   const flushes = afterReload !== undefined || /^\s*flush\s+ruleset/m.test(file.content);
   const stays = tablesOf(afterReload ?? file.content);
   const tables = tablesOf(nftRuleset).filter((table) => flushes && !stays.includes(table));
-  if (afterReload === undefined) return { tables, rules: [] };
   const isOfThem = (line: string): boolean => tables.some((table) => `${line}: `.startsWith(`table ${table}: `));
-  return { tables, rules: lostLines(nftRuleset, afterReload).filter((line) => !isOfThem(line)) };
+  return { tables, rules: rules.filter((line) => !isOfThem(line)) };
 }
 
 /** The text of the firewall's file with the pair's ports open for the peer only. */

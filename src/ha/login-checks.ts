@@ -1,3 +1,4 @@
+import { remedyOfLoss } from '../config-files/lost-by-reload.ts';
 import { parseEffective } from '../config-files/sshd-effective.ts';
 import { portsAt } from '../config-files/sshd-listeners.ts';
 import type { Facts } from '../pair/facts.ts';
@@ -106,9 +107,7 @@ function reloadChecks(profile: Profile, facts: Facts, { fqdn }: Own): Check[] {
             adapter === 'firewalld'
               ? 'firewalld holds settings in force that its files do not; its reload would drop them:'
               : `The kernel holds firewall rules that ${path} does not; its reload would drop them:`,
-            adapter === 'firewalld'
-              ? 'Write them into its files (firewall-cmd --runtime-to-permanent), or, if they are not wanted, load these: firewall-cmd --reload'
-              : `Write them into ${path}, or, if they are not wanted, load it: nft -f ${path}`,
+            adapter === 'none' ? '' : remedyOfLoss(adapter, path ?? ''),
             'fail',
             rules,
           ),

@@ -129,7 +129,11 @@ export async function readFacts(host: Host, profile: Profile, about: About, came
     effective(cameTo?.port ?? 22),
     system.disk('/'),
     system.listeners(),
-    system.firewall(adapter === 'nftables' ? firewallFile : undefined),
+    system.firewall(
+      firewallFile !== undefined && (adapter === 'nftables' || adapter === 'iptables')
+        ? { adapter, path: firewallFile }
+        : undefined,
+    ),
     problemOr(() => system.units(unitsOf(profile, family))),
   ]);
   const sshListeners = sshListenersOf(asked.value, units.value ?? {});

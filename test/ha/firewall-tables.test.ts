@@ -111,3 +111,19 @@ test('settings that only the running firewalld has fail preflight, with the way 
     },
   ]);
 });
+
+test('so do rules of iptables that its file has not', async () => {
+  const iptables = openCase('iptables', join(folder, 'iptables'));
+  const facts = await factsOf(iptables);
+  const now =
+    '*filter\n:INPUT DROP [9:540]\n-A INPUT -i lo -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n';
+  const lostOf = (afterReload: string) =>
+    lostByReload(iptables.inputs.profile, {
+      ...facts.peer,
+      firewall: { ...facts.peer.firewall, iptables: now, afterReload },
+    });
+  expect(lostOf(now.replace('9:540', '0:0'))).toEqual({ tables: [], rules: [] });
+  expect(lostOf('*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n').rules).toEqual([
+    '-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT',
+  ]);
+});
