@@ -1,6 +1,6 @@
 import * as authorizedKeys from '../config-files/authorized-keys.ts';
 import * as knownHosts from '../config-files/known-hosts.ts';
-import { lostLines } from '../config-files/nftables-ruleset.ts';
+import { lostRules, type Reloaded, remedyOfLoss } from '../config-files/lost-by-reload.ts';
 import { CmsadmError } from '../errors.ts';
 import type { Host, Judge } from '../host/system.ts';
 import type { Change, FileChange } from './change.ts';
@@ -41,8 +41,10 @@ export async function judgeStaged(
   const judged = await Promise.allSettled(
     change.files.map(async (file) => {
       const judge = file.after ? judgeOf(file) : undefined;
+      const firewall = file.kind === 'firewalld' && file.after ? 'firewalld' : judge;
+      if (firewall === 'nftables' || firewall === 'iptables' || firewall === 'firewalld')
+        await refuseLosingReload(host, firewall, file, change);
       if (judge === undefined) return [];
-      if (judge === 'nftables') await refuseLosingReload(host, file, change);
       const verdict = await host.system.judge(judge, stagedAt(file));
       if (!verdict.ran) return [file.path];
       if (verdict.problem !== undefined) throw judgedBad(file, change, verdict.problem);
@@ -60,20 +62,19 @@ export async function judgeStaged(
  * could not bring it again: no file has it.
  * @throws CmsadmError reload-would-drop
  */
-async function refuseLosingReload(host: Host, { path, before }: FileChange, { server }: Change): Promise<void> {
+async function refuseLosingReload(
+  host: Host,
+  kind: Reloaded,
+  { path, before }: FileChange,
+  { server }: Change,
+): Promise<void> {
   if (before === null) return;
-  const { nftRuleset, afterReload } = await host.system.firewall(path);
-  const lost = afterReload === undefined ? [] : lostLines(nftRuleset, afterReload);
+  const lost = lostRules(kind, await host.system.firewall(kind === 'firewalld' ? undefined : { adapter: kind, path }));
   if (lost.length === 0) return;
   throw new CmsadmError(
     'reload-would-drop',
     `A reload of ${path} on ${server} would drop rules that it does not hold.`,
-    {
-      server,
-      file: path,
-      details: lost,
-      remedy: `Write them into ${path}, stop what made them, or, if they are not wanted, load it: nft -f ${path}`,
-    },
+    { server, file: path, details: lost, remedy: remedyOfLoss(kind, path) },
   );
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { CmsadmError } from '../errors.ts';
-import { childEnvironment, lastLines } from '../host/processes.ts';
+import { childEnvironment, endGroup, lastLines } from '../host/processes.ts';
 import { at } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { printable } from '../printable.ts';
@@ -32,13 +32,7 @@ export const runHook: RunHook = (file, args, cwd, seconds) =>
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });
-    const end = (): void => {
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-      } catch {
-        // Nobody of the group is left.
-      }
-    };
+    const end = (): void => endGroup(child, 'SIGKILL');
     const timer = setTimeout(() => {
       isLate = true;
       end();

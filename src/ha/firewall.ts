@@ -1,7 +1,8 @@
 import * as firewalldZone from '../config-files/firewalld-zone.ts';
 import * as iptablesRules from '../config-files/iptables-rules.ts';
+import { lostRules } from '../config-files/lost-by-reload.ts';
 import * as nftables from '../config-files/nftables.ts';
-import { lostLines, tablesOf } from '../config-files/nftables-ruleset.ts';
+import { tablesOf } from '../config-files/nftables-ruleset.ts';
 import type { PeerPort } from '../config-files/server.ts';
 import type { Facts } from '../pair/facts.ts';
 import type { Profile } from '../profile/schema.ts';
@@ -40,19 +41,21 @@ export function foreignDrops(profile: Profile, facts: Facts): string[] {
 /**
  * What a reload of the firewall's file as it is now would take out of the kernel: rules that were only ever put there,
  * tables that other programs made (fail2ban, containers), and what an edit that was not loaded yet leaves out.
- * @returns tables by family and name, rules by table and chain
+ * @returns tables by family and name; rules by table and chain, or by zone and setting
  */
 export function lostByReload(profile: Profile, facts: Facts): { readonly tables: string[]; readonly rules: string[] } {
   const file = facts.files.find(({ row }) => row.path === profile.firewall[facts.family].path)?.fact;
-  if (firewallInForce(profile, facts) !== 'nftables' || file?.state !== 'file') return { tables: [], rules: [] };
+  const kind = firewallInForce(profile, facts);
+  if (kind === 'none' || kind === 'unknown' || file?.state !== 'file') return { tables: [], rules: [] };
+  const rules = lostRules(kind, facts.firewall);
+  if (kind !== 'nftables') return { tables: [], rules };
   const { nftRuleset, afterReload } = facts.firewall;
   // Where nobody could find out what a reload does, the file's own tables are compared.
   const flushes = afterReload !== undefined || /^\s*flush\s+ruleset/m.test(file.content);
   const stays = tablesOf(afterReload ?? file.content);
   const tables = tablesOf(nftRuleset).filter((table) => flushes && !stays.includes(table));
-  if (afterReload === undefined) return { tables, rules: [] };
   const isOfThem = (line: string): boolean => tables.some((table) => `${line}: `.startsWith(`table ${table}: `));
-  return { tables, rules: lostLines(nftRuleset, afterReload).filter((line) => !isOfThem(line)) };
+  return { tables, rules: rules.filter((line) => !isOfThem(line)) };
 }
 
 /** The text of the firewall's file with the pair's ports open for the peer only. */

@@ -1,9 +1,10 @@
+import { remedyOfLoss } from '../config-files/lost-by-reload.ts';
 import { parseEffective } from '../config-files/sshd-effective.ts';
 import { portsAt } from '../config-files/sshd-listeners.ts';
 import type { Facts } from '../pair/facts.ts';
 import { fileOf } from '../pair/facts.ts';
 import { paths } from '../pair/state.ts';
-import type { Profile } from '../profile/schema.ts';
+import { forFamily, type Profile } from '../profile/schema.ts';
 import { type Check, check } from './check.ts';
 import { lostByReload } from './firewall.ts';
 
@@ -13,6 +14,7 @@ type Own = { readonly address: string; readonly fqdn: string };
 export const loginChecks = (profile: Profile, facts: Facts, own: Own): Check[] => [
   ...listenChecks(facts, own),
   ...keyChecks(facts, own),
+  ...sshdFileChecks(profile, facts, own),
   ...reloadChecks(profile, facts, own),
 ];
 
@@ -53,9 +55,34 @@ function keyChecks(facts: Facts, { fqdn }: Own): Check[] {
     );
 }
 
+/**
+ * Before and after a change sshd is asked by its files, so what somebody wrote there and never loaded would come into force by
+ * our reload, unseen. A warning: changed is also a file whose text is the same.
+ */
+function sshdFileChecks(profile: Profile, facts: Facts, { fqdn }: Own): Check[] {
+  const service = profile.services['sshd'];
+  const unit = service && forFamily(service.unit, facts.family);
+  const { active = false, changedAt } = facts.units[unit ?? ''] ?? {};
+  // Where its socket starts it for each connection, it reads them each time.
+  if (!active || changedAt === undefined) return [];
+  const changed = (facts.sshdFiles ?? []).filter((file) => file.changedAt > changedAt).map(({ path }) => path);
+  if (changed.length === 0) return [];
+  return [
+    check(
+      'sshd-pending',
+      fqdn,
+      false,
+      '',
+      `${changed.join(', ')} ${changed.length === 1 ? 'was' : 'were'} changed after sshd read its files last; a reload by us would bring that into force.`,
+      `Take the edit back, or bring it into force yourself (systemctl reload ${unit}) and try a login before you close this session.`,
+      'warn',
+    ),
+  ];
+}
+
 function reloadChecks(profile: Profile, facts: Facts, { fqdn }: Own): Check[] {
   const { tables, rules } = lostByReload(profile, facts);
-  const { path } = profile.firewall[facts.family];
+  const { adapter, path } = profile.firewall[facts.family];
   return [
     ...(tables.length === 0
       ? []
@@ -77,8 +104,10 @@ function reloadChecks(profile: Profile, facts: Facts, { fqdn }: Own): Check[] {
             fqdn,
             false,
             '',
-            `The kernel holds firewall rules that ${path} does not; its reload would drop them:`,
-            `Write them into ${path}, or, if they are not wanted, load it: nft -f ${path}`,
+            adapter === 'firewalld'
+              ? 'firewalld holds settings in force that its files do not; its reload would drop them:'
+              : `The kernel holds firewall rules that ${path} does not; its reload would drop them:`,
+            adapter === 'none' ? '' : remedyOfLoss(adapter, path ?? ''),
             'fail',
             rules,
           ),

@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { CmsadmError } from '../errors.ts';
 
@@ -19,10 +19,29 @@ export const childEnvironment = { LC_ALL: 'C', PATH: searchPath.join(':') } as c
 
 /** A process that stood still itself (frozen, swapped out) has so long to hear of what ended meanwhile (milliseconds). */
 const GRACE = 1_000;
+/** As many characters of output are kept; a program that says more is ended. */
+const MOST = 256 * 1024 * 1024;
+
+/** Ends what is left of the process group that a program leads. */
+export function endGroup({ pid }: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal);
+  } catch {
+    // Nobody of the group is left.
+  }
+}
+
+/** Ends a program and what it started; after its end its number may be another's. */
+function endRunning(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
+  if (child.exitCode === null && child.signalCode === null) endGroup(child, signal);
+}
 
 /**
  * Runs a program with an environment of our own and waits; never through a shell. By Node's means alone: set up asks dozens of
  * programs, and execa would take longer (to load, and with each call) than most of them.
+ *
+ * In a session of its own: Ctrl-C and a lost terminal are for us, who finish the step that waits for the program. (setsid(2);
+ * execFile does not hand `detached` on)
  * @param options timeout in milliseconds (default 30,000; 0: none); input for standard input
  * @returns its output whatever its exit code; 127 where the program is missing, or was ended by a signal or the timeout
  */
@@ -33,26 +52,22 @@ export const run = (
   new Promise((resolve) => {
     const [program = '', ...args] = argv;
     const began = performance.now();
+    // Without descriptors to spare (EMFILE) it has no pipes, only an error.
+    const child: ChildProcess = spawn(program, args, { env: childEnvironment, detached: true });
     let isOver = false;
-    const child = execFile(
-      program,
-      args,
-      { env: childEnvironment, maxBuffer: 256 * 1024 * 1024 },
-      (error, stdout, stderr) => {
-        clearTimeout(timer);
-        const exitCode = isOver ? 127 : error === null ? 0 : typeof error.code === 'number' ? error.code : 127;
-        resolve({ stdout, stderr: exitCode === 127 && stderr === '' ? (error?.message ?? '') : stderr, exitCode });
-      },
-    );
-    // Not execFile's own: it takes the output away and tells a success where a program ended in time and we hear of it late.
+    const said = { stdout: '', stderr: '' };
+    const tell = (exitCode: number, why: string): void => {
+      clearTimeout(timer);
+      resolve({ ...said, stderr: exitCode === 127 && said.stderr === '' ? why : said.stderr, exitCode });
+    };
     const end = (): void => {
       isOver = true;
       child.stdout?.destroy();
       child.stderr?.destroy();
-      child.kill();
+      endRunning(child, 'SIGTERM');
       // Deaf to that, or in the kernel: its end is not waited for.
       setTimeout(() => {
-        child.kill('SIGKILL');
+        endRunning(child, 'SIGKILL');
         resolve({ stdout: '', stderr: `${program} did not end in its time`, exitCode: 127 });
       }, GRACE).unref();
     };
@@ -64,13 +79,21 @@ export const run = (
             if (hasStoodStill()) timer = setTimeout(end, GRACE);
             else end();
           }, timeout);
+    for (const name of ['stdout', 'stderr'] as const)
+      child[name]?.setEncoding('utf8').on('data', (text: string) => {
+        said[name] += text;
+        if (!isOver && said[name].length > MOST) end();
+      });
+    child.once('error', (error) => tell(127, error.message));
+    child.once('close', (code) => tell(isOver ? 127 : (code ?? 127), `Command failed: ${argv.join(' ')}`));
     // It may end without reading all of its input (EPIPE); its exit code tells what came of that.
     child.stdin?.on('error', () => {});
     child.stdin?.end(input);
   });
 
 /**
- * Runs a program for as long as it takes, and tells each line of its output as it comes, a character for each byte.
+ * Runs a program, in a session of its own, for as long as it takes, and tells each line of its output as it comes, a
+ * character for each byte.
  * @param input for its standard input, which it may have to wait for
  * @param over ends it
  * @returns its exit code; 127 where the program is missing, or was ended by a signal
@@ -83,21 +106,22 @@ export const runLines = (
 ): Promise<number> =>
   new Promise((resolve) => {
     const [program = '', ...args] = argv;
-    const child = spawn(program, args, {
+    const child: ChildProcess = spawn(program, args, {
       env: childEnvironment,
       stdio: ['pipe', 'pipe', 'ignore'],
+      detached: true,
     });
     let rest = '';
-    child.stdout.setEncoding('latin1').on('data', (text: string) => {
+    child.stdout?.setEncoding('latin1').on('data', (text: string) => {
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
       for (const one of lines) line(one);
     });
     child.on('error', () => resolve(127));
     child.on('close', (exitCode) => resolve(exitCode ?? 127));
-    child.stdin.on('error', () => {});
-    void input.then((all) => child.stdin.end(all));
-    void over.then(() => child.kill());
+    child.stdin?.on('error', () => {});
+    void input.then((all) => child.stdin?.end(all));
+    void over.then(() => endRunning(child, 'SIGTERM'));
   });
 
 /**

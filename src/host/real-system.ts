@@ -71,7 +71,8 @@ async function identity(): Promise<Identity> {
 
 async function units(names: readonly string[]): Promise<Record<string, UnitState>> {
   if (names.length === 0) return {};
-  const shown = await run(['systemctl', 'show', `--property=${unitProperties}`, ...names]);
+  // It tells times in the zone of its environment, and names the zone with letters that mean several.
+  const shown = await run(['env', 'TZ=UTC', 'systemctl', 'show', `--property=${unitProperties}`, ...names]);
   if (shown.exitCode !== 0)
     throw new CmsadmError('service-manager-unreachable', 'systemd does not answer.', {
       details: lastLines(shown.stderr),

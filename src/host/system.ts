@@ -26,6 +26,8 @@ export type UnitState = {
   readonly idle?: boolean;
   /** It has a main process: a daemon, and no unit that only once did something. */
   readonly daemon?: boolean;
+  /** When it was started, reloaded or ended last, in milliseconds since 1970; not told where that never happened. */
+  readonly changedAt?: number;
   /** What a socket unit listens on, as `systemctl show --property=Listen` tells it. */
   readonly listens?: readonly string[];
 };
@@ -60,6 +62,9 @@ export type Identity = {
 
 export type Disk = { readonly freeMb: number; readonly totalMb: number };
 
+/** A file whose reload can be tried out, by the program that reads it. */
+export type FirewallFile = { readonly adapter: 'nftables' | 'iptables'; readonly path: string };
+
 /** The firewall as it is in force, read from the kernel. */
 export type FirewallInForce = {
   readonly firewalldActive: boolean;
@@ -67,8 +72,10 @@ export type FirewallInForce = {
   readonly nftRuleset: string;
   /** `iptables-save` of the filter table. */
   readonly iptables: string;
-  /** What `nftRuleset` would be after a reload of its file as it is now; absent where that can't be found out. */
+  /** What `nftRuleset` or `iptables` would be after a reload of the file that was named; absent where that can't be found out. */
   readonly afterReload?: string;
+  /** firewalld's settings in force, and those of its files, which a reload brings; absent where it does not tell both. */
+  readonly firewalld?: { readonly now: string; readonly afterReload: string };
 };
 
 export type ServiceVerb =
@@ -114,8 +121,8 @@ export type System = {
   label(files: readonly string[]): Promise<void>;
   /** TCP and UDP ports that something listens on. */
   listeners(): Promise<readonly { readonly port: number; readonly protocol: 'tcp' | 'udp' }[]>;
-  /** @param nftables the file that nftables reads, where its reload is asked for */
-  firewall(nftables: string | undefined): Promise<FirewallInForce>;
+  /** @param file what nft(8) or iptables-restore(8) reads, where its reload is asked for */
+  firewall(file: FirewallFile | undefined): Promise<FirewallInForce>;
   /** Runs `argv` once after `seconds`, whatever happens to this process. */
   arm(unit: string, seconds: number, argv: readonly string[]): Promise<void>;
   disarm(unit: string): Promise<void>;

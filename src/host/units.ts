@@ -1,7 +1,8 @@
 import type { UnitState } from './system.ts';
 
 /** What `systemctl show` is asked for each unit. */
-export const unitProperties = 'Id,LoadState,ActiveState,UnitFileState,MainPID,Listen,ConditionResult';
+export const unitProperties =
+  'Id,LoadState,ActiveState,UnitFileState,MainPID,Listen,ConditionResult,StateChangeTimestamp';
 
 const states: Readonly<Record<string, Pick<UnitState, 'active' | 'changing'>>> = {
   active: { active: true },
@@ -13,6 +14,12 @@ const states: Readonly<Record<string, Pick<UnitState, 'active' | 'changing'>>> =
   deactivating: { active: false, changing: 'stopping' },
 };
 
+/** Of a time that is told in whole seconds, the end of that second: `systemctl show` cuts off what is behind them. */
+const timeIn = (text: string): number | undefined => {
+  const [, day, time] = /(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC$/.exec(text) ?? [];
+  return day === undefined ? undefined : Date.parse(`${day}T${time}.999Z`);
+};
+
 /** Reads what `systemctl show` tells of these units: a block each, in their order. */
 export function parseUnits(names: readonly string[], shown: string): Record<string, UnitState> {
   const blocks = shown.trimEnd().split('\n\n');
@@ -20,6 +27,7 @@ export function parseUnits(names: readonly string[], shown: string): Record<stri
     names.map((name, i) => {
       const field = (key: string): string => new RegExp(`^${key}=(.*)$`, 'm').exec(blocks[i] ?? '')?.[1] ?? '';
       const state = field('ActiveState');
+      const changedAt = timeIn(field('StateChangeTimestamp'));
       return [
         name,
         {
@@ -29,6 +37,7 @@ export function parseUnits(names: readonly string[], shown: string): Record<stri
           failed: state === 'failed',
           idle: state === 'inactive' && field('ConditionResult') === 'no',
           daemon: !['', '0'].includes(field('MainPID')),
+          ...(changedAt === undefined ? {} : { changedAt }),
           listens: [...(blocks[i] ?? '').matchAll(/^Listen=(.*)$/gm)].map(([, listen = '']) => listen),
         },
       ];

@@ -13,6 +13,7 @@ import {
 } from '../host/root.ts';
 import type { PublicKey } from '../host/ssh-client.ts';
 import { type SshListener, sshListenersOf, sshPortAt, sshSockets } from '../host/ssh-listeners.ts';
+import { type SshdFile, sshdFiles } from '../host/sshd-files.ts';
 import type { Address, Disk, FirewallInForce, Host, Identity, SshConnection, UnitState } from '../host/system.ts';
 import { forFamily, type OsFamily, type Profile } from '../profile/schema.ts';
 import { type FileRow, managedFiles } from './managed-files.ts';
@@ -56,6 +57,8 @@ export type Facts = {
   /** `sshd -T -C` text for root coming from the other server; undefined if sshd could not be asked. */
   readonly sshd: string | undefined;
   readonly sshdProblem: string | undefined;
+  /** The files that sshd reads; not told by a program that is older. */
+  readonly sshdFiles?: readonly SshdFile[];
   readonly units: Readonly<Record<string, UnitState>>;
   readonly servicesReachable: string | undefined;
   readonly listeners: readonly { readonly port: number; readonly protocol: 'tcp' | 'udp' }[];
@@ -126,7 +129,11 @@ export async function readFacts(host: Host, profile: Profile, about: About, came
     effective(cameTo?.port ?? 22),
     system.disk('/'),
     system.listeners(),
-    system.firewall(adapter === 'nftables' ? firewallFile : undefined),
+    system.firewall(
+      firewallFile !== undefined && (adapter === 'nftables' || adapter === 'iptables')
+        ? { adapter, path: firewallFile }
+        : undefined,
+    ),
     problemOr(() => system.units(unitsOf(profile, family))),
   ]);
   const sshListeners = sshListenersOf(asked.value, units.value ?? {});
@@ -155,6 +162,8 @@ export async function readFacts(host: Host, profile: Profile, about: About, came
     keyFolders: system.real ? keyFolders(root) : undefined,
     sshd: sshd.value,
     sshdProblem: sshd.problem,
+    // Files that cannot be read sshd itself refuses.
+    sshdFiles: problemIn(() => sshdFiles(root)).value ?? [],
     units: units.value ?? {},
     servicesReachable: units.problem,
     listeners,

@@ -93,3 +93,58 @@ test.each([
   if (lost === undefined) expect(await outcome).toEqual([]);
   else await expect(outcome).rejects.toMatchObject({ code: 'reload-would-drop', details: lost });
 });
+
+test.each([
+  { name: 'the files have too', now: 'public (active)\n  interfaces: eth0\n  services: ssh\n', lost: undefined },
+  { name: 'no file has', now: 'public\n  services: http ssh\n', lost: ['public: services: http'] },
+])('settings of the running firewalld that $name', async ({ now, lost }) => {
+  number += 1;
+  const zone = '/etc/firewalld/zones/public.xml';
+  const asked: unknown[] = [];
+  const host = testHost(join(folder, String(number)), {
+    firewall: async (file) => {
+      asked.push(file);
+      const firewalld = { now, afterReload: 'public\n  interfaces: \n  services: ssh\n' };
+      return { firewalldActive: true, nftRuleset: '', iptables: '', firewalld };
+    },
+  });
+  mkdirSync(join(host.root.prefix, 'etc/firewalld/zones'), { recursive: true });
+  writeFileSync(join(host.root.prefix, zone), '<zone>\n</zone>\n');
+  const change = changeOf(host, { [zone]: '<zone>\n<!-- ours -->\n</zone>\n' });
+  const files = change.files.map((file) => ({ ...file, kind: 'firewalld' as const }));
+  const outcome = judgeStaged(host, { ...change, files }, ({ path }) => path);
+  if (lost === undefined) expect(await outcome).toEqual([]);
+  else
+    await expect(outcome).rejects.toMatchObject({
+      code: 'reload-would-drop',
+      details: lost,
+      remedy: expect.stringContaining('firewall-cmd'),
+    });
+  // No nft(8) reads a zone.
+  expect(asked).toEqual([undefined]);
+});
+
+test.each([
+  { name: 'its file has too', afterReload: ':INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\n', lost: undefined },
+  { name: 'its file has not', afterReload: ':INPUT DROP [0:0]\n', lost: ['-A INPUT -i lo -j ACCEPT'] },
+])('rules of iptables in force that $name', async ({ afterReload, lost }) => {
+  number += 1;
+  const path = '/etc/iptables/rules.v4';
+  const asked: unknown[] = [];
+  const host = testHost(join(folder, String(number)), {
+    judge: async () => good(),
+    firewall: async (file) => {
+      asked.push(file);
+      const iptables = ':INPUT DROP [3:180]\n-A INPUT -i lo -j ACCEPT\n';
+      return { firewalldActive: false, nftRuleset: '', iptables, afterReload };
+    },
+  });
+  mkdirSync(join(host.root.prefix, 'etc/iptables'), { recursive: true });
+  writeFileSync(join(host.root.prefix, path), '*filter\nCOMMIT\n');
+  const change = changeOf(host, { [path]: '*filter\n# ours\nCOMMIT\n' });
+  const files = change.files.map((file) => ({ ...file, kind: 'iptables' as const }));
+  const outcome = judgeStaged(host, { ...change, files }, () => path);
+  if (lost === undefined) expect(await outcome).toEqual([]);
+  else await expect(outcome).rejects.toMatchObject({ code: 'reload-would-drop', details: lost });
+  expect(asked).toEqual([{ adapter: 'iptables', path }]);
+});

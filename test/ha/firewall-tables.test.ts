@@ -79,3 +79,51 @@ test('they fail preflight by name, on the server that holds them', () => {
     },
   ]);
 });
+
+test('settings that only the running firewalld has fail preflight, with the way to keep them', async () => {
+  const rhel = openCase('rhel', join(folder, 'rhel'));
+  const facts = await factsOf(rhel);
+  const zone = 'public\n  interfaces: \n  services: ssh\n  rich rules: \n';
+  const withZones = (now: string): Facts => ({
+    ...facts.peer,
+    firewall: { ...facts.peer.firewall, firewalld: { now, afterReload: zone } },
+  });
+  const checksOf = (now: string) =>
+    preflight({
+      facts: { local: facts.local, peer: withZones(now) },
+      answers: rhel.answers,
+      profile: rhel.inputs.profile,
+      clockOffset: 0,
+      latency: 0.4,
+      problems: { local: [], peer: [] },
+      findings: [],
+    }).filter(({ id }) => id === 'firewall-rules');
+  expect(checksOf(zone.replace('interfaces: ', 'interfaces: eth0'))).toEqual([]);
+  expect(
+    checksOf(`${zone}\trule family="ipv4" source address="198.51.100.7" service name="ssh" accept\n`),
+  ).toMatchObject([
+    {
+      level: 'fail',
+      server: 'cms2.example.com',
+      text: expect.stringContaining('firewalld'),
+      remedy: expect.stringContaining('--runtime-to-permanent'),
+      details: ['public: rich rules: rule family="ipv4" source address="198.51.100.7" service name="ssh" accept'],
+    },
+  ]);
+});
+
+test('so do rules of iptables that its file has not', async () => {
+  const iptables = openCase('iptables', join(folder, 'iptables'));
+  const facts = await factsOf(iptables);
+  const now =
+    '*filter\n:INPUT DROP [9:540]\n-A INPUT -i lo -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n';
+  const lostOf = (afterReload: string) =>
+    lostByReload(iptables.inputs.profile, {
+      ...facts.peer,
+      firewall: { ...facts.peer.firewall, iptables: now, afterReload },
+    });
+  expect(lostOf(now.replace('9:540', '0:0'))).toEqual({ tables: [], rules: [] });
+  expect(lostOf('*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n').rules).toEqual([
+    '-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT',
+  ]);
+});

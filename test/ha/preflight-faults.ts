@@ -14,6 +14,15 @@ export const withAnswers = (input: PreflightInput, more: Partial<PreflightInput[
   ...input,
   answers: { ...input.answers, ...more },
 });
+/** An sshd that read its files at this time, and files that were changed at these. */
+export const withSshd = (input: PreflightInput, readAt: number, ...changed: number[]): PreflightInput =>
+  withPeer(input, {
+    units: {
+      ...input.facts.peer.units,
+      'ssh.service': { exists: true, active: true, enabled: true, changedAt: readAt },
+    },
+    sshdFiles: changed.map((changedAt, i) => ({ path: `/etc/ssh/file-${i + 1}`, changedAt })),
+  });
 export type PreflightFault = {
   readonly name: string;
   readonly input: (input: PreflightInput) => PreflightInput;
@@ -62,6 +71,16 @@ export const preflightFaults: readonly PreflightFault[] = [
     name: 'a folder of keys that is not root’s',
     input: (i) => withPeer(i, { keyFolders: [{ path: '/root', mode: 0o700, owner: 'ops', group: 'ops' }] }),
     ...{ id: 'key-modes', level: 'fail', server: peer, says: /\/root .*ops[\s\S]*chown root/ },
+  },
+  {
+    name: 'an edit of sshd’s files that nobody loaded',
+    input: (i) => withSshd(i, 1_000, 999, 1_001),
+    ...{
+      id: 'sshd-pending',
+      level: 'warn',
+      server: peer,
+      says: /^\/etc\/ssh\/file-2 was changed[\s\S]*reload ssh\.service/,
+    },
   },
   {
     name: 'no product',

@@ -4,7 +4,7 @@ import type { Check } from '../../src/ha/check.ts';
 import { failed, type PreflightInput, preflight, toConfirm } from '../../src/ha/preflight.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { factsOf, openCase } from './plan-case.ts';
-import { preflightFaults, withAnswers, withIdentity, withPeer } from './preflight-faults.ts';
+import { preflightFaults, withAnswers, withIdentity, withPeer, withSshd } from './preflight-faults.ts';
 
 const folder = tempFolder();
 let good: PreflightInput;
@@ -106,6 +106,20 @@ describe('what is no fault', () => {
       name: 'a clock less than a second ahead',
       input: (i: PreflightInput) => ({ ...i, clockOffset: 900 }),
       id: 'clock',
+    },
+    {
+      name: 'sshd files that were changed before it read them',
+      input: (i: PreflightInput) => withSshd(i, 1_000, 999, 1_000),
+      id: 'sshd-pending',
+    },
+    {
+      name: 'an edit for an sshd that reads its files for each connection',
+      input: (i: PreflightInput) => {
+        const input = withSshd(i, 1_000, 1_001);
+        const socket = { exists: true, active: false, enabled: false, changedAt: 1_000 };
+        return withPeer(input, { units: { ...input.facts.peer.units, 'ssh.service': socket } });
+      },
+      id: 'sshd-pending',
     },
     {
       name: 'no firewall at all',

@@ -1,4 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test, vi } from 'vitest';
+import { processState } from '../../src/host/process-table.ts';
 import { run, runLines } from '../../src/host/processes.ts';
 
 afterEach(() => void vi.unstubAllEnvs());
@@ -47,6 +51,29 @@ test('ends a program whose work nobody wants any more, and tells its lines until
 
 test('ends a program that takes longer than its time', async () => {
   expect((await run(['sleep', '60'], { timeout: 100 })).exitCode).toBe(127);
+});
+
+test('ends what such a program started too', async () => {
+  const { exitCode, stdout } = await run(['sh', '-c', 'sleep 60 & echo $!; wait'], { timeout: 200 });
+  expect(exitCode).toBe(127);
+  await expect.poll(() => processState(Number(stdout))).toBeUndefined();
+});
+
+// As a terminal does it: the signal goes to the whole foreground process group.
+test.each([
+  ['run', 'SIGINT'],
+  ['run', 'SIGHUP'],
+  ['runLines', 'SIGINT'],
+] as const)('leaves a program that %s waits for to its work, whoever else %s reaches', async (how, signal) => {
+  const waits = fileURLToPath(new URL('waits-for-program.ts', import.meta.url));
+  const waiting = spawn(process.execPath, ['--import', 'tsx', waits, how], { detached: true });
+  let said = '';
+  waiting.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (said === '') setTimeout(() => process.kill(-(waiting.pid ?? 0), signal), 200);
+    said += text;
+  });
+  await once(waiting, 'close');
+  expect(said).toBe('began\n3\n');
 });
 
 test('waits for no program that is deaf to being ended', async () => {

@@ -21,11 +21,21 @@ test.each([
 
 test('reads a block for each unit in their order, and what a socket listens on', () => {
   const shown = [
-    block('ssh.socket', 'active', 'Listen=0.0.0.0:22 (Stream)\nListen=[::]:22 (Stream)\n'),
-    'MainPID=0\nId=none.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\nConditionResult=no\n',
+    block(
+      'ssh.socket',
+      'active',
+      'StateChangeTimestamp=Sat 2026-11-28 21:38:34 UTC\nListen=0.0.0.0:22 (Stream)\nListen=[::]:22 (Stream)\n',
+    ),
+    'MainPID=0\nId=none.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\nConditionResult=no\nStateChangeTimestamp=\n',
   ];
   expect(parseUnits(['ssh.socket', 'none.service'], shown.join('\n'))).toMatchObject({
-    'ssh.socket': { daemon: true, idle: false, listens: ['0.0.0.0:22 (Stream)', '[::]:22 (Stream)'] },
+    // In whole seconds: the end of it.
+    'ssh.socket': {
+      changedAt: Date.UTC(2026, 10, 28, 21, 38, 34, 999),
+      daemon: true,
+      idle: false,
+      listens: ['0.0.0.0:22 (Stream)', '[::]:22 (Stream)'],
+    },
     'none.service': { exists: false, active: false, enabled: false, idle: true, daemon: false, listens: [] },
   });
 });
