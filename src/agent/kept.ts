@@ -30,8 +30,8 @@ export function keep(host: Host, set: DataSet, path: string, place: Buffer): Kep
   const time = stamp(host.system.clock());
   for (let again = 0; ; again += 1) {
     const folder = `${paths.kept}/${set.name}/${again === 0 ? time : `${time}-${again}`}`;
-    const kept = placeIn(Buffer.from(at(host.root, folder)), path);
-    if (!freePlace(kept)) continue;
+    const kept = freePlace(Buffer.from(at(host.root, folder)), path);
+    if (!kept) continue;
     const unsynced = [parentOf(kept)];
     try {
       fs.linkSync(place, kept);
@@ -44,15 +44,26 @@ export function keep(host: Host, set: DataSet, path: string, place: Buffer): Kep
   }
 }
 
-// Taken where this path, or a file that it would lie below, was already kept in the same second.
-function freePlace(kept: Buffer): boolean {
-  try {
-    fs.mkdirSync(parentOf(kept), { recursive: true, mode: 0o700 });
-  } catch (error) {
-    if (isSystemError(error) && ['EEXIST', 'ENOTDIR'].includes(error.code)) return false;
-    throw error;
+/**
+ * Makes the folders for a path below a folder of one time.
+ * @returns undefined where this path was already kept in the same second, or what is no folder on the way to it: through a
+ *   link that was kept, the copy would go wherever that points
+ */
+function freePlace(time: Buffer, path: string): Buffer | undefined {
+  fs.mkdirSync(time, { recursive: true, mode: 0o700 });
+  let place = time;
+  for (const part of path.split('/')) {
+    if (place !== time && !isFolderFrom(place)) return undefined;
+    place = placeIn(place, part);
   }
-  return lstatIf(kept) === undefined;
+  return lstatIf(place) === undefined ? place : undefined;
+}
+
+/** True for a folder that is there now, made if nothing was there. */
+function isFolderFrom(place: Buffer): boolean {
+  const stat = lstatIf(place);
+  if (!stat) fs.mkdirSync(place, { mode: 0o700 });
+  return stat?.isDirectory() ?? true;
 }
 
 function copy(from: Buffer, to: Buffer, stat: fs.Stats): void {
