@@ -10,7 +10,7 @@ import type { LiveSet } from './live-set.ts';
 import { sendWork } from './send.ts';
 import { agreeHere, agreeIn, digestsOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
 import { isApplied } from './unapplied.ts';
-import { workOf } from './work.ts';
+import { type Work, workOf } from './work.ts';
 
 /** The errors that end every further attempt of a session. */
 export const ending = [
@@ -158,11 +158,13 @@ async function sendIfAllowed(
   const work = workOf(live.tree, looked);
   const { names } = live.tree;
   const removes = work.remove.length + work.clear.length;
-  const arrivals = work.put.filter((path) => names.get(path)?.there === undefined);
+  const busy = line.busy?.get(live.set.name) ?? new Set();
+  // What is on its way for long makes up for nothing that goes now.
+  const arrivals = work.put.filter((path) => names.get(path)?.there === undefined && !busy.has(path));
   const came = arrivals.length;
   // After events only what was looked at differs; all names are counted when everything was looked at.
   const vanished = [...work.remove, ...work.clear].filter((path) => names.get(path)?.here === undefined).length;
-  const standing = () => standingOfSet(live.tree, looked && { vanished, came });
+  const standing = () => standingOfSet(live.tree, looked && { vanished, came }, busy);
   const held = looked && removes === 0 ? undefined : whyHeld(live.set, standing(), letGo);
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
@@ -179,9 +181,27 @@ async function sendIfAllowed(
   const isFolder = (path: string): boolean => isFolderSign(live.tree.names.get(path)?.here);
   const folders = { clear: work.clear, put: work.put.filter(isFolder), remove: [] };
   const carried = await line.bulk(live, work.put, () => sendWork(line, live, folders));
-  // Of the same names: what else differs, the guard has not judged.
-  const rest = await sendWork(line, live, { ...workOf(live.tree, looked), clear: [] });
-  return { ...added(carried, rest), held: undefined, failure: undefined };
+  // Of the same names.
+  const { judged, unjudged } = restOf(live, looked, work);
+  const rest = added(carried, await sendWork(line, live, judged));
+  if (unjudged.length === 0) return { ...rest, held: undefined, failure: undefined };
+  live.touch(unjudged);
+  const later = await sendIfAllowed(line, live, await live.look(), 'nothing');
+  return { ...later, ...added(rest, later) };
+}
+
+/** What still differs after a long transfer. Names that vanished meanwhile were not among the removals that the guard let pass. */
+function restOf(
+  { tree }: LiveSet,
+  looked: ReadonlySet<string> | undefined,
+  passed: Work,
+): { readonly judged: Work; readonly unjudged: readonly string[] } {
+  const { put, remove } = workOf(tree, looked);
+  const mayGo = new Set(passed.remove);
+  return {
+    judged: { clear: [], put, remove: remove.filter((path) => mayGo.has(path)) },
+    unjudged: remove.filter((path) => !mayGo.has(path)),
+  };
 }
 
 const added = (one: Sent, other: Sent): Sent => ({
