@@ -17,8 +17,8 @@ const stamp = (now: number): string => `${new Date(now).toISOString().slice(0, 1
 
 const parentOf = (place: Buffer): Buffer => place.subarray(0, place.lastIndexOf('/'));
 
-/** A copy that was kept: its path below the root, and what must be synced before the original may go. */
-export type Kept = { readonly path: string; readonly unsynced: readonly Buffer[] };
+/** A copy that was kept: its path below the root, where that is, and what must be synced before the original may go. */
+export type Kept = { readonly path: string; readonly place: Buffer; readonly unsynced: readonly Buffer[] };
 
 /**
  * Gives what stands at a place a second name below `/var/lib/cmsadm/kept/<set>/<time>`.
@@ -40,7 +40,19 @@ export function keep(host: Host, set: DataSet, path: string, place: Buffer): Kep
       copy(place, kept, stat); // another file system, or one without hard links
       if (stat.isFile()) unsynced.push(kept);
     }
-    return { path: `${folder}/${path}`, unsynced };
+    return { path: `${folder}/${path}`, place: kept, unsynced };
+  }
+}
+
+/** Takes a copy away again, with the folders that only it needed: what it is a copy of stays where it was. */
+export function takeBack(host: Host, set: DataSet, { place }: Kept): void {
+  fs.rmSync(place, { force: true });
+  const ofSet = at(host.root, `${paths.kept}/${set.name}`);
+  try {
+    for (let folder = parentOf(place); folder.length > ofSet.length; folder = parentOf(folder)) fs.rmdirSync(folder);
+  } catch (error) {
+    // Another copy lies in it.
+    if (!isSystemError(error)) throw error;
   }
 }
 
@@ -111,11 +123,8 @@ async function isOlder(folder: Buffer, oldest: number): Promise<boolean> {
 
 const conflictsPath = `${paths.sync}/conflicts.jsonl`;
 
-/**
- * Records that this server's own version of a file lost against the other one's.
- * @returns a line about it
- */
-export function recordConflict(host: Host, set: DataSet, path: string, owner: string, kept: string): string {
+/** Records that this server's own version of a file loses against the other one's; on the disk when it returns. */
+export function recordConflict(host: Host, set: DataSet, path: string, owner: string, kept: string): Conflict {
   const conflict: Conflict = {
     id: randomUUID().slice(0, 8),
     set: set.name,
@@ -126,7 +135,17 @@ export function recordConflict(host: Host, set: DataSet, path: string, owner: st
   };
   makeFolders(host.root, paths.sync, 0o700);
   append(host.root, conflictsPath, jsonLine(conflict));
-  return `${conflict.set}: ${conflict.path} of ${owner} lost (${conflict.id}), kept in ${conflict.kept}`;
+  return conflict;
+}
+
+/** What is said of a conflict. */
+export const conflictText = ({ id, set, path, owner, kept }: Conflict): string =>
+  `${set}: ${path} of ${owner} lost (${id}), kept in ${kept}`;
+
+/** Takes records back: that version did not lose after all. */
+export function withdrawConflicts(host: Host, conflicts: readonly Conflict[]): void {
+  const ids = new Set(conflicts.map(({ id }) => id));
+  leaveConflicts(host, ({ id }) => !ids.has(id));
 }
 
 /** The conflicts whose losing copies are still kept here. */
@@ -148,9 +167,12 @@ function conflictIn(line: string): Conflict[] {
  * Forgets the conflicts whose copies are gone, pruned or removed by hand with the folder of their time. Nothing is recorded meanwhile, for this waits for
  * nothing; whoever dies on the way leaves the lines of before. @returns how many
  */
-export function forgetConflicts(host: Host): number {
+export const forgetConflicts = (host: Host): number => leaveConflicts(host, ({ kept }) => isStillKept(host, kept));
+
+/** Lines that cannot be read stay. @returns how many went */
+function leaveConflicts(host: Host, stays: (conflict: Conflict) => boolean): number {
   const lines = conflictLines(host);
-  const left = lines.filter((line) => conflictIn(line).every(({ kept }) => isStillKept(host, kept)));
+  const left = lines.filter((line) => conflictIn(line).every(stays));
   if (left.length < lines.length) writeState(host.root, conflictsPath, left.map((line) => `${line}\n`).join(''));
   return lines.length - left.length;
 }
