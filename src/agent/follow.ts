@@ -13,7 +13,17 @@ import type { LetGo } from './guard.ts';
 import { takeTheirs } from './keep-theirs.ts';
 import { type Line, makeLine, progressing } from './line.ts';
 import type { LiveSet } from './live-set.ts';
-import { difference, ending, fullPass, lookOnly, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
+import {
+  difference,
+  ending,
+  fullPass,
+  lookOnly,
+  reportOf,
+  type SetResult,
+  sendChanges,
+  troubleOf,
+  waitingOf,
+} from './pass.ts';
 import { logPass } from './pass-log.ts';
 import { endHold, readPause, refuseStopped, whyStopped } from './paused.ts';
 import { renderAndApply } from './render.ts';
@@ -69,7 +79,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
         ? 'stopped'
         : 'held';
     const why = undecidedWhy ?? result.held ?? trouble;
-    agent.tellSet(name, trouble === '' ? undefined : { state, why }, result.problems.length);
+    agent.tellSet(name, trouble === '' ? undefined : { state, why }, waitingOf(live, result));
     const told = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');
     agent.tell({ state: told.length === 0 ? 'in step' : told.join('; ') });
     return result;

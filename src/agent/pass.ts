@@ -90,6 +90,7 @@ async function compare(
   }
   // Names that are on neither side any more.
   for (const path of tree.names.keys()) forgetIfGone(tree, path);
+  tree.compared = true;
   const folders = [...ours.keys()].filter((folder) => !differing.has(folder));
   await session.call('agentAgree', {
     epoch,
@@ -173,6 +174,7 @@ async function sendIfAllowed(
   // What fills a server makes up for nothing that goes later.
   if (!looked) live.tree.arrived.clear();
   if (!looked || removes > 0) rememberFolder(live.tree);
+  line.toSend?.(removes + work.put.length, live.set.name);
   // One at a time.
   const isBusy = (line.busy?.size ?? 0) > 0;
   if (!line.bulk || isBusy || work.put.length < MANY)
@@ -223,6 +225,14 @@ export function troubleOf(set: string, { held, failure, problems }: SetResult): 
   if (held !== undefined) return `${set} is held: ${held}`;
   const [first] = problems;
   return first === undefined ? '' : `${set}: ${problems.length} not taken: ${first}`;
+}
+
+/** How many names are known to differ after that: all of them where nothing was sent, and everything was looked at for it. */
+export function waitingOf({ tree }: LiveSet, { held, failure, problems }: SetResult): number {
+  if ((held === undefined && !failure) || !tree.compared) return problems.length;
+  let differing = 0;
+  for (const { here, there } of tree.names.values()) if (here !== there) differing += 1;
+  return differing;
 }
 
 /** At most so many names of each kind are told. */

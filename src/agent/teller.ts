@@ -23,6 +23,8 @@ export type Teller = {
   end(): void;
   /** How a data set stands: what is in the way, and the names that wait. Trouble is an alarm until it is over. */
   tellSet(name: string, trouble: Trouble | undefined, waiting: number): void;
+  /** So many changes of a data set are sent from now on. @param isBeside besides those that are on their way */
+  toSend(name: string, changes: number, isBeside: boolean): void;
   /** Since when a data set's changes wait (performance.now), unless older ones wait already. */
   waitingSince(name: string, since: number | undefined): void;
   /** Nothing of a data set waits any more. */
@@ -163,6 +165,10 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       if (trouble) event(begins[trouble.state], alarmText(name, trouble));
       else if (before) event(ends[before.state], `${name} goes on`);
     },
+    toSend: (name, changes, isBeside) => {
+      const count = perSet.get(name);
+      if (count) count.waiting = changes + (isBeside ? count.waiting : 0);
+    },
     waitingSince: (name, since) => {
       const count = perSet.get(name);
       if (count) count.since ??= since;
@@ -194,6 +200,7 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       const count = perSet.get(name);
       if (!count) return;
       count.sent += changes;
+      count.waiting = Math.max(0, count.waiting - changes);
       count.minute.add(changes);
     },
   };
