@@ -37,6 +37,8 @@ export type Teller = {
   progressed(): void;
   /** Raises an alarm if something waits and nothing was answered for so many milliseconds; settles it when that is over. */
   lookForStall(milliseconds: number): void;
+  /** Writes the status anew while something is late, which gets later; else after so many milliseconds. */
+  refresh(milliseconds: number): void;
   /** So many changes of a data set are on the other server's disk. */
   acknowledged(name: string, changes: number): void;
 };
@@ -127,6 +129,12 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       return !trouble && (waiting > 0 || since !== undefined || live.since() !== undefined);
     });
 
+  const isLate = (): boolean =>
+    [...sets].some(([name, live]) => {
+      const { state, oldest } = setStatus(name, live);
+      return state !== 'in step' || oldest !== null;
+    });
+
   return {
     status,
     event,
@@ -196,6 +204,9 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
     },
     progressed: stall.progressed,
     lookForStall: (milliseconds) => orLogged(() => stall.look(isWaiting(), milliseconds, current.state)),
+    refresh: (milliseconds) => {
+      if (performance.now() - written >= (isLate() ? RARELY : milliseconds)) write();
+    },
     acknowledged: (name, changes) => {
       const count = perSet.get(name);
       if (!count) return;
