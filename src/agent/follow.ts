@@ -121,6 +121,22 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     remember(live, await sendChanges(line, live, whole));
     if (since !== undefined) agent.tell({ lag: Math.round(performance.now() - since) });
   };
+  const passOne = async (live: LiveSet, letGo: LetGo): Promise<PassReport> => {
+    const began = performance.now();
+    const { size } = live.tree.names;
+    await renderAndApply(agent, live);
+    agent.tell({ passPercent: 0 });
+    agent.waitingSince(live.set.name, live.since());
+    const failure = waits(live);
+    const result = failure
+      ? await lookOnly(live, failure)
+      : await fullPass(line, live, letGo, (seen) =>
+          agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
+        );
+    const remembered = remember(live, result);
+    agent.wantedBells.get(live.set.name)?.ring();
+    return reportOf(live.set.name, remembered, Math.round(performance.now() - began));
+  };
   /** @param letGo what the guard is not to hold of a data set; @param why what the log says besides */
   const passOver = async (
     lives: Iterable<LiveSet>,
@@ -128,21 +144,11 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     why: string,
   ): Promise<PassReport[]> => {
     const reports: PassReport[] = [];
-    for (const live of lives) {
-      const began = performance.now();
-      const { size } = live.tree.names;
-      await renderAndApply(agent, live);
-      agent.tell({ passPercent: 0 });
-      agent.waitingSince(live.set.name, live.since());
-      const failure = waits(live);
-      const result = failure
-        ? await lookOnly(live, failure)
-        : await fullPass(line, live, letGo(live.set.name), (seen) =>
-            agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
-          );
-      const remembered = remember(live, result);
-      agent.wantedBells.get(live.set.name)?.ring();
-      reports.push(reportOf(live.set.name, remembered, Math.round(performance.now() - began)));
+    try {
+      for (const live of lives) reports.push(await passOne(live, letGo(live.set.name)));
+    } catch (error) {
+      if (error instanceof CmsadmError) logPass(agent, reports, why, error);
+      throw error;
     }
     logPass(agent, reports, why);
     agent.tell({ passPercent: null, lastPass: new Date(host.system.clock()).toISOString() });
