@@ -44,6 +44,8 @@ const usualTiming = ({ keepalive }: Profile) => ({
   edits: 25,
   /** Without an answer while something waits, before it is an alarm. */
   stall: 60_000,
+  /** Between two writings of the status while nothing happens: its time tells that the agent lives. */
+  sign: 60_000,
   /** Without a change, before wanted state is applied. */
   wanted: 300,
   /** From the start until it is applied for the first time. */
@@ -143,8 +145,12 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   });
   notify?.ready();
   const signs = setInterval(() => notify?.alive(), 15_000);
-  const { stall } = agent.timing;
-  const stalls = setInterval(() => agent.lookForStall(stall), Math.min(5_000, stall / 4));
+  const { stall, sign } = agent.timing;
+  const lookAround = (): void => {
+    agent.lookForStall(stall);
+    agent.refresh(sign);
+  };
+  const stalls = setInterval(lookAround, Math.min(5_000, stall / 4));
   // They end with the loop, also where a bug ends that: else nobody would start this agent again.
   const ending = new AbortController();
   const over = AbortSignal.any([signal, ending.signal]);

@@ -8,7 +8,18 @@ import type { Incoming } from './incoming.ts';
 import type { LiveSet } from './live-set.ts';
 import { folderOf } from './names.ts';
 import { moveIn, putFolder, remove, standsAt } from './place.ts';
-import { keepWhatStands, letGo, note, type Prepare, prepareChange, type Ready, sealed, type Taker } from './prepare.ts';
+import {
+  keepWhatStands,
+  letGo,
+  note,
+  type Prepare,
+  prepareChange,
+  type Ready,
+  recordLosses,
+  sealed,
+  type Taker,
+  tellLosses,
+} from './prepare.ts';
 import { foreseen, writeFailed } from './refusals.ts';
 import { nameOf, setHere } from './tree.ts';
 import { noteUnapplied } from './unapplied.ts';
@@ -79,7 +90,7 @@ async function commit(taker: Taker, groups: readonly (readonly Prepare[])[]): Pr
     await orWriteFailed(live, () => syncFolders(all));
     return answers;
   } finally {
-    for (const ready of all) letGo(ready);
+    for (const ready of all) letGo(taker, ready);
     live.tree.agreed.flush();
   }
 }
@@ -172,12 +183,15 @@ async function putInPlace(taker: Taker, accounts: Accounts, ready: Ready): Promi
     await syncKept([ready]);
   }
   const others = besides(tree, path);
+  recordLosses(taker, ready);
   if (folder) ready.made = putFolder(agent.host, accounts, set, folder, held);
   else if (ready.temporary) {
     moveIn(set, path, ready.temporary, held);
     // A name that stood for this very file already leaves the other one where it was. (rename(2))
     if (ready.first === undefined) ready.temporary = undefined;
   } else if (!remove(held)) return false;
+  ready.isPlaced = true;
+  tellLosses(taker, ready);
   const stat = sign === undefined ? undefined : fs.lstatSync(held.place);
   noteLink(tree, path, stat);
   if (sign === undefined || !stat) {

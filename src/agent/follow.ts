@@ -13,7 +13,17 @@ import type { LetGo } from './guard.ts';
 import { takeTheirs } from './keep-theirs.ts';
 import { type Line, makeLine, progressing } from './line.ts';
 import type { LiveSet } from './live-set.ts';
-import { difference, ending, fullPass, lookOnly, reportOf, type SetResult, sendChanges, troubleOf } from './pass.ts';
+import {
+  difference,
+  ending,
+  fullPass,
+  lookOnly,
+  reportOf,
+  type SetResult,
+  sendChanges,
+  troubleOf,
+  waitingOf,
+} from './pass.ts';
 import { logPass } from './pass-log.ts';
 import { endHold, readPause, refuseStopped, whyStopped } from './paused.ts';
 import { renderAndApply } from './render.ts';
@@ -69,7 +79,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
         ? 'stopped'
         : 'held';
     const why = undecidedWhy ?? result.held ?? trouble;
-    agent.tellSet(name, trouble === '' ? undefined : { state, why }, result.problems.length);
+    agent.tellSet(name, trouble === '' ? undefined : { state, why }, waitingOf(live, result));
     const told = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');
     agent.tell({ state: told.length === 0 ? 'in step' : told.join('; ') });
     return result;
@@ -111,6 +121,22 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     remember(live, await sendChanges(line, live, whole));
     if (since !== undefined) agent.tell({ lag: Math.round(performance.now() - since) });
   };
+  const passOne = async (live: LiveSet, letGo: LetGo): Promise<PassReport> => {
+    const began = performance.now();
+    const { size } = live.tree.names;
+    await renderAndApply(agent, live);
+    agent.tell({ passPercent: 0 });
+    agent.waitingSince(live.set.name, live.since());
+    const failure = waits(live);
+    const result = failure
+      ? await lookOnly(live, failure)
+      : await fullPass(line, live, letGo, (seen) =>
+          agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
+        );
+    const remembered = remember(live, result);
+    agent.wantedBells.get(live.set.name)?.ring();
+    return reportOf(live.set.name, remembered, Math.round(performance.now() - began));
+  };
   /** @param letGo what the guard is not to hold of a data set; @param why what the log says besides */
   const passOver = async (
     lives: Iterable<LiveSet>,
@@ -118,21 +144,11 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     why: string,
   ): Promise<PassReport[]> => {
     const reports: PassReport[] = [];
-    for (const live of lives) {
-      const began = performance.now();
-      const { size } = live.tree.names;
-      await renderAndApply(agent, live);
-      agent.tell({ passPercent: 0 });
-      agent.waitingSince(live.set.name, live.since());
-      const failure = waits(live);
-      const result = failure
-        ? await lookOnly(live, failure)
-        : await fullPass(line, live, letGo(live.set.name), (seen) =>
-            agent.tell({ passPercent: size === 0 ? 0 : Math.min(99, Math.floor((seen * 100) / size)) }),
-          );
-      const remembered = remember(live, result);
-      agent.wantedBells.get(live.set.name)?.ring();
-      reports.push(reportOf(live.set.name, remembered, Math.round(performance.now() - began)));
+    try {
+      for (const live of lives) reports.push(await passOne(live, letGo(live.set.name)));
+    } catch (error) {
+      if (error instanceof CmsadmError) logPass(agent, reports, why, error);
+      throw error;
     }
     logPass(agent, reports, why);
     agent.tell({ passPercent: null, lastPass: new Date(host.system.clock()).toISOString() });

@@ -63,11 +63,14 @@ export function whyHeld(
 /** Names that are on one side only. */
 type OneSided = Pick<Standing, 'vanished' | 'came'>;
 
-/** @param known what is on one side only, where that is known; else all names are counted */
-export function standingOfSet(tree: Tree, known?: OneSided): Standing {
-  const { vanished, came } = known ?? oneSided(tree);
+/**
+ * @param known what is on one side only, where that is known; else all names are counted
+ * @param busy names on their way for long: they are not there yet, and make up for nothing that went
+ */
+export function standingOfSet(tree: Tree, known?: OneSided, busy: ReadonlySet<string> = new Set()): Standing {
+  const { vanished, came } = known ?? oneSided(tree, busy);
   // A name that is on neither side is forgotten.
-  const there = tree.names.size - came;
+  const there = tree.names.size - came - underWay(tree, busy);
   const here = tree.names.size - vanished;
   const before = readText(tree.host.root, fileOf(tree.set))?.trim();
   const sameFolder = isSameFolder(before, identityOf(tree.host, tree.set));
@@ -84,13 +87,22 @@ export function standingOfSet(tree: Tree, known?: OneSided): Standing {
   };
 }
 
-function oneSided({ names }: Tree): OneSided {
+function oneSided({ names }: Tree, busy: ReadonlySet<string>): OneSided {
   let [vanished, came] = [0, 0];
-  for (const { here, there } of names.values()) {
+  for (const [path, { here, there }] of names) {
     if (here === undefined && there !== undefined) vanished += 1;
-    if (here !== undefined && there === undefined) came += 1;
+    if (here !== undefined && there === undefined && !busy.has(path)) came += 1;
   }
   return { vanished, came };
+}
+
+function underWay({ names }: Tree, busy: ReadonlySet<string>): number {
+  let count = 0;
+  for (const path of busy) {
+    const name = names.get(path);
+    if (name && name.there === undefined) count += 1;
+  }
+  return count;
 }
 
 /** Milliseconds for which removals count together. */

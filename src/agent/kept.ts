@@ -17,8 +17,8 @@ const stamp = (now: number): string => `${new Date(now).toISOString().slice(0, 1
 
 const parentOf = (place: Buffer): Buffer => place.subarray(0, place.lastIndexOf('/'));
 
-/** A copy that was kept: its path below the root, and what must be synced before the original may go. */
-export type Kept = { readonly path: string; readonly unsynced: readonly Buffer[] };
+/** A copy that was kept: its path below the root, where that is, and what must be synced before the original may go. */
+export type Kept = { readonly path: string; readonly place: Buffer; readonly unsynced: readonly Buffer[] };
 
 /**
  * Gives what stands at a place a second name below `/var/lib/cmsadm/kept/<set>/<time>`.
@@ -30,8 +30,8 @@ export function keep(host: Host, set: DataSet, path: string, place: Buffer): Kep
   const time = stamp(host.system.clock());
   for (let again = 0; ; again += 1) {
     const folder = `${paths.kept}/${set.name}/${again === 0 ? time : `${time}-${again}`}`;
-    const kept = placeIn(Buffer.from(at(host.root, folder)), path);
-    if (!freePlace(kept)) continue;
+    const kept = freePlace(Buffer.from(at(host.root, folder)), path);
+    if (!kept) continue;
     const unsynced = [parentOf(kept)];
     try {
       fs.linkSync(place, kept);
@@ -40,19 +40,42 @@ export function keep(host: Host, set: DataSet, path: string, place: Buffer): Kep
       copy(place, kept, stat); // another file system, or one without hard links
       if (stat.isFile()) unsynced.push(kept);
     }
-    return { path: `${folder}/${path}`, unsynced };
+    return { path: `${folder}/${path}`, place: kept, unsynced };
   }
 }
 
-// Taken where this path, or a file that it would lie below, was already kept in the same second.
-function freePlace(kept: Buffer): boolean {
+/** Takes a copy away again, with the folders that only it needed: what it is a copy of stays where it was. */
+export function takeBack(host: Host, set: DataSet, { place }: Kept): void {
+  fs.rmSync(place, { force: true });
+  const ofSet = at(host.root, `${paths.kept}/${set.name}`);
   try {
-    fs.mkdirSync(parentOf(kept), { recursive: true, mode: 0o700 });
+    for (let folder = parentOf(place); folder.length > ofSet.length; folder = parentOf(folder)) fs.rmdirSync(folder);
   } catch (error) {
-    if (isSystemError(error) && ['EEXIST', 'ENOTDIR'].includes(error.code)) return false;
-    throw error;
+    // Another copy lies in it.
+    if (!isSystemError(error)) throw error;
   }
-  return lstatIf(kept) === undefined;
+}
+
+/**
+ * Makes the folders for a path below a folder of one time.
+ * @returns undefined where this path was already kept in the same second, or what is no folder on the way to it: through a
+ *   link that was kept, the copy would go wherever that points
+ */
+function freePlace(time: Buffer, path: string): Buffer | undefined {
+  fs.mkdirSync(time, { recursive: true, mode: 0o700 });
+  let place = time;
+  for (const part of path.split('/')) {
+    if (place !== time && !isFolderFrom(place)) return undefined;
+    place = placeIn(place, part);
+  }
+  return lstatIf(place) === undefined ? place : undefined;
+}
+
+/** True for a folder that is there now, made if nothing was there. */
+function isFolderFrom(place: Buffer): boolean {
+  const stat = lstatIf(place);
+  if (!stat) fs.mkdirSync(place, { mode: 0o700 });
+  return stat?.isDirectory() ?? true;
 }
 
 function copy(from: Buffer, to: Buffer, stat: fs.Stats): void {
@@ -100,11 +123,8 @@ async function isOlder(folder: Buffer, oldest: number): Promise<boolean> {
 
 const conflictsPath = `${paths.sync}/conflicts.jsonl`;
 
-/**
- * Records that this server's own version of a file lost against the other one's.
- * @returns a line about it
- */
-export function recordConflict(host: Host, set: DataSet, path: string, owner: string, kept: string): string {
+/** Records that this server's own version of a file loses against the other one's; on the disk when it returns. */
+export function recordConflict(host: Host, set: DataSet, path: string, owner: string, kept: string): Conflict {
   const conflict: Conflict = {
     id: randomUUID().slice(0, 8),
     set: set.name,
@@ -115,7 +135,17 @@ export function recordConflict(host: Host, set: DataSet, path: string, owner: st
   };
   makeFolders(host.root, paths.sync, 0o700);
   append(host.root, conflictsPath, jsonLine(conflict));
-  return `${conflict.set}: ${conflict.path} of ${owner} lost (${conflict.id}), kept in ${conflict.kept}`;
+  return conflict;
+}
+
+/** What is said of a conflict. */
+export const conflictText = ({ id, set, path, owner, kept }: Conflict): string =>
+  `${set}: ${path} of ${owner} lost (${id}), kept in ${kept}`;
+
+/** Takes records back: that version did not lose after all. */
+export function withdrawConflicts(host: Host, conflicts: readonly Conflict[]): void {
+  const ids = new Set(conflicts.map(({ id }) => id));
+  leaveConflicts(host, ({ id }) => !ids.has(id));
 }
 
 /** The conflicts whose losing copies are still kept here. */
@@ -137,9 +167,12 @@ function conflictIn(line: string): Conflict[] {
  * Forgets the conflicts whose copies are gone, pruned or removed by hand with the folder of their time. Nothing is recorded meanwhile, for this waits for
  * nothing; whoever dies on the way leaves the lines of before. @returns how many
  */
-export function forgetConflicts(host: Host): number {
+export const forgetConflicts = (host: Host): number => leaveConflicts(host, ({ kept }) => isStillKept(host, kept));
+
+/** Lines that cannot be read stay. @returns how many went */
+function leaveConflicts(host: Host, stays: (conflict: Conflict) => boolean): number {
   const lines = conflictLines(host);
-  const left = lines.filter((line) => conflictIn(line).every(({ kept }) => isStillKept(host, kept)));
+  const left = lines.filter((line) => conflictIn(line).every(stays));
   if (left.length < lines.length) writeState(host.root, conflictsPath, left.map((line) => `${line}\n`).join(''));
   return lines.length - left.length;
 }

@@ -8,6 +8,8 @@ export type Line = {
   readonly epoch: number;
   /** The number of the next change, under this epoch. */
   next(): number;
+  /** Told of so many changes of a data set that are sent from now on. */
+  toSend?(count: number, set: string): void;
   /** Told the number of each change that the other server has on its disk. */
   acknowledged(seq: number, set: string): void;
   /** Told of so many changes that went by another way, and are on the other server's disk: each has its number from now on. */
@@ -43,6 +45,7 @@ export function makeLine(agent: Agent, session: Session, epoch: number): Line {
   /** All up to this one are answered; what an earlier session left is compared. */
   let acked = seq;
   const unanswered = new Set<number>();
+  const busy = new Map<string, Set<string>>();
   const settle = (numbers: readonly number[]): void => {
     for (const number of numbers) unanswered.delete(number);
     while (acked < seq && !unanswered.has(acked + 1)) acked += 1;
@@ -58,7 +61,8 @@ export function makeLine(agent: Agent, session: Session, epoch: number): Line {
       },
     },
     epoch,
-    busy: new Map(),
+    busy,
+    toSend: (count, set) => agent.toSend(set, count, busy.size > 0),
     next: () => {
       seq += 1;
       unanswered.add(seq);

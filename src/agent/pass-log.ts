@@ -1,3 +1,4 @@
+import type { CmsadmError } from '../errors.ts';
 import { append, makeFolders } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
@@ -8,14 +9,20 @@ import { raiseOnce, settleBut } from './standing-alarms.ts';
 const counts = ({ set, sent, removed, bytes, why }: PassReport): string =>
   `${set} ${sent} sent, ${removed} removed, ${bytes} bytes${why === '' ? '' : ` (${why})`}`;
 
-/** A full pass as one line of the journal and of the log of passes. @param why what it was made for, where that is unusual */
-export function logPass(agent: Agent, reports: readonly PassReport[], why: string): void {
-  const text = reports.map(counts).join('; ');
+/**
+ * A full pass as one line of the journal and of the log of passes.
+ * @param why what it was made for, where that is unusual
+ * @param cutOff what ended it before all data sets were passed over
+ */
+export function logPass(agent: Agent, reports: readonly PassReport[], why: string, cutOff?: CmsadmError): void {
+  const text = [...reports.map(counts), ...(cutOff ? [`cut off: ${cutOff.message}`] : [])].join('; ');
   agent.log(`full pass${why}: ${text}`);
   const seconds = reports.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / 1000;
-  const outcome = reports.every(({ ok }) => ok) ? 'ok' : 'failed';
+  const outcome = !cutOff && reports.every(({ ok }) => ok) ? 'ok' : 'failed';
   const at = new Date(agent.host.system.clock()).toISOString();
-  keepLine(agent, `${at} full pass${why}: ${outcome}: ${text}; ${seconds.toFixed(1)} s\n`);
+  // Of the one that was cut off there is no report.
+  const end = cutOff ? '' : `; ${seconds.toFixed(1)} s`;
+  keepLine(agent, `${at} full pass${why}: ${outcome}: ${text}${end}\n`);
 }
 
 const head = 'The log of full passes cannot be written:';

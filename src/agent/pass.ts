@@ -10,7 +10,7 @@ import type { LiveSet } from './live-set.ts';
 import { sendWork } from './send.ts';
 import { agreeHere, agreeIn, digestsOf, forgetIfGone, isProvisional, nameOf } from './tree.ts';
 import { isApplied } from './unapplied.ts';
-import { workOf } from './work.ts';
+import { type Work, workOf } from './work.ts';
 
 /** The errors that end every further attempt of a session. */
 export const ending = [
@@ -90,6 +90,7 @@ async function compare(
   }
   // Names that are on neither side any more.
   for (const path of tree.names.keys()) forgetIfGone(tree, path);
+  tree.compared = true;
   const folders = [...ours.keys()].filter((folder) => !differing.has(folder));
   await session.call('agentAgree', {
     epoch,
@@ -158,11 +159,13 @@ async function sendIfAllowed(
   const work = workOf(live.tree, looked);
   const { names } = live.tree;
   const removes = work.remove.length + work.clear.length;
-  const arrivals = work.put.filter((path) => names.get(path)?.there === undefined);
+  const busy = line.busy?.get(live.set.name) ?? new Set();
+  // What is on its way for long makes up for nothing that goes now.
+  const arrivals = work.put.filter((path) => names.get(path)?.there === undefined && !busy.has(path));
   const came = arrivals.length;
   // After events only what was looked at differs; all names are counted when everything was looked at.
   const vanished = [...work.remove, ...work.clear].filter((path) => names.get(path)?.here === undefined).length;
-  const standing = () => standingOfSet(live.tree, looked && { vanished, came });
+  const standing = () => standingOfSet(live.tree, looked && { vanished, came }, busy);
   const held = looked && removes === 0 ? undefined : whyHeld(live.set, standing(), letGo);
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
@@ -171,6 +174,7 @@ async function sendIfAllowed(
   // What fills a server makes up for nothing that goes later.
   if (!looked) live.tree.arrived.clear();
   if (!looked || removes > 0) rememberFolder(live.tree);
+  line.toSend?.(removes + work.put.length, live.set.name);
   // One at a time.
   const isBusy = (line.busy?.size ?? 0) > 0;
   if (!line.bulk || isBusy || work.put.length < MANY)
@@ -179,9 +183,27 @@ async function sendIfAllowed(
   const isFolder = (path: string): boolean => isFolderSign(live.tree.names.get(path)?.here);
   const folders = { clear: work.clear, put: work.put.filter(isFolder), remove: [] };
   const carried = await line.bulk(live, work.put, () => sendWork(line, live, folders));
-  // Of the same names: what else differs, the guard has not judged.
-  const rest = await sendWork(line, live, { ...workOf(live.tree, looked), clear: [] });
-  return { ...added(carried, rest), held: undefined, failure: undefined };
+  // Of the same names.
+  const { judged, unjudged } = restOf(live, looked, work);
+  const rest = added(carried, await sendWork(line, live, judged));
+  if (unjudged.length === 0) return { ...rest, held: undefined, failure: undefined };
+  live.touch(unjudged);
+  const later = await sendIfAllowed(line, live, await live.look(), 'nothing');
+  return { ...later, ...added(rest, later) };
+}
+
+/** What still differs after a long transfer. Names that vanished meanwhile were not among the removals that the guard let pass. */
+function restOf(
+  { tree }: LiveSet,
+  looked: ReadonlySet<string> | undefined,
+  passed: Work,
+): { readonly judged: Work; readonly unjudged: readonly string[] } {
+  const { put, remove } = workOf(tree, looked);
+  const mayGo = new Set(passed.remove);
+  return {
+    judged: { clear: [], put, remove: remove.filter((path) => mayGo.has(path)) },
+    unjudged: remove.filter((path) => !mayGo.has(path)),
+  };
 }
 
 const added = (one: Sent, other: Sent): Sent => ({
@@ -203,6 +225,14 @@ export function troubleOf(set: string, { held, failure, problems }: SetResult): 
   if (held !== undefined) return `${set} is held: ${held}`;
   const [first] = problems;
   return first === undefined ? '' : `${set}: ${problems.length} not taken: ${first}`;
+}
+
+/** How many names are known to differ after that: all of them where nothing was sent, and everything was looked at for it. */
+export function waitingOf({ tree }: LiveSet, { held, failure, problems }: SetResult): number {
+  if ((held === undefined && !failure) || !tree.compared) return problems.length;
+  let differing = 0;
+  for (const { here, there } of tree.names.values()) if (here !== there) differing += 1;
+  return differing;
 }
 
 /** At most so many names of each kind are told. */

@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import { CmsadmError } from '../errors.ts';
+import type { Conflict } from '../pair/sync-reports.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
 import type { Agent } from './agent.ts';
 import type { Change } from './changes.ts';
@@ -7,7 +8,7 @@ import { isSystemError, orGone } from './data-set.ts';
 import { type Entry, type FileEntry, shownPath, signOf } from './entry.ts';
 import { noteLink } from './hard-links.ts';
 import { begin, drop, grow, type Incoming, seal } from './incoming.ts';
-import { keep, recordConflict } from './kept.ts';
+import { conflictText, type Kept, keep, recordConflict, takeBack, withdrawConflicts } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Held, holdPlace, makeLink, standsAt, type Writer } from './place.ts';
 import { nameOf, setHere, stampOf, type Tree } from './tree.ts';
@@ -41,7 +42,19 @@ export type Ready = {
   /** What stood there when it was kept, and what must be synced before that may go. */
   stood: string;
   unsynced: readonly Buffer[];
+  /** The copies of what stood there. */
+  readonly kept: KeptVersion[];
+  /** What is on record as lost by it. */
+  readonly conflicts: Conflict[];
+  isPlaced: boolean;
 };
+
+/** A version that was kept: what stood in the place then; of whom, where it was one that the other server never had. */
+type KeptVersion = Kept & { readonly stood: string; readonly owner: string | undefined };
+
+type Begun = Omit<Ready, 'stood' | 'unsynced' | 'kept' | 'conflicts' | 'isPlaced'>;
+
+const begun = (what: Begun): Ready => ({ ...what, stood: '', unsynced: [], kept: [], conflicts: [], isPlaced: false });
 
 /** Makes a change ready; nothing is left of it where that fails. @throws CmsadmError, or the system's error */
 export type Prepare = (taker: Taker, accounts: Accounts) => Promise<Ready>;
@@ -66,14 +79,7 @@ export function prepareChange(change: Change): Prepare {
     };
   const sign = signOf(entry);
   if (entry.type === 'folder')
-    return async (taker) => ({
-      path,
-      sign,
-      held: holdPlace(taker.live.tree, path),
-      folder: entry,
-      stood: '',
-      unsynced: [],
-    });
+    return async (taker) => begun({ path, sign, held: holdPlace(taker.live.tree, path), folder: entry });
   return (taker, accounts) => {
     const held = holdPlace(taker.live.tree, path);
     try {
@@ -131,43 +137,73 @@ async function furtherName(taker: Taker, entry: FileEntry, first: string): Promi
 const linkRefused = ({ path }: FileEntry, first: string): CmsadmError =>
   new CmsadmError('link-refused', `${shownPath(path)} cannot be made another name of ${shownPath(first)}.`);
 
-async function replacing(taker: Taker, what: Omit<Ready, 'stood' | 'unsynced'>): Promise<Ready> {
-  const ready: Ready = { ...what, stood: '', unsynced: [] };
+async function replacing(taker: Taker, what: Begun): Promise<Ready> {
+  const ready = begun(what);
   try {
     await keepWhatStands(taker, ready);
     return ready;
   } catch (error) {
-    letGo(ready);
+    letGo(taker, ready);
     throw error;
   }
 }
 
-/** Keeps what is about to be replaced; a version of this server's own that the other one never had is a conflict. */
-export async function keepWhatStands({ agent: { host, event }, live }: Taker, ready: Ready): Promise<void> {
+/** Keeps what is about to be replaced; notes whose it is where it is a version of this server's own that the other one never had. */
+export async function keepWhatStands({ agent: { host }, live }: Taker, ready: Ready): Promise<void> {
   const { path, held, sign } = ready;
   const { set, tree } = live;
-  if (!['', '/'].includes(standsAt(held))) {
-    const before = standsAt(held);
-    await live.lookAt(path);
-    const here = tree.names.get(path)?.here;
-    // What changed while it was read is somebody's of this server, whatever was known of it.
-    const isOwn =
-      standsAt(held) !== before || (here !== undefined && here !== sign && !tree.agreed.isKnown(path, here));
-    const owner = orGone(() => fs.lstatSync(held.place))?.uid;
-    const kept = keep(host, set, path, held.place);
-    ready.unsynced = kept?.unsynced ?? [];
-    if (kept && isOwn && owner !== undefined)
-      event('sync-conflict', recordConflict(host, set, path, readAccounts(host.root).owner(owner), kept.path));
+  if (['', '/'].includes(standsAt(held))) {
+    ready.stood = standsAt(held);
+    return;
   }
+  const before = standsAt(held);
+  await live.lookAt(path);
+  const here = tree.names.get(path)?.here;
+  // What changed while it was read is somebody's of this server, whatever was known of it.
+  const isOwn = standsAt(held) !== before || (here !== undefined && here !== sign && !tree.agreed.isKnown(path, here));
+  const uid = orGone(() => fs.lstatSync(held.place))?.uid;
+  const owner = isOwn && uid !== undefined ? readAccounts(host.root).owner(uid) : undefined;
+  const kept = keep(host, set, path, held.place);
+  ready.unsynced = kept?.unsynced ?? [];
+  // A second name is a new stamp.
   ready.stood = standsAt(held);
+  if (kept) ready.kept.push({ ...kept, stood: ready.stood, owner });
+}
+
+/** Has on the disk which versions lose by what is put in its place next: whoever dies right after has told it. */
+export function recordLosses({ agent: { host }, live: { set } }: Taker, ready: Ready): void {
+  for (const { owner, path } of ready.kept)
+    if (owner !== undefined) ready.conflicts.push(recordConflict(host, set, ready.path, owner, path));
+}
+
+export function tellLosses({ agent: { event } }: Taker, { conflicts }: Ready): void {
+  for (const conflict of conflicts) event('sync-conflict', conflictText(conflict));
 }
 
 /** Closes what a change has opened, and removes what was not put in its place. */
-export function letGo({ temporary, file, made, held }: Ready): void {
+export function letGo(taker: Taker, ready: Ready): void {
+  const { temporary, file, made, held } = ready;
+  if (!ready.isPlaced) forgetLosses(taker, ready);
   if (file !== undefined) fs.closeSync(file);
   if (made !== undefined) fs.closeSync(made);
   if (temporary) fs.rmSync(temporary, { force: true });
   fs.closeSync(held.handle);
+}
+
+/** Nothing was replaced. What was kept for it would be kept again with each try; what somebody else removed meanwhile stays. */
+function forgetLosses({ agent: { host }, live: { set } }: Taker, { held, kept, conflicts }: Ready): void {
+  try {
+    if (conflicts.length > 0) withdrawConflicts(host, conflicts);
+    for (const one of kept) if (stillStands(held, one)) takeBack(host, set, one);
+  } catch (error) {
+    // On a disk that takes nothing a copy too many stays, and its record.
+    if (!isSystemError(error)) throw error;
+  }
+}
+
+function stillStands(held: Held, { place, stood }: KeptVersion): boolean {
+  const [here, copy] = [held.place, place].map((one) => orGone(() => fs.lstatSync(one)));
+  return (copy && here?.ino === copy.ino && here.dev === copy.dev) || standsAt(held) === stood;
 }
 
 /** This stands here now, and both agree on it. */

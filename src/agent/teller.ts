@@ -23,6 +23,8 @@ export type Teller = {
   end(): void;
   /** How a data set stands: what is in the way, and the names that wait. Trouble is an alarm until it is over. */
   tellSet(name: string, trouble: Trouble | undefined, waiting: number): void;
+  /** So many changes of a data set are sent from now on. @param isBeside besides those that are on their way */
+  toSend(name: string, changes: number, isBeside: boolean): void;
   /** Since when a data set's changes wait (performance.now), unless older ones wait already. */
   waitingSince(name: string, since: number | undefined): void;
   /** Nothing of a data set waits any more. */
@@ -35,6 +37,8 @@ export type Teller = {
   progressed(): void;
   /** Raises an alarm if something waits and nothing was answered for so many milliseconds; settles it when that is over. */
   lookForStall(milliseconds: number): void;
+  /** Writes the status anew while something is late, which gets later; else after so many milliseconds. */
+  refresh(milliseconds: number): void;
   /** So many changes of a data set are on the other server's disk. */
   acknowledged(name: string, changes: number): void;
 };
@@ -125,6 +129,12 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       return !trouble && (waiting > 0 || since !== undefined || live.since() !== undefined);
     });
 
+  const isLate = (): boolean =>
+    [...sets].some(([name, live]) => {
+      const { state, oldest } = setStatus(name, live);
+      return state !== 'in step' || oldest !== null;
+    });
+
   return {
     status,
     event,
@@ -163,6 +173,10 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
       if (trouble) event(begins[trouble.state], alarmText(name, trouble));
       else if (before) event(ends[before.state], `${name} goes on`);
     },
+    toSend: (name, changes, isBeside) => {
+      const count = perSet.get(name);
+      if (count) count.waiting = changes + (isBeside ? count.waiting : 0);
+    },
     waitingSince: (name, since) => {
       const count = perSet.get(name);
       if (count) count.since ??= since;
@@ -190,10 +204,14 @@ export function makeTeller(host: Host, sets: ReadonlyMap<string, LiveSet>, log: 
     },
     progressed: stall.progressed,
     lookForStall: (milliseconds) => orLogged(() => stall.look(isWaiting(), milliseconds, current.state)),
+    refresh: (milliseconds) => {
+      if (performance.now() - written >= (isLate() ? RARELY : milliseconds)) write();
+    },
     acknowledged: (name, changes) => {
       const count = perSet.get(name);
       if (!count) return;
       count.sent += changes;
+      count.waiting = Math.max(0, count.waiting - changes);
       count.minute.add(changes);
     },
   };

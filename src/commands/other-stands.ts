@@ -80,7 +80,11 @@ export function standOf(
 ): OtherStands {
   const away = here.error ?? there.error;
   if (!here.status || !there.status) return { name, state: 'not asked', lines: [away?.message ?? 'it did not answer'] };
-  const isAcross = here.status.sets.every((set) => !set.wanted || set.queue === 0);
+  const { status } = here;
+  const late = status.sets.filter((set) => set.wanted && (set.state !== 'in step' || set.queue > 0));
+  // Nobody counts what waits while all is stopped.
+  const isAcross = late.length === 0 && !status.paused && !status.restoring;
+  const isInTheWay = !isAcross && status.state !== 'in step';
   const told = there.status.sets.flatMap(({ wanted }) => wanted ?? []);
   // By its clock, which may be another: so long ago it was committed here.
   const since = Date.parse(there.status.at) - (now - committed);
@@ -91,7 +95,7 @@ export function standOf(
   return {
     name,
     state: 'not yet',
-    lines: differs.length > 0 ? differs.flatMap(({ lines }) => lines) : [isAcross ? 'it is at it' : here.status.state],
+    lines: differs.length > 0 ? differs.flatMap(({ lines }) => lines) : [isInTheWay ? status.state : 'it is at it'],
   };
 }
 

@@ -17,7 +17,7 @@ let made = 0;
 
 /** What an agent tells, `seconds` after it was committed by its own clock, which is an hour behind. */
 const hourBehind = (seconds: number): string => new Date(Date.now() - 3_600_000 + seconds * 1000).toISOString();
-const statusWith = (wanted: Partial<WantedStatus>, more: { readonly queue?: number } = {}): SyncStatus => ({
+const statusWith = (wanted: Partial<WantedStatus>, more: Partial<SyncStatus['sets'][number]> = {}): SyncStatus => ({
   ...status,
   at: hourBehind(0),
   sets: status.sets.map((set) => ({
@@ -92,13 +92,36 @@ describe('after a change the other server', () => {
   });
 });
 
-test('what is not across yet is not as wanted, whatever the other server tells', () => {
+describe('what is not across yet is not as wanted, whatever the other server tells:', () => {
   const view = (one: SyncStatus): SyncView => ({
     name: 'x',
     reachable: true,
     status: { ...one, sets: one.sets.map((set) => ({ ...set, lagSeconds: null })) },
   });
-  const stands = (queue: number) =>
-    standOf('x', [view(statusWith({}, { queue })), view(statusWith({ at: hourBehind(1) }))], Date.now(), Date.now());
-  expect([stands(1).state, stands(0).state]).toEqual(['not yet', 'as wanted']);
+  const stands = (here: SyncStatus) =>
+    standOf('x', [view(here), view(statusWith({ at: hourBehind(1) }))], Date.now(), Date.now());
+  const since = hourBehind(0);
+
+  test.each<[what: string, here: SyncStatus, line: string]>([
+    ['names wait', statusWith({}, { queue: 1 }), 'it is at it'],
+    ['it is sent', statusWith({}, { state: 'sending' }), 'it is at it'],
+    [
+      'its set is held',
+      { ...statusWith({}, { state: 'held' }), state: 'admin is held: empty' },
+      'admin is held: empty',
+    ],
+    ['its set is stopped', { ...statusWith({}, { state: 'stopped' }), state: 'admin: no space' }, 'admin: no space'],
+    ['it is paused', { ...statusWith({}), state: 'paused', paused: { by: 'anna', since } }, 'paused'],
+    [
+      'it waits for a restore',
+      { ...statusWith({}), state: 'restoring', restoring: { tag: 'zdt_1_1700000000', by: 'anna', since } },
+      'restoring',
+    ],
+  ])('%s', (_what, here, line) => {
+    expect(stands(here)).toMatchObject({ state: 'not yet', lines: [line] });
+  });
+
+  test('all is across', () => {
+    expect(stands(statusWith({}))).toMatchObject({ state: 'as wanted' });
+  });
 });

@@ -1,0 +1,108 @@
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readConflicts } from '../../src/agent/kept.ts';
+import type { Host } from '../../src/host/system.ts';
+import { paths } from '../../src/pair/state.ts';
+import { kept, pairAt, pass, placeOf, savePair, tree, twoServers, verbsOf, write } from './two-servers.ts';
+
+/** All that happens on this server happens within one second. */
+const inOneSecond = (host: Host): Host => ({ ...host, system: { ...host.system, clock: () => 1_800_000_000_000 } });
+
+describe('a kept copy', () => {
+  it('does not leave through a link that was kept in the same second', async () => {
+    const servers = twoServers();
+    const [one, two] = [servers.one, inOneSecond(servers.two)];
+    const outside = join(two.root.prefix, 'outside');
+    fs.mkdirSync(outside);
+    fs.symlinkSync(outside, placeOf(one, 'current'));
+    await pass(one, two);
+    fs.rmSync(placeOf(one, 'current'));
+    write(one, 'current/deep/conf', 'first');
+    await pass(one, two);
+    write(one, 'current/deep/conf', 'the second');
+    await pass(one, two);
+    expect(fs.readdirSync(outside)).toEqual([]);
+    expect(kept(two)).toEqual([
+      ['current', `->${outside}`],
+      ['current/deep/conf', 'first'],
+    ]);
+    expect(tree(two)).toMatchObject({ 'current/deep/conf': 'the second' });
+  });
+});
+
+const removal = (epoch: number, ...names: string[]): object => ({
+  epoch,
+  set: 'admin',
+  changes: names.map((path) => ({ kind: 'remove', seq: 1, path })),
+});
+const timesOfKeeping = (host: Host): string[] => {
+  const folder = join(host.root.prefix, paths.kept, 'admin');
+  return fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+};
+
+describe('a change that could not be made', () => {
+  it('leaves no copy of what it did not replace, and no conflict, however often it is tried', async () => {
+    const { two } = twoServers();
+    write(two, 'sub/a', 'of somebody here');
+    const { verbs } = verbsOf(two);
+    for (const epoch of [1, 2, 3]) {
+      const answer = verbs['agentChanges']?.(removal(epoch, 'sub/a'));
+      // The message was let in; what it would replace is kept, and on its way to the disk.
+      savePair(two, pairAt(epoch + 1));
+      await expect(answer).rejects.toMatchObject({ code: 'epoch-older' });
+    }
+    expect(readConflicts(two)).toEqual([]);
+    expect(timesOfKeeping(two)).toEqual([]);
+    expect(tree(two)).toEqual({ sub: '/', 'sub/a': 'of somebody here' });
+    expect(await verbs['agentChanges']?.(removal(4, 'sub/a'))).toEqual([true]);
+    expect(readConflicts(two)).toMatchObject([{ path: 'sub/a' }]);
+    expect(kept(two)).toEqual([['sub/a', 'of somebody here']]);
+  });
+
+  it('leaves what others of the same message replaced, and a version that somebody removed meanwhile', async () => {
+    const { one, two } = twoServers();
+    for (const name of ['a', 'b']) {
+      write(two, name, `${name} of somebody here`);
+      write(one, name, `${name} of the primary`);
+    }
+    const { verbs } = verbsOf(two);
+    const answer = verbs['agentChanges']?.({
+      epoch: 1,
+      set: 'admin',
+      changes: ['a', 'b'].map((path) => ({
+        kind: 'put',
+        seq: 1,
+        entry: { type: 'link', path, owner: 'root', group: 'root', target: 'of the primary' },
+        data: '',
+      })),
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    fs.rmSync(placeOf(two, 'b'));
+    fs.mkdirSync(placeOf(two, 'b'));
+    expect(await answer).toMatchObject([true, { code: 'path-refused' }]);
+    expect(readConflicts(two)).toMatchObject([{ path: 'a' }]);
+    expect(kept(two)).toEqual([
+      ['a', 'a of somebody here'],
+      ['b', 'b of somebody here'],
+    ]);
+    expect(tree(two)).toEqual({ a: '->of the primary', b: '/' });
+  });
+});
+
+it('tells in the conflicts what it loses before it is lost', async () => {
+  const { two } = twoServers();
+  write(two, 'a', 'of somebody here');
+  const seen: string[] = [];
+  const watched = { ...two, root: { ...two.root, disk: { ...fs, openSync: seenOf(seen, two) } } };
+  expect(await verbsOf(watched).verbs['agentChanges']?.(removal(1, 'a'))).toEqual([true]);
+  expect(seen).toEqual(['of somebody here']);
+});
+
+/** What stands in `a` when a conflict is written. */
+const seenOf =
+  (seen: string[], host: Host): typeof fs.openSync =>
+  (path, ...more) => {
+    if (String(path).endsWith('conflicts.jsonl')) seen.push(tree(host)['a'] ?? 'nothing');
+    return fs.openSync(path, ...more);
+  };
