@@ -35,6 +35,26 @@ export function makeBell(): Bell {
 }
 
 /**
+ * So many events at once, and some may be lost: the kernel's queue holds 16,384 (inotify(7), max_queued_events), and node
+ * says nothing when it is full. It is one queue for all watches of the process, and is read to its end before the loop rests.
+ */
+const MANY = 6_000;
+let atOnce = 0;
+/** Called when events may be lost, of whichever folder. */
+const whenLost = new Set<() => void>();
+
+function countEvent(): void {
+  if (atOnce === 0) setImmediate(lookForLoss);
+  atOnce += 1;
+}
+
+function lookForLoss(): void {
+  const isLost = atOnce > MANY;
+  atOnce = 0;
+  if (isLost) for (const lost of [...whenLost]) lost();
+}
+
+/**
  * Calls `changed` at every event in one folder, with the name in it where the kernel tells one (as latin1).
  * Undefined if it can't be watched: gone, or no watches left.
  */
@@ -43,9 +63,10 @@ export function watchFolder(
   changed: (name: string | undefined, event: fs.WatchEventType) => void,
 ): fs.FSWatcher | undefined {
   try {
-    const watcher = fs.watch(place, { persistent: false, encoding: 'buffer' }, (event, name) =>
-      changed(name?.toString('latin1'), event),
-    );
+    const watcher = fs.watch(place, { persistent: false, encoding: 'buffer' }, (event, name) => {
+      countEvent();
+      changed(name?.toString('latin1'), event);
+    });
     watcher.on('error', () => watcher.close()); // the folder went away; the comparison finds what else is so
     return watcher;
   } catch {
@@ -65,8 +86,15 @@ export type Watches = {
   close(): void;
 };
 
-/** @param changed gets the folder's path in the data set and the name in it; undefined where the kernel told none */
-export function makeWatches(changed: (folder: string, name: string | undefined) => void): Watches {
+/**
+ * @param changed gets the folder's path in the data set and the name in it; undefined where the kernel told none
+ * @param lost called where so much happened, in this data set or elsewhere, that no event may have told of some of it
+ */
+export function makeWatches(
+  changed: (folder: string, name: string | undefined) => void,
+  lost: () => void = () => {},
+): Watches {
+  whenLost.add(lost);
   const watched = new Map<string, { readonly ino: number; readonly watcher: fs.FSWatcher | undefined }>();
   let met: Set<string> | undefined;
   const drop = (path: string): void => {
@@ -102,6 +130,7 @@ export function makeWatches(changed: (folder: string, name: string | undefined) 
       met = undefined;
     },
     close: () => {
+      whenLost.delete(lost);
       for (const path of [...watched.keys()]) drop(path);
     },
   };
