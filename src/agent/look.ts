@@ -4,7 +4,7 @@ import { type Accounts, readAccounts } from './accounts.ts';
 import { baseOf, entryAt, isSystemError, orGone, type Place, placeIn, unreadable, walk } from './data-set.ts';
 import { isFolderSign, signOf } from './entry.ts';
 import { findAll } from './find.ts';
-import { noteLink } from './hard-links.ts';
+import { fileIdOf, noteLink } from './hard-links.ts';
 import type { Name } from './names.ts';
 import {
   forgetIfGone,
@@ -260,7 +260,7 @@ async function lookAtOne(tree: Tree, path: string, place: Place, stat: fs.Stats,
   if (stat.isFile() && stat.nlink > 1) {
     name.round = tree.round;
     // With its other names, when all of them are known (linked-files.ts).
-    return void tree.links.stale.add(stat.ino);
+    return void tree.links.stale.add(fileIdOf(stat));
   }
   const entry = await entryAt({ path, place, stat }, accounts);
   // It may have been replaced while it was read; who did so, or an event, tells what it is now.
