@@ -21,6 +21,7 @@ import { bePrimary, beSecondary } from './roles.ts';
 import { listen } from './socket.ts';
 import { hasAuthority } from './standing.ts';
 import { makeTeller, type Teller } from './teller.ts';
+import { makeUnwatched } from './unwatched.ts';
 import { concernsWanted, keepWanted } from './wanted.ts';
 import { type Bell, makeBell, watchFolder } from './watch.ts';
 
@@ -144,7 +145,14 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   notify?.ready();
   const signs = setInterval(() => notify?.alive(), 15_000);
   const { stall } = agent.timing;
-  const stalls = setInterval(() => agent.lookForStall(stall), Math.min(5_000, stall / 4));
+  const lookForUnwatched = makeUnwatched(agent);
+  const stalls = setInterval(
+    () => {
+      agent.lookForStall(stall);
+      lookForUnwatched();
+    },
+    Math.min(5_000, stall / 4),
+  );
   // They end with the loop, also where a bug ends that: else nobody would start this agent again.
   const ending = new AbortController();
   const over = AbortSignal.any([signal, ending.signal]);

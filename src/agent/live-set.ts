@@ -40,6 +40,8 @@ export type LiveSet = {
   touchChangedFolders(): void;
   /** Names to be looked at again, as if an event had told of them. */
   touch(paths: Iterable<string>): void;
+  /** Of each folder that can't be watched, the system's code for why: what changes there is found late. */
+  unwatched(): string[];
   close(): void;
 };
 
@@ -157,6 +159,7 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
     touch: (paths) => {
       for (const path of paths) heard(path);
     },
+    unwatched: watches.unwatched,
     close: watches.close,
   };
 }

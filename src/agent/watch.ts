@@ -1,5 +1,5 @@
 import * as fs from 'node:fs';
-import type { Place } from './data-set.ts';
+import { isSystemError, type Place } from './data-set.ts';
 import { folderOf } from './names.ts';
 
 /** Something that can be rung and waited for; a ring is not lost while nobody waits. */
@@ -57,10 +57,12 @@ function lookForLoss(): void {
 /**
  * Calls `changed` at every event in one folder, with the name in it where the kernel tells one (as latin1).
  * Undefined if it can't be watched: gone, or no watches left.
+ * @param failed told the system's code where the folder is there and is not watched: the regular comparison has to do
  */
 export function watchFolder(
   place: Place,
   changed: (name: string | undefined, event: fs.WatchEventType) => void,
+  failed: (code: string) => void = () => {},
 ): fs.FSWatcher | undefined {
   try {
     const watcher = fs.watch(place, { persistent: false, encoding: 'buffer' }, (event, name) => {
@@ -69,8 +71,10 @@ export function watchFolder(
     });
     watcher.on('error', () => watcher.close()); // the folder went away; the comparison finds what else is so
     return watcher;
-  } catch {
-    return undefined; // ENOENT, ENOSPC (fs.inotify.max_user_watches): the regular comparison has to do
+  } catch (error) {
+    const code = isSystemError(error) ? error.code : String(error);
+    if (!['ENOENT', 'ENOTDIR'].includes(code)) failed(code);
+    return undefined;
   }
 }
 
@@ -80,6 +84,8 @@ export type Watches = {
   onFolder(path: string, place: Place, stat: fs.Stats): void;
   /** True if this very folder is watched; it stays so. */
   isWatched(path: string, ino: number): boolean;
+  /** Of each folder that can't be watched, the system's code for why. */
+  unwatched(): string[];
   /** Between these two everything is looked at: folders that were not met are no longer watched. */
   begin(): void;
   end(): void;
@@ -96,8 +102,10 @@ export function makeWatches(
 ): Watches {
   whenLost.add(lost);
   const watched = new Map<string, { readonly ino: number; readonly watcher: fs.FSWatcher | undefined }>();
+  const unwatched = new Map<string, string>();
   let met: Set<string> | undefined;
   const drop = (path: string): void => {
+    unwatched.delete(path);
     watched.get(path)?.watcher?.close();
     watched.delete(path);
   };
@@ -111,22 +119,24 @@ export function makeWatches(
       if (isWatched(path, ino)) return;
       drop(path);
       const own = Buffer.from(place).toString('latin1').replace(/^.*\//s, '');
-      const watcher = watchFolder(place, (name, event) => {
+      const told = (name: string | undefined, event: fs.WatchEventType): void => {
         changed(path, name);
         // It is gone (node tells its own name then) and watched no longer, though a new one may have its number: on ext4 the
         // next one has. Another name that is the same as its own costs one look.
         if (event !== 'rename' || name !== own) return;
         drop(path);
         changed(folderOf(path), path === '' ? undefined : own);
-      });
+      };
+      const watcher = watchFolder(place, told, (code) => unwatched.set(path, code));
       // Without a watch it is tried again the next time.
       if (watcher) watched.set(path, { ino, watcher });
     },
+    unwatched: () => [...unwatched.values()],
     begin: () => {
       met = new Set();
     },
     end: () => {
-      for (const path of watched.keys()) if (met?.has(path) === false) drop(path);
+      for (const path of [...watched.keys(), ...unwatched.keys()]) if (met?.has(path) === false) drop(path);
       met = undefined;
     },
     close: () => {
