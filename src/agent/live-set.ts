@@ -63,13 +63,18 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
     all = true;
     ring();
   };
+  /** Something may wait that nobody knows of. */
+  const lost = (): void => {
+    since ??= performance.now();
+    again();
+  };
   const watches = makeWatches((folder, name) => {
     if (name === undefined) all = true;
     const path = folder === '' ? (name ?? '') : `${folder}/${name ?? ''}`;
     // An excluded log that is written all the time must not make us look all the time.
     if (path !== '' && tree.carried(path)) heard(path);
     else if (all) ring();
-  }, again);
+  }, lost);
   const forget = (): void => {
     dirty = new Set();
     since = undefined;

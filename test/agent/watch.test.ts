@@ -48,7 +48,10 @@ describe('more events at once than the kernel keeps', () => {
     quiet.edit();
     await settled();
     expect(quiet.live.isDirty()).toBe(true);
+    // It is not told to be in step meanwhile.
+    expect(quiet.live.since()).toBeDefined();
     expect(await quiet.live.look()).toBeUndefined();
+    expect(quiet.live.since()).toBeUndefined();
   });
 
   it('are not what comes one after the other: only what changed is looked at', async () => {
