@@ -145,20 +145,14 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   notify?.ready();
   const signs = setInterval(() => notify?.alive(), 15_000);
   const { stall } = agent.timing;
-  const lookForUnwatched = makeUnwatched(agent);
-  const stalls = setInterval(
-    () => {
-      agent.lookForStall(stall);
-      lookForUnwatched();
-    },
-    Math.min(5_000, stall / 4),
-  );
+  const stalls = setInterval(() => agent.lookForStall(stall), Math.min(5_000, stall / 4));
   // They end with the loop, also where a bug ends that: else nobody would start this agent again.
   const ending = new AbortController();
   const over = AbortSignal.any([signal, ending.signal]);
   const wanted = keepWanted(agent, over);
   const pruning = keepPruning(agent, over);
   const acdLinks = watchAcdLinks(agent, over, options.returnsToMain ?? (() => false));
+  const unwatched = setInterval(makeUnwatched(agent), Math.min(5_000, stall / 4));
   let stateWatch = watchFolder(at(host.root, paths.state), () => agent.bell.ring());
   signal.addEventListener('abort', agent.bell.ring, { once: true });
   try {
@@ -170,6 +164,7 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   } finally {
     ending.abort();
     clearInterval(stalls);
+    clearInterval(unwatched);
     stateWatch?.close();
     agent.refuseAsked();
     closeSocket();
