@@ -21,6 +21,7 @@ import { bePrimary, beSecondary } from './roles.ts';
 import { listen } from './socket.ts';
 import { hasAuthority } from './standing.ts';
 import { makeTeller, type Teller } from './teller.ts';
+import { makeUnwatched } from './unwatched.ts';
 import { concernsWanted, keepWanted } from './wanted.ts';
 import { type Bell, makeBell, watchFolder } from './watch.ts';
 
@@ -157,6 +158,7 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   const wanted = keepWanted(agent, over);
   const pruning = keepPruning(agent, over);
   const acdLinks = watchAcdLinks(agent, over, options.returnsToMain ?? (() => false));
+  const unwatched = setInterval(makeUnwatched(agent), Math.min(5_000, stall / 4));
   let stateWatch = watchFolder(at(host.root, paths.state), () => agent.bell.ring());
   signal.addEventListener('abort', agent.bell.ring, { once: true });
   try {
@@ -168,6 +170,7 @@ export async function runAgent(host: Host, profile: Profile, options: AgentOptio
   } finally {
     ending.abort();
     clearInterval(stalls);
+    clearInterval(unwatched);
     stateWatch?.close();
     agent.refuseAsked();
     closeSocket();

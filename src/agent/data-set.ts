@@ -14,6 +14,9 @@ export const READ_ONLY = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.co
 export const placeIn = (base: Buffer, path: string): Buffer =>
   path === '' ? base : Buffer.concat([base, Buffer.from(`/${path}`, 'latin1')]);
 
+/** The longest path that the system takes. (limits.h, PATH_MAX) */
+export const LONGEST = 4_095;
+
 /** Where a data set lies on this machine. @throws CmsadmError data-set-missing if that is no folder itself */
 export function baseOf(host: Host, set: DataSet): Buffer {
   const place = at(host.root, set.path);
@@ -81,8 +84,8 @@ export function* walk(
 export const isSystemError = (error: unknown): error is Error & { code: string } =>
   error instanceof Error && 'syscall' in error && 'code' in error && typeof error.code === 'string';
 
-// ELOOP: a link took the place of what was looked at; ENXIO: a socket or pipe did.
-const goneCodes = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'];
+// ELOOP: a link took the place of what was looked at; ENXIO: a socket or pipe did; ENAMETOOLONG: no call can name it.
+const goneCodes = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO', 'ENAMETOOLONG'];
 
 /** Files come and go while they are read: what is gone was not there. */
 export function orGone<T>(read: () => T): T | undefined {

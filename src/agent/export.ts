@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { CmsadmError } from '../errors.ts';
 import { lastLines } from '../host/processes.ts';
-import { at } from '../host/root.ts';
-import { makeFolders } from '../host/writing.ts';
+import { at, type Root } from '../host/root.ts';
+import { makeFolders, rename, settleFile, syncFolder } from '../host/writing.ts';
 import type { Agent } from './agent.ts';
 import { isSystemError } from './data-set.ts';
 import { type DataSet, TEMPORARY } from './entry.ts';
@@ -11,6 +11,16 @@ import { isOwed } from './unapplied.ts';
 
 /** The file of an exported data set. */
 export const EXPORT = 'export';
+
+const exportOf = ({ path }: DataSet): string => `${path}/${EXPORT}`;
+const growingOf = ({ path }: DataSet): string => `${path}/${TEMPORARY}export`;
+
+/** Whole after a power cut too: the other server would import half an export. */
+function replaceExport(root: Root, set: DataSet): void {
+  settleFile(root, growingOf(set), 0o600);
+  rename(root, growingOf(set), exportOf(set));
+  syncFolder(root, set.path);
+}
 
 /**
  * Exports a data set anew if its time has come; a text that is the same as before is left alone. So is one that the other
@@ -25,7 +35,7 @@ export async function exportSet(agent: Agent, set: DataSet, last: number | undef
   if (!exported || (last !== undefined && now - last < exported.every * 1000)) return last ?? now;
   if (isOwed(agent.host, set)) return now;
   await exportAnew(agent, set, (growing, file) => {
-    if (digestOf(growing) !== digestOf(file)) fs.renameSync(growing, file);
+    if (digestOf(growing) !== digestOf(file)) replaceExport(agent.host.root, set);
   });
   return now;
 }
@@ -41,8 +51,8 @@ export async function exportAnew(
   use: (growing: string, file: string) => void,
 ): Promise<void> {
   const { root } = agent.host;
-  const file = at(root, `${set.path}/${EXPORT}`);
-  const growing = at(root, `${set.path}/${TEMPORARY}export`);
+  const file = at(root, exportOf(set));
+  const growing = at(root, growingOf(set));
   try {
     makeFolders(root, set.path, 0o700);
     await exportTo(agent, set, growing);

@@ -54,7 +54,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     lost = true;
     bell.ring();
   });
-  const own: Line = { ...makeLine(agent, session, pair.epoch), meanwhile: () => sendMeanwhile(agent, own, waits) };
+  const own: Line = { ...makeLine(agent, session, pair.epoch), meanwhile: () => sendMeanwhile(agent, own, hindered) };
   const line = host.system.real ? { ...own, bulk: progressing(agent, makeBulk(host, link, own)) } : own;
   for (const live of agent.sets.values()) live.setLazy(true);
   const results = new Map<string, SetResult>();
@@ -90,6 +90,8 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     const mark = undecided[name];
     return mark && undecidedError(pair, name, mark);
   };
+  /** Why nothing of a data set is sent now: what could not be exported may be torn since a power cut. */
+  const hindered = (live: LiveSet): CmsadmError | undefined => waits(live) ?? unexported.get(live.set.name);
   const exported = new Map<string, number>();
   /** Exports what lies in databases, each set at its time or all at once; a failure stands with the set. */
   const exportAll = async (atOnce = false): Promise<void> => {
@@ -113,7 +115,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     const since = live.since();
     agent.waitingSince(live.set.name, since);
     await renderAndApply(agent, live);
-    const failure = waits(live);
+    const failure = hindered(live);
     if (failure) {
       remember(live, await lookOnly(live, failure));
       return;
@@ -127,7 +129,9 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     await renderAndApply(agent, live);
     agent.tell({ passPercent: 0 });
     agent.waitingSince(live.set.name, live.since());
-    const failure = waits(live);
+    const failure = hindered(live);
+    // What the other server has is asked before anything is sent.
+    if (failure) live.tree.uncertain = true;
     const result = failure
       ? await lookOnly(live, failure)
       : await fullPass(line, live, letGo, (seen) =>
@@ -285,13 +289,13 @@ function dayOf(clock: number, start: string): string {
 async function sendMeanwhile(
   agent: Agent,
   line: Line,
-  waits: (live: LiveSet) => CmsadmError | undefined,
+  hindered: (live: LiveSet) => CmsadmError | undefined,
 ): Promise<void> {
   const changed = [...agent.sets.values()].filter((live) => live.hasOthers(line.busy?.get(live.set.name) ?? new Set()));
   // Reads files: not every few milliseconds.
   if (changed.length === 0 || agent.over() || whyStopped(agent.host.root) !== undefined) return;
   for (const live of changed) {
-    if (waits(live)) continue;
+    if (hindered(live)) continue;
     if (troubleOf(live.set.name, await sendChanges(line, live, false)) !== '') live.again();
   }
 }

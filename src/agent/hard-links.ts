@@ -5,30 +5,34 @@ import type * as fs from 'node:fs';
  * file; the others as further names of it. Whatever changes one of them, or which they are, changes all their stamps.
  */
 export type HardLinks = {
-  /** By inode: the names that were seen there while it had several, here or elsewhere. */
-  readonly groups: Map<number, Set<string>>;
-  readonly inodes: Map<string, number>;
-  /** Inodes with a name that is not as before. */
-  readonly stale: Set<number>;
+  /** By file: the names that were seen there while it had several, here or elsewhere. */
+  readonly groups: Map<FileId, Set<string>>;
+  readonly files: Map<string, FileId>;
+  /** Files with a name that is not as before. */
+  readonly stale: Set<FileId>;
 };
+
+/** Inode and device: a file system that is mounted in a data set, or a snapshot there, has the same inodes for other files. */
+export type FileId = `${number}:${number}`;
+export const fileIdOf = ({ ino, dev }: fs.Stats): FileId => `${ino}:${dev}`;
 
 type Linked = { readonly links: HardLinks };
 
-export const makeHardLinks = (): HardLinks => ({ groups: new Map(), inodes: new Map(), stale: new Set() });
+export const makeHardLinks = (): HardLinks => ({ groups: new Map(), files: new Map(), stale: new Set() });
 
 /** Notes what a name stands for now. To be called with each name that is looked at; undefined: nothing is there. */
 export function noteLink({ links }: Linked, path: string, stat: fs.Stats | undefined): void {
-  const { groups, inodes, stale } = links;
-  const now = stat?.isFile() && stat.nlink > 1 ? stat.ino : undefined;
-  const before = inodes.get(path);
+  const { groups, files, stale } = links;
+  const now = stat?.isFile() && stat.nlink > 1 ? fileIdOf(stat) : undefined;
+  const before = files.get(path);
   if (before === now) return;
   if (before !== undefined) {
     groups.get(before)?.delete(path);
     stale.add(before);
-    inodes.delete(path);
+    files.delete(path);
   }
   if (now === undefined) return;
-  inodes.set(path, now);
+  files.set(path, now);
   const group = groups.get(now);
   if (group) group.add(path);
   else groups.set(now, new Set([path]));
@@ -38,8 +42,8 @@ export function noteLink({ links }: Linked, path: string, stat: fs.Stats | undef
 
 /** The other names of the same file in this data set, in the order of bytes. */
 export function besides({ links }: Linked, path: string): string[] {
-  const ino = links.inodes.get(path);
-  return ino === undefined ? [] : [...(links.groups.get(ino) ?? [])].filter((other) => other !== path).sort();
+  const file = links.files.get(path);
+  return file === undefined ? [] : [...(links.groups.get(file) ?? [])].filter((other) => other !== path).sort();
 }
 
 /** The name that a file is carried under, if that is another one. */

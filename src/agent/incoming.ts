@@ -72,7 +72,9 @@ export function seal(accounts: Accounts, incoming: Incoming, entry: FileEntry, o
   fs.ftruncateSync(file, incoming.size);
   if (ownersCount) fs.fchownSync(file, accounts.uid(entry.owner), accounts.gid(entry.group));
   fs.fchmodSync(file, entry.mode);
-  fs.futimesSync(file, entry.mtimeMs / 1000, entry.mtimeMs / 1000);
+  // As text: of a number before 1970 node makes the present.
+  const time = String(entry.mtimeMs / 1000);
+  fs.futimesSync(file, time, time);
 }
 
 /** Closes a file that is not to come, and its folder with it. */

@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import { type Accounts, readAccounts } from './accounts.ts';
 import { baseOf, entryAt, isSystemError, orGone, placeIn, unreadable } from './data-set.ts';
 import { linkSign, signOf } from './entry.ts';
+import { type FileId, fileIdOf } from './hard-links.ts';
 import { forgetIfGone, isProvisional, nameOf, provisionalSign, setHere, stampOf, steady, type Tree } from './tree.ts';
 
 /**
@@ -20,26 +21,26 @@ export async function lookAtLinks(tree: Tree): Promise<string[]> {
 }
 
 async function lookAtStale(tree: Tree): Promise<string[]> {
-  const { groups, inodes, stale } = tree.links;
+  const { groups, files, stale } = tree.links;
   const accounts = readAccounts(tree.host.root);
   const base = baseOf(tree.host, tree.set);
   const statOf = (path: string): fs.Stats | undefined => orGone(() => fs.lstatSync(placeIn(base, path)));
   findOthers(tree, statOf);
   const looked: string[] = [];
-  const inodesNow = [...stale];
+  const staleNow = [...stale];
   stale.clear();
-  for (const ino of inodesNow) {
-    const members = [...(groups.get(ino) ?? [])].sort();
+  for (const file of staleNow) {
+    const members = [...(groups.get(file) ?? [])].sort();
     const stats = members.map((path) => ({ path, stat: statOf(path) }));
-    const here = stats.flatMap(({ path, stat }) => (stat?.isFile() && stat.ino === ino ? [{ path, stat }] : []));
+    const here = stats.flatMap(({ path, stat }) => (stat?.isFile() && fileIdOf(stat) === file ? [{ path, stat }] : []));
     looked.push(...members);
     await signGroup(tree, here, base, accounts);
     for (const { path, stat } of stats)
-      if (stat?.ino !== ino || stat.nlink < 2) {
-        groups.get(ino)?.delete(path);
-        if (inodes.get(path) === ino) inodes.delete(path);
+      if (!stat || fileIdOf(stat) !== file || stat.nlink < 2) {
+        groups.get(file)?.delete(path);
+        if (files.get(path) === file) files.delete(path);
       }
-    if (groups.get(ino)?.size === 0) groups.delete(ino);
+    if (groups.get(file)?.size === 0) groups.delete(file);
   }
   return looked;
 }
@@ -80,19 +81,27 @@ async function signOfFirst(
 
 /** Finds names of stale files that had no other name when they were seen: all names are asked, once. */
 function findOthers({ links, names }: Tree, statOf: (path: string) => fs.Stats | undefined): void {
-  const wanted = new Set<number>();
-  for (const ino of links.stale) {
-    const group = links.groups.get(ino);
+  const wanted = new Set<FileId>();
+  const inodes = new Set<number>();
+  for (const file of links.stale) {
+    const group = links.groups.get(file);
     const [one] = group ?? [];
-    if (group && one !== undefined && (statOf(one)?.nlink ?? 0) > group.size) wanted.add(ino);
+    if (!group || one === undefined || (statOf(one)?.nlink ?? 0) <= group.size) continue;
+    wanted.add(file);
+    inodes.add(inodeOf(file));
   }
   if (wanted.size === 0) return;
   for (const [path, { here, stamp }] of names) {
     if (here === undefined || !here.startsWith('f')) continue;
     // A file that was new when it was looked at has no stamp.
-    const ino = stamp === '' ? statOf(path)?.ino : Number.parseInt(stamp, 10);
-    if (ino === undefined || !wanted.has(ino)) continue;
-    links.groups.get(ino)?.add(path);
-    links.inodes.set(path, ino);
+    if (stamp !== '' && !inodes.has(inodeOf(stamp))) continue;
+    const stat = statOf(path);
+    const file = stat && fileIdOf(stat);
+    if (file === undefined || !wanted.has(file)) continue;
+    links.groups.get(file)?.add(path);
+    links.files.set(path, file);
   }
 }
+
+/** Stamps of files begin with it as well. */
+const inodeOf = (text: string): number => Number.parseInt(text, 10);

@@ -40,14 +40,10 @@ export type LiveSet = {
   touchChangedFolders(): void;
   /** Names to be looked at again, as if an event had told of them. */
   touch(paths: Iterable<string>): void;
+  /** Of each folder that can't be watched, the system's code for why: what changes there is found late. */
+  unwatched(): string[];
   close(): void;
 };
-
-/**
- * So many events between two looks, and some may be lost: the kernel's queue holds 16,384 (inotify(7),
- * max_queued_events), and node says nothing when it is full.
- */
-const MANY = 6_000;
 
 /** Milliseconds for which an early look stands for the next one: what changed since, events tell. */
 const RECENT = 5_000;
@@ -56,7 +52,6 @@ const RECENT = 5_000;
 export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => void): LiveSet {
   const tree = makeTree(host, set, openAgreed(host.root, set.name));
   let dirty = new Set<string>();
-  let events = 0;
   let all = true;
   let since: number | undefined;
   const heard = (path: string): void => {
@@ -64,17 +59,24 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
     since ??= performance.now();
     ring(path);
   };
+  const again = (): void => {
+    all = true;
+    ring();
+  };
+  /** Something may wait that nobody knows of. */
+  const lost = (): void => {
+    since ??= performance.now();
+    again();
+  };
   const watches = makeWatches((folder, name) => {
-    events += 1;
-    if (events > MANY || name === undefined) all = true;
+    if (name === undefined) all = true;
     const path = folder === '' ? (name ?? '') : `${folder}/${name ?? ''}`;
     // An excluded log that is written all the time must not make us look all the time.
     if (path !== '' && tree.carried(path)) heard(path);
     else if (all) ring();
-  });
+  }, lost);
   const forget = (): void => {
     dirty = new Set();
-    events = 0;
     since = undefined;
   };
   let looking = Promise.resolve();
@@ -155,16 +157,14 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
     },
     isKnown: () => known,
     startOver,
-    again: () => {
-      all = true;
-      ring();
-    },
+    again,
     touchChangedFolders: () => {
       for (const path of changedFolders(tree)) heard(path);
     },
     touch: (paths) => {
       for (const path of paths) heard(path);
     },
+    unwatched: watches.unwatched,
     close: watches.close,
   };
 }

@@ -1,10 +1,10 @@
 import * as fs from 'node:fs';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { type Accounts, readAccounts } from './accounts.ts';
-import { baseOf, entryAt, isSystemError, orGone, type Place, placeIn, unreadable, walk } from './data-set.ts';
+import { baseOf, entryAt, isSystemError, LONGEST, orGone, type Place, placeIn, unreadable, walk } from './data-set.ts';
 import { isFolderSign, signOf } from './entry.ts';
 import { findAll } from './find.ts';
-import { noteLink } from './hard-links.ts';
+import { fileIdOf, noteLink } from './hard-links.ts';
 import type { Name } from './names.ts';
 import {
   forgetIfGone,
@@ -46,6 +46,7 @@ export async function lookAll(
   many = MANY,
   program = 'find',
 ): Promise<void> {
+  tree.tooLong.clear();
   // It would look at what is not included, too.
   if (tree.names.size >= many && !tree.set.include) {
     const changed = await findChanged(tree, watching, step, program);
@@ -136,6 +137,7 @@ async function look(
     if (seen.has(path) && (listed.has(path) || !isFolderSign(tree.names.get(path)?.here))) continue;
     const turn = breath();
     if (turn) await turn;
+    if (!fits(tree, base, path)) continue;
     const place = placeIn(base, path);
     const stat = reading(tree, () => (isInside(path) ? orGone(() => fs.lstatSync(place)) : undefined));
     seen.add(path);
@@ -200,10 +202,11 @@ async function lookBelow(
 ): Promise<void> {
   const base = baseOf(tree.host, tree.set);
   const accounts = readAccounts(tree.host.root);
+  const wanted = (path: string): boolean => tree.carried(path) && fits(tree, base, path);
   const into = (path: string, stat: fs.Stats): boolean =>
     !(isAsBefore(tree, path, stat) && watching.isWatched(path, stat.ino));
   try {
-    for (const { path, place, stat } of walk(base, tree.carried, watching.onFolder, folder, into)) {
+    for (const { path, place, stat } of walk(base, wanted, watching.onFolder, folder, into)) {
       const turn = breath();
       if (turn) await turn;
       noteLink(tree, path, stat);
@@ -213,6 +216,13 @@ async function lookBelow(
   } catch (cause) {
     throw isSystemError(cause) ? unreadable(tree.set, cause) : cause;
   }
+}
+
+/** False for a path that no call takes, which who works below relative folders can make; it is noted. */
+function fits({ tooLong }: Tree, base: Buffer, path: string): boolean {
+  if (base.length + 1 + path.length <= LONGEST) return true;
+  tooLong.add(path);
+  return false;
 }
 
 function reading<T>(tree: Tree, read: () => T): T {
@@ -260,7 +270,7 @@ async function lookAtOne(tree: Tree, path: string, place: Place, stat: fs.Stats,
   if (stat.isFile() && stat.nlink > 1) {
     name.round = tree.round;
     // With its other names, when all of them are known (linked-files.ts).
-    return void tree.links.stale.add(stat.ino);
+    return void tree.links.stale.add(fileIdOf(stat));
   }
   const entry = await entryAt({ path, place, stat }, accounts);
   // It may have been replaced while it was read; who did so, or an event, tells what it is now.

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
 import { answered, carriedOf } from './answers.ts';
-import { isSystemError, unreadable } from './data-set.ts';
+import { isSystemError, LONGEST, unreadable } from './data-set.ts';
 import { isFolderSign, shownPath } from './entry.ts';
 import { forgetRemoved, type LetGo, noteSent, rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
 import type { Line, Sent } from './line.ts';
@@ -142,13 +142,19 @@ async function sendUnlessHeld(
   looked: ReadonlySet<string> | undefined,
   letGo: LetGo,
 ): Promise<SetResult> {
-  const result = await sendIfAllowed(line, live, looked, letGo);
+  const sent = await sendIfAllowed(line, live, looked, letGo);
+  const result = { ...sent, problems: [...sent.problems, ...tooLongOf(live)] };
   // After a look at everything too: what came before may have failed to be applied.
   const isNew = result.sent + result.removed > 0 || !looked;
   if (isApplied(live.set) && isNew && result.held === undefined)
     await line.session.call('agentApply', { epoch: line.epoch, set: live.set.name });
   return result;
 }
+
+const tooLongOf = ({ tree }: LiveSet): string[] =>
+  [...tree.tooLong].map(
+    (path) => `${shownPath(path).slice(0, 100)}…: its path is longer than the system takes (${LONGEST} bytes)`,
+  );
 
 async function sendIfAllowed(
   line: Line,

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { CmsadmError } from '../errors.ts';
 import type { Host } from '../host/system.ts';
 import type { Accounts } from './accounts.ts';
-import { baseOf, isSystemError, orGone, walk } from './data-set.ts';
+import { baseOf, isSystemError, LONGEST, orGone, walk } from './data-set.ts';
 import { carriedBy, type DataSet, type Entry, shownPath, TEMPORARY } from './entry.ts';
 import { stampOf, type Tree } from './tree.ts';
 
@@ -53,9 +53,6 @@ function judged({ set, carried }: Pick<Tree, 'set' | 'carried'>, path: string): 
   if (!carried(path)) throw refused(set, path, 'this data set does not carry it');
   return parts;
 }
-
-/** The longest path that the system takes. (limits.h, PATH_MAX) */
-const LONGEST = 4_095;
 
 /** True for a path that a data set carries, whoever names it. */
 export const isCarried = ({ carried }: Pick<Tree, 'carried'>, path: string): boolean =>

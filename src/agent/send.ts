@@ -86,7 +86,7 @@ type Sending = {
   /** Further names of files (hard links), and those of them that the other server can only have as files of their own. */
   readonly further: string[];
   readonly alone: string[];
-  /** What was read for one name, for the next ones of the same file; by stamp. */
+  /** What was read for one name, for the next ones of the same file; by device and stamp. */
   readonly read: Map<string, Entry>;
 };
 
@@ -198,9 +198,10 @@ async function putFurther(on: Sending, path: string, place: Buffer): Promise<voi
   const stat = orGone(() => fs.lstatSync(place));
   const same = firstOf(on.tree, path);
   if (!stat?.isFile() || same === undefined) return;
-  const entry = on.read.get(stampOf(stat)) ?? (await entryAt({ path, place, stat }, on.accounts));
+  const file = `${stat.dev}:${stampOf(stat)}`;
+  const entry = on.read.get(file) ?? (await entryAt({ path, place, stat }, on.accounts));
   if (entry?.type !== 'file') return;
-  on.read.set(stampOf(stat), entry);
+  on.read.set(file, entry);
   const seq = on.line.next();
   const further = { ...entry, path, same };
   await on.batch.add({ kind: 'put', seq, entry: further, data: '' }, 0, (answer) => {

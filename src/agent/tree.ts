@@ -24,6 +24,8 @@ export type Tree = {
   /** True where what the other server has may not be what is known of it: something failed half-way. */
   uncertain: boolean;
   readonly links: HardLinks;
+  /** Paths here that are too long for any call; each is left out, and told. */
+  readonly tooLong: Set<string>;
   /** Looks at everything so far. */
   round: number;
   /** Digests of folders, and the folders whose digest is out of date. */
@@ -48,6 +50,7 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   compared: false,
   uncertain: false,
   links: makeHardLinks(),
+  tooLong: new Set(),
   round: 0,
   digests: new Map(),
   stale: new Set(),

@@ -8,6 +8,8 @@ export const events = {
   'sync-conflict': 'a version of this server’s own lost, and is kept',
   'sync-undecided': 'both servers have changes of a data set, and a person has to decide',
   'sync-decided': 'a person decided, and the data set goes on',
+  'sync-unwatched': 'folders can’t be watched, for want of inotify watches: what changes there is found late',
+  'sync-watched': 'every folder is watched again',
   'wanted-differs': 'this server does not stand as a data set wants it, or the program that sees to it failed',
   'wanted-reached': 'this server stands as wanted again',
   'change-put-back': 'a change was put back here by itself: its run had ended, or came too late',

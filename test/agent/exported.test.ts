@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
+import { exportSet } from '../../src/agent/export.ts';
 import type { RunProgram } from '../../src/agent/program.ts';
 import { callAgent } from '../../src/agent/socket.ts';
 import { list, readText } from '../../src/host/root.ts';
@@ -9,8 +10,9 @@ import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
 import { profileSchema } from '../../src/profile/schema.ts';
+import { idleAgent } from './faults.ts';
 import { drained, setState, startAgent, status, until } from './running-agents.ts';
-import { cms2, pairAt, savePair, tree, twoServers, write } from './two-servers.ts';
+import { cms2, pairAt, profile, savePair, tree, twoServers, write } from './two-servers.ts';
 
 /** Exported so rarely that only what is asked for is exported within a test. */
 const withTables = (every = 3600) => ({
@@ -19,7 +21,7 @@ const withTables = (every = 3600) => ({
   ]),
 });
 
-const done = { stdout: '', stderr: '', exitCode: 0 };
+const ended = { stdout: '', stderr: '', exitCode: 0 };
 
 /** A database on each server, and agents that export and import it. */
 function twoDatabases(every?: number) {
@@ -31,11 +33,11 @@ function twoDatabases(every?: number) {
       if (output !== undefined) {
         database.exports += 1;
         fs.writeFileSync(output, database[own]);
-        return database.isDown ? { ...done, stderr: 'the database is down', exitCode: 1 } : done;
+        return database.isDown ? { ...ended, stderr: 'the database is down', exitCode: 1 } : ended;
       }
-      if (database.refuses) return { ...done, stderr: 'ERROR: no such role', exitCode: 3 };
+      if (database.refuses) return { ...ended, stderr: 'ERROR: no such role', exitCode: 3 };
       database[own] = fs.readFileSync(input ?? '', 'latin1');
-      return done;
+      return ended;
     };
   const start = {
     one: () => startAgent(one, two, withTables(every), programs('one')),
@@ -93,6 +95,62 @@ describe('an exported data set', () => {
     database.refuses = false;
     await setState(one, 'in step');
     expect(database.two).toBe('new rows');
+  });
+
+  it('is not sent while its export fails: the power may have left an empty file of it', async () => {
+    const { one, two, database, start, stop } = twoDatabases();
+    await drained(one);
+    await stop.one();
+    await stop.two();
+    const [file = '', theirs = ''] = [one, two].map(({ root }) =>
+      join(root.prefix, 'var/lib/cmsadm/exports/tables/export'),
+    );
+    fs.writeFileSync(file, '');
+    fs.writeFileSync(join(dirname(theirs), 'own'), 'made there');
+    Object.assign(database, { isDown: true, one: 'rows again' });
+    start.two();
+    start.one();
+    await setState(one, 'stopped');
+    expect(await callAgent(one, 'syncNow')).toMatchObject([{ ok: false }]);
+    fs.writeFileSync(file, 'torn');
+    await expect(callAgent(one, 'syncDrain', { seconds: 5 })).rejects.toMatchObject({ code: 'not-in-step' });
+    expect(fs.readFileSync(theirs, 'utf8')).toBe('rows');
+    database.isDown = false;
+    await callAgent(one, 'syncDrain', { seconds: 5 });
+    expect(fs.readFileSync(theirs, 'utf8')).toBe('rows again');
+    expect(database.two).toBe('rows again');
+    // What the other server has was compared, though no full pass came this far.
+    expect(fs.readdirSync(dirname(theirs))).toEqual(['export']);
+  });
+
+  it('is on the disk before it takes the place of the one before', async () => {
+    const { one } = twoServers();
+    const files: string[] = [];
+    const done: string[] = [];
+    const disk = {
+      ...fs,
+      openSync: (path: string, flags: string | number, mode?: number) => {
+        const file = fs.openSync(path, flags, mode);
+        files[file] = basename(path);
+        return file;
+      },
+      fsyncSync: (file: number) => void done.push(`fsync ${files[file]}`),
+      renameSync: (from: string, to: string) => {
+        done.push(`rename ${basename(from)} ${basename(to)}`);
+        fs.renameSync(from, to);
+      },
+    };
+    const host = { ...one, root: { ...one.root, disk } };
+    const run: RunProgram = async (_argv, { output = '' }) => {
+      fs.writeFileSync(output, 'rows');
+      return ended;
+    };
+    const agent = idleAgent(host, { ...profile, ...withTables() }, { run });
+    const [live] = agent.sets.values();
+    if (!live) throw new Error('the profile has no data set');
+    done.length = 0;
+    await exportSet(agent, live.set, undefined);
+    expect(done).toEqual(['fsync .cmsadm-sync.export', 'rename .cmsadm-sync.export export', 'fsync tables']);
   });
 
   it('outlives a folder that cannot be written', async () => {
@@ -214,7 +272,7 @@ describe('what was acknowledged and not applied', () => {
       (name: string): RunProgram =>
       async () => {
         if (!refuses) ran.push(name);
-        return refuses ? { ...done, exitCode: 1 } : done;
+        return refuses ? { ...ended, exitCode: 1 } : ended;
       };
     startAgent(two, one, sets, program('two'));
     const stopOne = startAgent(one, two, sets, program('one'));

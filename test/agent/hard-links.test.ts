@@ -1,7 +1,10 @@
-import * as fs from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { besides } from '../../src/agent/hard-links.ts';
+import { openLiveSet } from '../../src/agent/live-set.ts';
 import type { Host } from '../../src/host/system.ts';
-import { kept, pass, placeOf, tree, twoServers, write } from './two-servers.ts';
+import { kept, pass, placeOf, profile, tree, twoServers, write } from './two-servers.ts';
 
 const link = (host: Host, from: string, to: string): void => fs.linkSync(placeOf(host, from), placeOf(host, to));
 
@@ -23,6 +26,66 @@ const linked = (): { one: Host; two: Host } => {
   link(one, 'f/a', 'f/z');
   return { one, two };
 };
+
+/** Meanwhile m2 seems to be another file system than m1, with the same inodes, as a snapshot has them. */
+async function whileMounted(host: Host, work: () => Promise<void>): Promise<void> {
+  const { lstatSync } = fs;
+  const { ino } = lstatSync(placeOf(host, 'm1/f'));
+  const asMounted = (place: fs.PathLike): fs.Stats => {
+    const stat = lstatSync(place);
+    return place.toString().includes('/one/admin/m2/') ? Object.assign(stat, { dev: stat.dev + 1, ino }) : stat;
+  };
+  Object.assign(fs, { lstatSync: asMounted });
+  syncBuiltinESMExports();
+  try {
+    await work();
+  } finally {
+    Object.assign(fs, { lstatSync });
+    syncBuiltinESMExports();
+  }
+}
+
+describe('two files with one inode number, on two file systems', () => {
+  it('are two files, each with its own names', async () => {
+    const { one, two } = twoServers();
+    for (const folder of ['m1', 'm2']) {
+      write(one, `${folder}/f`, `of ${folder}`);
+      link(one, `${folder}/f`, `${folder}/g`);
+    }
+    await whileMounted(one, async () => {
+      await pass(one, two);
+      expect(tree(two)).toEqual(tree(one));
+      expect(groups(two)).toEqual([
+        ['m1/f', 'm1/g'],
+        ['m2/f', 'm2/g'],
+      ]);
+      fs.writeFileSync(placeOf(one, 'm2/f'), 'changed');
+      await pass(one, two);
+      expect(tree(two)).toEqual(tree(one));
+    });
+  });
+
+  it('stay apart when one of them gets a second name', async () => {
+    const { one } = twoServers();
+    for (const folder of ['m1', 'm2']) write(one, `${folder}/f`, `of ${folder}`);
+    const [set] = profile.dataSets;
+    if (!set) throw new Error('the profile has no data set');
+    const live = openLiveSet(one, set, () => {});
+    onTestFinished(live.close);
+    await whileMounted(one, async () => {
+      await live.lookAll();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await live.lookAll();
+      const signs = (): (string | undefined)[] => ['m1/f', 'm2/f'].map((path) => live.tree.names.get(path)?.here);
+      const before = signs();
+      link(one, 'm2/f', 'm2/g');
+      await live.lookAt('m2/g');
+      expect(besides(live.tree, 'm2/g')).toEqual(['m2/f']);
+      // The first name of a file is carried as before.
+      expect(signs()).toEqual(before);
+    });
+  });
+});
 
 describe('two names of one file', () => {
   it('arrive as two names of one file, and are then in step', async () => {

@@ -21,6 +21,21 @@ describe('a full pass', () => {
     expect(fs.statSync(placeOf(two, 'empty')).mode & 0o7777).toBe(0o700);
   });
 
+  it('carries times before 1970', async () => {
+    const { one, two } = twoServers();
+    // Seconds as text: of a negative number node makes the present.
+    const times = { old: '-157766400', older: '-157766400.25', last: '-0.001' };
+    for (const [path, time] of Object.entries(times)) {
+      write(one, path, 'text');
+      fs.utimesSync(placeOf(one, path), time, time);
+    }
+    await pass(one, two);
+    const timesOf = (host: Host): number[] =>
+      Object.keys(times).map((path) => Math.round(fs.statSync(placeOf(host, path)).mtimeMs));
+    expect(timesOf(two)).toEqual(Object.values(times).map((time) => Number(time) * 1000));
+    expect(await pass(one, two)).toMatchObject({ sent: 0 });
+  });
+
   it('finds nothing to do the second time', async () => {
     const { one, two } = twoServers();
     write(one, 'folder/a', 'text');
