@@ -6,7 +6,7 @@ import type { Host } from '../host/system.ts';
 import { hardLink, removeDurably, removeEmptyFolder, removeIfThere, rename, syncFolder } from '../host/writing.ts';
 import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
 import { withdraw } from './apply.ts';
-import { decide, type Manifest, note, readJournal, realEntry } from './journal.ts';
+import { decide, type Manifest, note, readJournal, realEntry, type State } from './journal.ts';
 import { switchBack } from './program.ts';
 import { reloadBack } from './reload-back.ts';
 import { stagedName, unstage } from './stage.ts';
@@ -57,7 +57,7 @@ async function putBackNow(host: Host, id: TransactionId, by: 'operator' | 'itsel
   if (live) await attempt(problems, () => withdraw(host, 'stop', stopped));
   for (const file of [...manifest.files].reverse()) {
     try {
-      const { outcome, kept } = await putBackFile(host.root, file, manifest, live);
+      const { outcome, kept } = await putBackFile(host.root, file, manifest, states);
       if (outcome === 'restored') files.push(file.path);
       if (outcome === 'left') left.push(file.path);
       if (kept !== undefined) edited.push(kept);
@@ -101,16 +101,17 @@ async function putBackFile(
   root: Root,
   file: Manifest['files'][number],
   manifest: Manifest,
-  live: boolean,
+  states: readonly State[],
 ): Promise<FileOutcome> {
   const { folder, name } = splitPath(realEntry(file));
+  const live = states.includes('committing');
   if (!isFolder(root, folder)) {
     if (file.before === null || !live) return { outcome: 'untouched' };
     throw new Error(`its folder ${folder} is gone`);
   }
   return inFolder(root, folder, undefined, (held) => {
     const backup = backupOf(name, manifest.tag);
-    const replaced = live && isReplaced(held, file, name, manifest.tag);
+    const replaced = live && isReplaced(held, file, name, manifest.tag, states.includes('committed'));
     if (!replaced) return notReplaced(held, file, name, backup);
     if (file.before !== null && !isThere(held, backup))
       throw new Error(`its backup ${backupOf(file.path, manifest.tag)} is gone`);
@@ -132,15 +133,28 @@ function factOf(held: Root, name: string): FileFact {
   return fact;
 }
 
-/** True if the new file took the place of the old one; told by the names that commit makes and takes in turn. */
-function isReplaced(held: Root, file: Manifest['files'][number], name: string, tag: Tag): boolean {
+/**
+ * True if the new file took the place of the old one; told by the names that commit makes and takes in turn.
+ * @param isCommitted every file was replaced
+ */
+function isReplaced(
+  held: Root,
+  file: Manifest['files'][number],
+  name: string,
+  tag: Tag,
+  isCommitted: boolean,
+): boolean {
   const now = factOf(held, name);
   const found = now.state === 'file' ? now.sha256 : null;
   const isStaged = isThere(held, stagedName(name, tag));
   if (file.before === null)
     return isStaged ? found !== null && isSameFile(held, stagedName(name, tag), name) : found !== null;
   const backup = backupOf(name, tag);
-  if (!isThere(held, backup)) return !isStaged && found === file.after && found !== file.before;
+  if (!isThere(held, backup)) {
+    // Where a file was to go and no backup tells that commit took it, somebody else did, which ended that commit.
+    if (file.after === null) return isCommitted && found === null;
+    return !isStaged && found === file.after && found !== file.before;
+  }
   if (isStaged) return false;
   return now.state === 'absent' || !isSameFile(held, backup, name);
 }

@@ -178,6 +178,41 @@ test('a crash between the two names of a new file leaves nothing of it after the
   expect(tree(host)).toEqual(before);
 });
 
+test.each([
+  ['/etc/hosts', 'while a unit stops'],
+  ['/root/.rhosts', 'while a unit stops'],
+  ['/root/.rhosts', 'in the moment of its removal'],
+])('%s, deleted by somebody else %s, is left as it is, and the change is settled', async (path, when) => {
+  const deleting: TestHost = {
+    ...host,
+    root: {
+      ...host.root,
+      disk: {
+        ...fs,
+        linkSync: (from, to) => {
+          if (when === 'in the moment of its removal' && basename(from) === basename(path)) unlinkSync(file(path));
+          fs.linkSync(from, to);
+        },
+      },
+    },
+    system: {
+      ...host.system,
+      control: async (verb, units) => {
+        if (when === 'while a unit stops' && verb === 'stop' && units.length > 0) unlinkSync(file(path));
+        await host.system.control(verb, units);
+      },
+    },
+  };
+  const { [path]: _, ...others } = tree(host);
+  const one = serverOf(deleting);
+  const services = { ...noServices, stop: ['ids.service'] };
+  await one.stage({ change: changeOf(host, newTexts, { services }), part: 'alone' });
+  expect(await refusal(one.commit({ id }))).toMatch(/file-changed|system-refused/);
+  expect(await one.putBack({ id, by: 'operator' })).toMatchObject({ edited: [], left: [path] });
+  expect(tree(host)).toEqual(others);
+  expect(unfinished(host.root)).toEqual([]);
+});
+
 describe('a put back that is repeated', () => {
   test.each(edits)('never touches a newer edit of $name', async ({ path }) => {
     await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
