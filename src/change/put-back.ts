@@ -40,13 +40,11 @@ export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'i
 }
 
 async function putBackNow(host: Host, id: TransactionId, by: 'operator' | 'itself'): Promise<PutBack> {
-  const { manifest, states, running, enabled, leftToDo: told } = readJournal(host.root, id);
+  const journal = readJournal(host.root, id);
+  const { manifest, states, running, enabled } = journal;
   // What was put back belongs to the administrator again.
-  if (states.includes('put-back')) return { files: [], edited: [], left: [], leftToDo: told };
+  if (states.includes('put-back')) return { files: [], edited: [], left: [], leftToDo: journal.leftToDo };
   const problems: string[] = [];
-  const edited: string[] = [];
-  const left: string[] = [];
-  const files: string[] = [];
   const live = states.includes('committing');
   const { enable, start } = manifest.services;
   const own = [...enable, ...start];
@@ -55,16 +53,9 @@ async function putBackNow(host: Host, id: TransactionId, by: 'operator' | 'itsel
   const stopped = start.filter((unit) => !running.includes(unit));
   if (live) await attempt(problems, () => withdraw(host, 'disable', disabled));
   if (live) await attempt(problems, () => withdraw(host, 'stop', stopped));
-  for (const file of [...manifest.files].reverse()) {
-    try {
-      const { outcome, kept } = await putBackFile(host.root, file, manifest, states);
-      if (outcome === 'restored') files.push(file.path);
-      if (outcome === 'left') left.push(file.path);
-      if (kept !== undefined) edited.push(kept);
-    } catch (error) {
-      problems.push(`${file.path}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
+  const { files, edited, left } = states.includes('files-back')
+    ? { ...journal, files: [] }
+    : await filesBack(host, id, journal, problems);
   const { program } = manifest;
   if (live && program) await attempt(problems, async () => switchBack(host.root, program));
   const leftToDo = live ? await servicesBack(host, manifest, { running, enabled }, by, problems) : [];
@@ -89,6 +80,33 @@ async function putBackNow(host: Host, id: TransactionId, by: 'operator' | 'itsel
   // Last: until then the timer tries again what could not be done.
   await disarm(host, id);
   return { files, edited, left, leftToDo };
+}
+
+/** Puts the files back and notes it: from then on they are the administrator's again, and no repetition touches them. */
+async function filesBack(
+  host: Host,
+  id: TransactionId,
+  { manifest, states }: Pick<ReturnType<typeof readJournal>, 'manifest' | 'states'>,
+  problems: string[],
+): Promise<Pick<PutBack, 'files' | 'edited' | 'left'>> {
+  const files: string[] = [];
+  const edited: string[] = [];
+  const left: string[] = [];
+  const refused: string[] = [];
+  for (const file of [...manifest.files].reverse()) {
+    try {
+      const { outcome, kept } = await putBackFile(host.root, file, manifest, states);
+      if (outcome === 'restored') files.push(file.path);
+      if (outcome === 'left') left.push(file.path);
+      if (kept !== undefined) edited.push(kept);
+    } catch (error) {
+      refused.push(`${file.path}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  const noted = async (): Promise<void> => note(host.root, id, 'files-back', host.system.clock(), { edited, left });
+  if (refused.length === 0) await attempt(refused, noted);
+  problems.push(...refused);
+  return { files, edited, left };
 }
 
 type FileOutcome = {

@@ -237,4 +237,68 @@ describe('a put back that is repeated', () => {
     expect(textAt(host, `/root/.bash_profile.${tag}.edited-2`)).toBe('second edit\n');
     expect(unfinished(host.root)).toEqual([]);
   });
+
+  test('leaves what the first one left to the administrator, and says so again', async () => {
+    const made = '/root/.bash_profile';
+    let byHand = (): void => writeFileSync(file(made), 'by hand\n');
+    let isFull = true;
+    const refused = Object.assign(new Error('ENOSPC: write'), { code: 'ENOSPC', syscall: 'write' });
+    const late: TestHost = {
+      ...host,
+      root: {
+        ...host.root,
+        disk: {
+          ...fs,
+          writeFileSync: (handle, data) => {
+            if (isFull && String(data).startsWith('{"state":"put-back"')) throw refused;
+            fs.writeFileSync(handle, data);
+          },
+        },
+      },
+      system: {
+        ...host.system,
+        control: async (verb, units) => {
+          if (verb === 'stop' && units.length > 0) byHand();
+          await host.system.control(verb, units);
+        },
+      },
+    };
+    const one = serverOf(late);
+    const services = { ...noServices, stop: ['ids.service'] };
+    await one.stage({ change: changeOf(host, newTexts, { services }), part: 'alone' });
+    expect(await refusal(one.commit({ id }))).toBe('file-changed');
+    byHand = () => undefined;
+    expect(await refusal(one.putBack({ id, by: 'operator' }))).toBe('system-refused');
+    expect(Object.keys(tree(host)).filter((path) => path.endsWith('.staged'))).toEqual([]);
+    isFull = false;
+    expect(await one.putBack({ id, by: 'operator' })).toMatchObject({ edited: [], left: [made] });
+    expect(textAt(host, made)).toBe('by hand\n');
+    expect(keptEdits()).toEqual([]);
+    expect(unfinished(host.root)).toEqual([]);
+  });
+
+  test('because a service was refused leaves what the administrator has made since', async () => {
+    let isRefused = true;
+    const late: TestHost = {
+      ...host,
+      system: {
+        ...host.system,
+        control: async (verb, units) => {
+          if (isRefused && verb === 'start' && units.length > 0) throw new CmsadmError('service-failed', 'Not now.');
+          await host.system.control(verb, units);
+        },
+      },
+    };
+    const one = serverOf(late);
+    const services = { ...noServices, stop: ['ids.service'] };
+    await one.stage({ change: changeOf(host, newTexts, { services }), part: 'alone' });
+    await one.commit({ id });
+    expect(await refusal(one.putBack({ id, by: 'operator' }))).toBe('put-back-incomplete');
+    for (const { path } of edits) writeFileSync(file(path), 'by hand\n');
+    isRefused = false;
+    await one.putBack({ id, by: 'operator' });
+    for (const { path } of edits) expect(textAt(host, path)).toBe('by hand\n');
+    expect(keptEdits()).toEqual([]);
+    expect(unfinished(host.root)).toEqual([]);
+  });
 });
