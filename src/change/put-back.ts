@@ -5,13 +5,13 @@ import { type FileFact, isFolder, isSameFile, isThere, type Root, readFact } fro
 import type { Host } from '../host/system.ts';
 import { hardLink, removeDurably, removeEmptyFolder, removeIfThere, rename, syncFolder } from '../host/writing.ts';
 import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
-import { withdraw } from './apply.ts';
 import { decide, type Manifest, note, readJournal, realEntry, type State } from './journal.ts';
 import { switchBack } from './program.ts';
 import { reloadBack } from './reload-back.ts';
 import { stagedName, unstage } from './stage.ts';
 import { inTurn } from './turn.ts';
 import { disarm } from './way-back.ts';
+import { withdraw } from './withdraw.ts';
 
 /** What a way back did, and what it left to a person. */
 export type PutBack = {

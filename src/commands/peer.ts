@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import * as v from 'valibot';
 import { standingOf } from '../agent/standing.ts';
-import { removeBrought } from '../change/brought.ts';
+import { takeAwayTheRest } from '../change/afterwards.ts';
 import { unfinished } from '../change/journal.ts';
 import { releaseLock } from '../change/lock.ts';
 import { recover } from '../change/recover.ts';
@@ -86,6 +86,6 @@ export async function servePeer(
     for (const id of unfinished(host.root)) if (mine.has(id)) await recover(host, id, 'itself');
     if (locked) releaseLock(host);
     // What stays here is taken away by the operator's recover.
-    await removeBrought(host, origin.carriedIn).catch(() => undefined);
+    await takeAwayTheRest(host, origin.carriedIn).catch(() => undefined);
   }
 }
