@@ -1,17 +1,18 @@
 import { CmsadmError } from '../errors.ts';
 import { inFolder, splitPath } from '../host/held-folder.ts';
-import { at, isThere, type Root, readFact, readText } from '../host/root.ts';
+import { at, type Root, readFact } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
-import { hardLink, removeDurably, removeIfThere, rename, syncFolder } from '../host/writing.ts';
+import { hardLink, removeDurably, removeIfThere, rename, syncFolder, writeState } from '../host/writing.ts';
 import { paths, raiseEpoch } from '../pair/state.ts';
 import { backupOf, type TransactionId, transactionId } from '../pair/tag.ts';
+import { takeAway } from './afterwards.ts';
 import { type Change, type FileChange, realPath, type ServiceWork } from './change.ts';
 import { decide, type Manifest, note, readJournal, readRuling, realEntry } from './journal.ts';
 import { agentProcess, endSwitch, proveAgent, refuseOtherProgram, switchProgram } from './program.ts';
 import { assertSshd, assertSshdAnswers, watchSshd } from './ssh-watch.ts';
 import { changedSince, refuseIfTouched, type Stamps, stagedName, unstage } from './stage.ts';
 import { inTurn } from './turn.ts';
-import { disarm } from './way-back.ts';
+import { withdraw } from './withdraw.ts';
 
 /**
  * Makes the staged change live: backups by hard link, renames in a fixed order, then only the services that read the
@@ -98,15 +99,6 @@ async function retire(host: Host, units: readonly string[]): Promise<void> {
   await withdraw(host, 'stop', units);
 }
 
-// While its unit file is still there: systemd disables nothing that it can't read.
-export async function withdraw(host: Host, verb: 'disable' | 'stop', units: readonly string[]): Promise<void> {
-  const states = await host.system.units(units);
-  await host.system.control(
-    verb,
-    units.filter((unit) => states[unit]?.exists),
-  );
-}
-
 async function workServices(
   host: Host,
   work: ServiceWork,
@@ -164,21 +156,9 @@ async function finish(host: Host, id: TransactionId, manifest: Manifest): Promis
   for (const file of manifest.files)
     if (file.kind === 'pair_key' && file.after === null)
       removeDurably(host.root, backupOf(realEntry(file), manifest.tag));
-  // The link keeps the program from now on; until disable.
-  if (manifest.step === 'link') removeDurably(host.root, paths.brought);
-  await retire(host, manifest.afterwards.disableUnits);
-  for (const path of manifest.afterwards.removeFiles) {
-    if (readText(host.root, path) === undefined) continue;
-    hardLinkOnce(host, path, backupOf(path, manifest.tag));
-    removeDurably(host.root, path);
-  }
-  if (manifest.afterwards.disableUnits.length > 0) await host.system.reloadUnitFiles();
+  // The link keeps the program from now on; with its end the program goes too, if only by a later process.
+  if (manifest.afterwards.removeProgram) writeState(host.root, paths.brought, '');
+  else if (manifest.step === 'link') removeDurably(host.root, paths.brought);
   note(host.root, id, 'confirmed', host.system.clock());
-  // Now only: until then the timer tries again what could not be done.
-  await disarm(host, id);
-  if (manifest.afterwards.removeProgram) await host.system.runInstaller(`${paths.program}/templates`, ['--remove']);
+  await takeAway(host, id, manifest);
 }
-
-const hardLinkOnce = (host: Host, from: string, to: string): void => {
-  if (!isThere(host.root, to)) hardLink(host.root, from, to);
-};

@@ -22,7 +22,7 @@ import { type Decision, type Part, parts, type Ruling, ruled } from './transitio
  * Its first line is the manifest, every further one a state. The decision (confirmed or put back; before it, on a
  * coordinator, asked) is a file of its own, made by link(2): whoever comes first decides, and nobody can decide twice.
  */
-const states = ['staged', 'committing', 'committed', 'asked', 'confirmed', 'put-back', 'pruned'] as const;
+const states = ['staged', 'committing', 'committed', 'asked', 'confirmed', 'files-back', 'put-back', 'pruned'] as const;
 export type State = (typeof states)[number];
 
 const fileEntry = v.object({
@@ -132,12 +132,17 @@ type StateFacts = {
   /** `committing`: the units that ran, and that were enabled, before the change was made. */
   readonly running?: readonly string[];
   readonly enabled?: readonly string[];
+  /** `files-back`: where edits are kept, and which edited files were left. */
+  readonly edited?: readonly string[];
+  readonly left?: readonly string[];
   /** `put-back`: the units that a person must restart. */
   readonly leftToDo?: readonly string[];
 };
 const stateFactsSchema = v.object({
   running: v.optional(v.array(v.string()), []),
   enabled: v.optional(v.array(v.string()), []),
+  edited: v.optional(v.array(v.string()), []),
+  left: v.optional(v.array(v.string()), []),
   leftToDo: v.optional(v.array(v.string()), []),
 });
 
@@ -161,6 +166,8 @@ export function readJournal(
   states: State[];
   running: string[];
   enabled: string[];
+  edited: string[];
+  left: string[];
   leftToDo: string[];
   ruling: Ruling | undefined;
   decision: Decision | undefined;
@@ -178,6 +185,8 @@ export function readJournal(
       states: reached,
       running: factsOf(rest, 'committing').running,
       enabled: factsOf(rest, 'committing').enabled,
+      edited: factsOf(rest, 'files-back').edited,
+      left: factsOf(rest, 'files-back').left,
       leftToDo: factsOf(rest, 'put-back').leftToDo,
       // Version 0.1.0 had `asked` as a state only.
       ruling: readRuling(root, id) ?? (reached.includes('asked') ? 'asked' : undefined),

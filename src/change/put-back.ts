@@ -5,13 +5,13 @@ import { type FileFact, isFolder, isSameFile, isThere, type Root, readFact } fro
 import type { Host } from '../host/system.ts';
 import { hardLink, removeDurably, removeEmptyFolder, removeIfThere, rename, syncFolder } from '../host/writing.ts';
 import { backupOf, type Tag, type TransactionId } from '../pair/tag.ts';
-import { withdraw } from './apply.ts';
-import { decide, type Manifest, note, readJournal, realEntry } from './journal.ts';
+import { decide, type Manifest, note, readJournal, realEntry, type State } from './journal.ts';
 import { switchBack } from './program.ts';
 import { reloadBack } from './reload-back.ts';
 import { stagedName, unstage } from './stage.ts';
 import { inTurn } from './turn.ts';
 import { disarm } from './way-back.ts';
+import { withdraw } from './withdraw.ts';
 
 /** What a way back did, and what it left to a person. */
 export type PutBack = {
@@ -40,13 +40,11 @@ export async function putBack(host: Host, id: TransactionId, by: 'operator' | 'i
 }
 
 async function putBackNow(host: Host, id: TransactionId, by: 'operator' | 'itself'): Promise<PutBack> {
-  const { manifest, states, running, enabled, leftToDo: told } = readJournal(host.root, id);
+  const journal = readJournal(host.root, id);
+  const { manifest, states, running, enabled } = journal;
   // What was put back belongs to the administrator again.
-  if (states.includes('put-back')) return { files: [], edited: [], left: [], leftToDo: told };
+  if (states.includes('put-back')) return { files: [], edited: [], left: [], leftToDo: journal.leftToDo };
   const problems: string[] = [];
-  const edited: string[] = [];
-  const left: string[] = [];
-  const files: string[] = [];
   const live = states.includes('committing');
   const { enable, start } = manifest.services;
   const own = [...enable, ...start];
@@ -55,16 +53,9 @@ async function putBackNow(host: Host, id: TransactionId, by: 'operator' | 'itsel
   const stopped = start.filter((unit) => !running.includes(unit));
   if (live) await attempt(problems, () => withdraw(host, 'disable', disabled));
   if (live) await attempt(problems, () => withdraw(host, 'stop', stopped));
-  for (const file of [...manifest.files].reverse()) {
-    try {
-      const { outcome, kept } = await putBackFile(host.root, file, manifest, live);
-      if (outcome === 'restored') files.push(file.path);
-      if (outcome === 'left') left.push(file.path);
-      if (kept !== undefined) edited.push(kept);
-    } catch (error) {
-      problems.push(`${file.path}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
+  const { files, edited, left } = states.includes('files-back')
+    ? { ...journal, files: [] }
+    : await filesBack(host, id, journal, problems);
   const { program } = manifest;
   if (live && program) await attempt(problems, async () => switchBack(host.root, program));
   const leftToDo = live ? await servicesBack(host, manifest, { running, enabled }, by, problems) : [];
@@ -91,6 +82,33 @@ async function putBackNow(host: Host, id: TransactionId, by: 'operator' | 'itsel
   return { files, edited, left, leftToDo };
 }
 
+/** Puts the files back and notes it: from then on they are the administrator's again, and no repetition touches them. */
+async function filesBack(
+  host: Host,
+  id: TransactionId,
+  { manifest, states }: Pick<ReturnType<typeof readJournal>, 'manifest' | 'states'>,
+  problems: string[],
+): Promise<Pick<PutBack, 'files' | 'edited' | 'left'>> {
+  const files: string[] = [];
+  const edited: string[] = [];
+  const left: string[] = [];
+  const refused: string[] = [];
+  for (const file of [...manifest.files].reverse()) {
+    try {
+      const { outcome, kept } = await putBackFile(host.root, file, manifest, states);
+      if (outcome === 'restored') files.push(file.path);
+      if (outcome === 'left') left.push(file.path);
+      if (kept !== undefined) edited.push(kept);
+    } catch (error) {
+      refused.push(`${file.path}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  const noted = async (): Promise<void> => note(host.root, id, 'files-back', host.system.clock(), { edited, left });
+  if (refused.length === 0) await attempt(refused, noted);
+  problems.push(...refused);
+  return { files, edited, left };
+}
+
 type FileOutcome = {
   readonly outcome: 'untouched' | 'restored' | 'left';
   /** Where an edit that had to give way is kept. */
@@ -101,16 +119,17 @@ async function putBackFile(
   root: Root,
   file: Manifest['files'][number],
   manifest: Manifest,
-  live: boolean,
+  states: readonly State[],
 ): Promise<FileOutcome> {
   const { folder, name } = splitPath(realEntry(file));
+  const live = states.includes('committing');
   if (!isFolder(root, folder)) {
     if (file.before === null || !live) return { outcome: 'untouched' };
     throw new Error(`its folder ${folder} is gone`);
   }
   return inFolder(root, folder, undefined, (held) => {
     const backup = backupOf(name, manifest.tag);
-    const replaced = live && isReplaced(held, file, name, manifest.tag);
+    const replaced = live && isReplaced(held, file, name, manifest.tag, states.includes('committed'));
     if (!replaced) return notReplaced(held, file, name, backup);
     if (file.before !== null && !isThere(held, backup))
       throw new Error(`its backup ${backupOf(file.path, manifest.tag)} is gone`);
@@ -132,15 +151,28 @@ function factOf(held: Root, name: string): FileFact {
   return fact;
 }
 
-/** True if the new file took the place of the old one; told by the names that commit makes and takes in turn. */
-function isReplaced(held: Root, file: Manifest['files'][number], name: string, tag: Tag): boolean {
+/**
+ * True if the new file took the place of the old one; told by the names that commit makes and takes in turn.
+ * @param isCommitted every file was replaced
+ */
+function isReplaced(
+  held: Root,
+  file: Manifest['files'][number],
+  name: string,
+  tag: Tag,
+  isCommitted: boolean,
+): boolean {
   const now = factOf(held, name);
   const found = now.state === 'file' ? now.sha256 : null;
   const isStaged = isThere(held, stagedName(name, tag));
   if (file.before === null)
     return isStaged ? found !== null && isSameFile(held, stagedName(name, tag), name) : found !== null;
   const backup = backupOf(name, tag);
-  if (!isThere(held, backup)) return !isStaged && found === file.after && found !== file.before;
+  if (!isThere(held, backup)) {
+    // Where a file was to go and no backup tells that commit took it, somebody else did, which ended that commit.
+    if (file.after === null) return isCommitted && found === null;
+    return !isStaged && found === file.after && found !== file.before;
+  }
   if (isStaged) return false;
   return now.state === 'absent' || !isSameFile(held, backup, name);
 }

@@ -6,8 +6,8 @@ import { type EventId, eventLine } from '../pair/events.ts';
 import { readLink } from '../pair/state.ts';
 import type { TransactionId } from '../pair/tag.ts';
 import { printable } from '../printable.ts';
+import { takeAwayTheRest } from './afterwards.ts';
 import { confirm } from './apply.ts';
-import { removeBrought } from './brought.ts';
 import { endOwner } from './end-owner.ts';
 import { decide, readJournal, unfinished } from './journal.ts';
 import { lockOwner } from './lock.ts';
@@ -57,9 +57,9 @@ export async function recover(host: Host, only: TransactionId | undefined, by: B
   }
   // A timer touches nobody else's change; when none is open, nobody comes after it.
   if (only !== undefined && unfinished(host.root).length === 0) leniently(() => tidy(host));
-  // After a link that was put back; what can't go by itself, goes when the operator recovers.
-  const removed = removeBrought(host);
-  await (by === 'itself' ? removed.catch(() => false) : removed);
+  // After a link that was put back or has ended; what can't go by itself, goes when the operator recovers.
+  const gone = takeAwayTheRest(host);
+  await (by === 'itself' ? gone.catch(() => undefined) : gone);
   return settled;
 }
 

@@ -152,6 +152,8 @@ function statusNow({ root, system }: Host): SyncStatus | undefined {
 
 /** The functions of this very server. */
 export function localServer({ host, profile, family, carriedIn, seenFrom, cameTo }: Context): Server {
+  /** Transactions that this session began, also those whose stage failed. */
+  const begun = new Set<TransactionId>();
   const staged = new Map<TransactionId, { readonly change: Change; readonly stamps: Stamps }>();
   const keyFiles = new Map<string, string>();
   let releaseBefore: string | undefined;
@@ -187,6 +189,8 @@ export function localServer({ host, profile, family, carriedIn, seenFrom, cameTo
     stage: async ({ change, part }) => {
       if (!isTag(change.tag) || !steps.includes(change.step)) throw noTransaction(change.tag);
       refuseIfOpen(unfinished(host.root), change.server);
+      const id = transactionId(change.tag, change.step);
+      if (!transactions(host.root).includes(id)) begun.add(id);
       const { stamps, ...done } = await writing(() =>
         stage(host, profile, family, change, part, (path) => keyFiles.get(path) ?? ''),
       );
@@ -211,8 +215,8 @@ export function localServer({ host, profile, family, carriedIn, seenFrom, cameTo
         await recover(host, known(id), 'itself');
         return { files: [], edited: [], left: [], leftToDo: [] };
       }
-      // A run puts back what it staged itself, never an earlier change of the same name.
-      if (!staged.has(id)) throw new CmsadmError('transaction-unknown', `${id} was not staged in this session.`);
+      // A run puts back what it began itself, never an earlier change of the same name.
+      if (!begun.has(id)) throw new CmsadmError('transaction-unknown', `${id} was not staged in this session.`);
       return writing(() => putBack(host, known(id), by));
     },
     outcome: async ({ id }) =>

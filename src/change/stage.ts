@@ -25,7 +25,8 @@ export const stagedName = (path: string, tag: Tag): string => join(dirname(path)
  * @param generated the content of a file that this server makes itself (its pair key)
  * @returns the transaction's id, the files that no program could judge, and the stamps of the files to be replaced, for
  * commit
- * @throws CmsadmError file-changed, file-refused, path-refused, judged-bad; nothing is left behind then
+ * @throws CmsadmError file-changed, file-refused, path-refused, judged-bad; nothing is left behind then, or the transaction
+ * stays open
  */
 export async function stage(
   host: Host,
@@ -60,14 +61,24 @@ export async function stage(
     return { id, unjudged, stamps };
   } catch (error) {
     // What stands there under a tag that was used before is not ours to take away.
-    if (begun !== undefined) {
-      const files = change.files.map(realPath);
-      unstage(host, files, change.tag);
-      forget(host.root, begun);
-    }
-    for (const folder of made.reverse()) removeEmptyFolder(host.root, folder);
+    if (begun !== undefined) leaveNothing(host, change, made, begun);
     throw error;
   }
+}
+
+/** Takes away what a stage that failed has made. If any of it stays, the journal stays too, for a put back to settle. */
+function leaveNothing(host: Host, change: Change, made: readonly string[], id: TransactionId): void {
+  let isLeft = false;
+  const attempt = (work: () => void): void => {
+    try {
+      work();
+    } catch {
+      isLeft = true; // why the stage failed is the error to tell
+    }
+  };
+  for (const file of change.files) attempt(() => unstage(host, [realPath(file)], change.tag));
+  for (const folder of [...made].reverse()) attempt(() => removeEmptyFolder(host.root, folder));
+  if (!isLeft) attempt(() => forget(host.root, id));
 }
 
 /** Takes away what stage wrote. */

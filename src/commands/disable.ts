@@ -4,6 +4,7 @@ import { CmsadmError, exitCodes } from '../errors.ts';
 import { reviewServer } from '../ha/review.ts';
 import { type DisablePlan, planDisable } from '../ha/undo.ts';
 import { clearAlarms } from '../pair/alarms.ts';
+import { transactionId } from '../pair/tag.ts';
 import { during } from '../report.ts';
 import { lookForOther, sameName } from './activate.ts';
 import type { Peer } from './contact.ts';
@@ -136,10 +137,9 @@ async function disableBoth(context: CommandContext, own: OwnStanding, peer: Peer
 
 /** Both agree by now that the pair is over; each takes its end of the link down for itself, the other one first. */
 async function endLink(context: CommandContext, { local, peer }: Sides): Promise<void> {
-  const never = { requested: false }; // the decision has fallen
+  const left: CmsadmError[] = [];
   try {
-    await runAlone(peer, context.report, never);
-    await runAlone(local, context.report, never);
+    for (const side of [peer, local]) left.push(...(await endOf(side, context)));
   } catch (error) {
     if (!(error instanceof CmsadmError)) throw error;
     throw new CmsadmError('link-stays', `HA is disabled, but the link did not end on both servers: ${error.message}`, {
@@ -148,6 +148,28 @@ async function endLink(context: CommandContext, { local, peer }: Sides): Promise
       remedy: `${error.remedy ?? 'Remove the cause.'} Then run \`cmsadm config_HA disable\` again; with --alone where the other server does not let this one in any more.`,
       cause: error,
     });
+  }
+  const [cause] = left;
+  if (!cause) return;
+  throw new CmsadmError('link-remains', `HA and the link have ended, but something of it is left: ${cause.message}`, {
+    exitCode: exitCodes.needsPerson,
+    details: left.flatMap(({ details }) => details),
+    remedy: [...new Set(left.flatMap(({ remedy }) => remedy ?? []))].join(' '),
+    cause,
+  });
+}
+
+/** @returns what failed after this end was decided: it keeps the other end from nothing */
+async function endOf(side: Sides['local'], { report }: CommandContext): Promise<CmsadmError[]> {
+  const never = { requested: false }; // the decision has fallen
+  try {
+    await runAlone(side, report, never);
+    return [];
+  } catch (error) {
+    const id = transactionId(side.change.tag, side.change.step);
+    const outcome = await side.server.outcome({ id }).catch(() => undefined);
+    if (outcome !== 'confirmed' || !(error instanceof CmsadmError)) throw error;
+    return [error];
   }
 }
 

@@ -1,8 +1,8 @@
 import type { Readable, Writable } from 'node:stream';
 import * as v from 'valibot';
 import { standingOf } from '../agent/standing.ts';
-import { removeBrought } from '../change/brought.ts';
-import { unfinished } from '../change/journal.ts';
+import { takeAwayTheRest } from '../change/afterwards.ts';
+import { transactions, unfinished } from '../change/journal.ts';
 import { releaseLock } from '../change/lock.ts';
 import { recover } from '../change/recover.ts';
 import { type Context, localServer, type Server } from '../change/server.ts';
@@ -13,6 +13,7 @@ import { serveSession } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
 import { familyOf } from '../pair/facts.ts';
 import { paths } from '../pair/state.ts';
+import { steps, transactionId } from '../pair/tag.ts';
 import { type Profile, profileSchema } from '../profile/schema.ts';
 import { releaseVerbs } from './releases.ts';
 
@@ -54,8 +55,9 @@ export async function servePeer(
     const verb = Object.entries(server).find(([known]) => known === name)?.[1] as
       | ((args: unknown) => Promise<unknown>)
       | undefined;
+    // Before it is done: a stage that fails may leave something to be settled.
+    if (name === 'stage') for (const id of toBegin(host, args)) mine.add(id);
     const result = await verb?.(args);
-    if (name === 'stage') mine.add(v.parse(v.object({ id: v.string() }), result).id);
     if (name === 'lock') locked = true;
     return result;
   };
@@ -86,6 +88,16 @@ export async function servePeer(
     for (const id of unfinished(host.root)) if (mine.has(id)) await recover(host, id, 'itself');
     if (locked) releaseLock(host);
     // What stays here is taken away by the operator's recover.
-    await removeBrought(host, origin.carriedIn).catch(() => undefined);
+    await takeAwayTheRest(host, origin.carriedIn).catch(() => undefined);
   }
+}
+
+const stageArgs = v.object({ change: v.object({ tag: v.string(), step: v.picklist(steps) }) });
+
+/** The transaction that a stage is about to begin; none where it was begun before, by somebody else. */
+function toBegin({ root }: Host, args: unknown): string[] {
+  const asked = v.safeParse(stageArgs, args);
+  if (!asked.success) return [];
+  const id = transactionId(asked.output.change.tag, asked.output.change.step);
+  return transactions(root).includes(id) ? [] : [id];
 }

@@ -1,10 +1,12 @@
 import * as fs from 'node:fs';
 import * as net from 'node:net';
+import { join } from 'node:path';
 import * as v from 'valibot';
 import { parse } from 'yaml';
 import { CmsadmError } from '../errors.ts';
 import { askToLeave, bootId, endProcess, processStart, processState } from '../host/process-table.ts';
 import type { ServiceVerb, System, UnitState } from '../host/system.ts';
+import { paths } from '../pair/state.ts';
 
 /** What was recorded of a server: everything that a real system would be asked. */
 const recordedSchema = v.strictObject({
@@ -133,6 +135,10 @@ export function recordedSystem(
     processState,
     askToLeave,
     endProcess,
-    runInstaller: async (_folder, options) => tell(`recorded on ${hostname()}: install ${options.join(' ')}`),
+    runInstaller: async (_folder, options) => {
+      tell(`recorded on ${hostname()}: install ${options.join(' ')}`);
+      // Of the program only its mark goes: the practice goes on with it.
+      if (options.includes('--remove')) fs.rmSync(join(folder, paths.brought), { force: true });
+    },
   };
 }

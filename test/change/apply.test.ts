@@ -268,10 +268,9 @@ describe('confirm', () => {
     expect(textAt(host, `${unit}.${tag}`)).toBe('[Unit]\n');
     expect(host.did).toEqual([
       'disable cmsadm-recover.service',
-      'stop cmsadm-recover.service',
       'daemon-reload',
-      'disarm',
       'install /opt/cmsadm/current/templates --remove',
+      'disarm',
     ]);
   });
 });

@@ -178,6 +178,41 @@ test('a crash between the two names of a new file leaves nothing of it after the
   expect(tree(host)).toEqual(before);
 });
 
+test.each([
+  ['/etc/hosts', 'while a unit stops'],
+  ['/root/.rhosts', 'while a unit stops'],
+  ['/root/.rhosts', 'in the moment of its removal'],
+])('%s, deleted by somebody else %s, is left as it is, and the change is settled', async (path, when) => {
+  const deleting: TestHost = {
+    ...host,
+    root: {
+      ...host.root,
+      disk: {
+        ...fs,
+        linkSync: (from, to) => {
+          if (when === 'in the moment of its removal' && basename(from) === basename(path)) unlinkSync(file(path));
+          fs.linkSync(from, to);
+        },
+      },
+    },
+    system: {
+      ...host.system,
+      control: async (verb, units) => {
+        if (when === 'while a unit stops' && verb === 'stop' && units.length > 0) unlinkSync(file(path));
+        await host.system.control(verb, units);
+      },
+    },
+  };
+  const { [path]: _, ...others } = tree(host);
+  const one = serverOf(deleting);
+  const services = { ...noServices, stop: ['ids.service'] };
+  await one.stage({ change: changeOf(host, newTexts, { services }), part: 'alone' });
+  expect(await refusal(one.commit({ id }))).toMatch(/file-changed|system-refused/);
+  expect(await one.putBack({ id, by: 'operator' })).toMatchObject({ edited: [], left: [path] });
+  expect(tree(host)).toEqual(others);
+  expect(unfinished(host.root)).toEqual([]);
+});
+
 describe('a put back that is repeated', () => {
   test.each(edits)('never touches a newer edit of $name', async ({ path }) => {
     await server.stage({ change: changeOf(host, newTexts), part: 'peer' });
@@ -200,6 +235,70 @@ describe('a put back that is repeated', () => {
     expect((await server.putBack({ id, by: 'operator' })).edited).toEqual([`/root/.bash_profile.${tag}.edited-2`]);
     expect(textAt(host, `/root/.bash_profile.${tag}.edited`)).toBe('first edit\n');
     expect(textAt(host, `/root/.bash_profile.${tag}.edited-2`)).toBe('second edit\n');
+    expect(unfinished(host.root)).toEqual([]);
+  });
+
+  test('leaves what the first one left to the administrator, and says so again', async () => {
+    const made = '/root/.bash_profile';
+    let byHand = (): void => writeFileSync(file(made), 'by hand\n');
+    let isFull = true;
+    const refused = Object.assign(new Error('ENOSPC: write'), { code: 'ENOSPC', syscall: 'write' });
+    const late: TestHost = {
+      ...host,
+      root: {
+        ...host.root,
+        disk: {
+          ...fs,
+          writeFileSync: (handle, data) => {
+            if (isFull && String(data).startsWith('{"state":"put-back"')) throw refused;
+            fs.writeFileSync(handle, data);
+          },
+        },
+      },
+      system: {
+        ...host.system,
+        control: async (verb, units) => {
+          if (verb === 'stop' && units.length > 0) byHand();
+          await host.system.control(verb, units);
+        },
+      },
+    };
+    const one = serverOf(late);
+    const services = { ...noServices, stop: ['ids.service'] };
+    await one.stage({ change: changeOf(host, newTexts, { services }), part: 'alone' });
+    expect(await refusal(one.commit({ id }))).toBe('file-changed');
+    byHand = () => undefined;
+    expect(await refusal(one.putBack({ id, by: 'operator' }))).toBe('system-refused');
+    expect(Object.keys(tree(host)).filter((path) => path.endsWith('.staged'))).toEqual([]);
+    isFull = false;
+    expect(await one.putBack({ id, by: 'operator' })).toMatchObject({ edited: [], left: [made] });
+    expect(textAt(host, made)).toBe('by hand\n');
+    expect(keptEdits()).toEqual([]);
+    expect(unfinished(host.root)).toEqual([]);
+  });
+
+  test('because a service was refused leaves what the administrator has made since', async () => {
+    let isRefused = true;
+    const late: TestHost = {
+      ...host,
+      system: {
+        ...host.system,
+        control: async (verb, units) => {
+          if (isRefused && verb === 'start' && units.length > 0) throw new CmsadmError('service-failed', 'Not now.');
+          await host.system.control(verb, units);
+        },
+      },
+    };
+    const one = serverOf(late);
+    const services = { ...noServices, stop: ['ids.service'] };
+    await one.stage({ change: changeOf(host, newTexts, { services }), part: 'alone' });
+    await one.commit({ id });
+    expect(await refusal(one.putBack({ id, by: 'operator' }))).toBe('put-back-incomplete');
+    for (const { path } of edits) writeFileSync(file(path), 'by hand\n');
+    isRefused = false;
+    await one.putBack({ id, by: 'operator' });
+    for (const { path } of edits) expect(textAt(host, path)).toBe('by hand\n');
+    expect(keptEdits()).toEqual([]);
     expect(unfinished(host.root)).toEqual([]);
   });
 });

@@ -133,7 +133,7 @@ async function setUp(world: World, context: CommandContext, process: Process): P
       units: unitTexts(repository),
       keys: { local: facts.local.pairKey, peer: facts.peer.pairKey },
       settings: undefined,
-      bringsProgram: false,
+      bringsProgram: true,
     };
     const plan = planSetup(facts, answers, inputs);
     // What the preflight would refuse.

@@ -1,4 +1,5 @@
 // One trial: an operation, a fault at one of its points, what the servers then do by themselves, and the verdict.
+import { dirname } from 'node:path';
 import { readJournal, unfinished } from '../../src/change/journal.ts';
 import { loginToPeer } from '../../src/change/remote-server.ts';
 import { managedFiles } from '../../src/pair/managed-files.ts';
@@ -46,14 +47,15 @@ export async function prepare(operation: Operation): Promise<Stage> {
   return { operation, before, points, known };
 }
 
-/** Two linked servers and no pair: the rows of the link as with the pair, everything else as with none. */
+/** Two linked servers and no pair: the rows of the link, and the program, as with the pair, everything else as with none. */
 function linkedOnly(single: World, paired: World): Known {
   const ofLink = managedFiles(single.profile, 'debian')
     .filter(({ step }) => step === 'link')
     .map(({ path }) => path);
   const isOfLink = (path: string): boolean =>
     ofLink.some((one) => path === one || (path.startsWith(`${one}.`) && isTag(path.slice(one.length + 1)))) ||
-    path === 'unit cmsadm-recover.service';
+    path === 'unit cmsadm-recover.service' ||
+    path.startsWith(dirname(paths.program));
   const one = (name: Name): ReadonlyMap<string, string> =>
     new Map([
       ...[...standingOf(single, name)].filter(([path]) => !isOfLink(path)),

@@ -1,6 +1,6 @@
 // Two servers in this process: disks and services in memory, a cable that can be cut, and processes that can be killed.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pid } from 'node:process';
 import { PassThrough, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,7 @@ import { makeKeyPair } from '../../src/host/pair-key.ts';
 import { openSession, type Session } from '../../src/host/session.ts';
 import type { Target } from '../../src/host/ssh-client.ts';
 import type { Host, System, UnitState } from '../../src/host/system.ts';
+import { removeTree } from '../../src/host/writing.ts';
 import { parsePublicKey } from '../../src/pair/facts.ts';
 import { paths } from '../../src/pair/state.ts';
 import { loadProfile } from '../../src/profile/load.ts';
@@ -317,7 +318,11 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
       processState: () => 'running',
       askToLeave: () => undefined,
       endProcess: async () => undefined,
-      runInstaller: async (_folder, options) => act('install', options.join(' ')),
+      runInstaller: async (_folder, options) => {
+        act('install', options.join(' '));
+        const root = { prefix: '/', ownersCount: true, disk: server.disk };
+        if (options[0] === '--remove') removeTree(root, dirname(paths.program));
+      },
     };
   }
 

@@ -247,6 +247,20 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('the ins
     expect(existsSync(join(server, 'opt/cmsadm'))).toBe(false);
   });
 
+  it('that is cut short in a removal leaves no half release in use, and its mark until the end', () => {
+    install(unpacked.first, '--brought');
+    const programs = join(folder, 'programs');
+    mkdirSync(programs);
+    // Dies in the middle, as by a power cut.
+    const rm = `#!/bin/sh\ncase "$*" in */releases) kill -9 $PPID ;; *) exec /bin/rm "$@" ;; esac\n`;
+    writeFileSync(join(programs, 'rm'), rm, { mode: 0o755 });
+    const env = { PATH: `${programs}:${process.env['PATH']}`, DESTDIR: server };
+    expect(spawnSync(join(unpacked.first, 'install'), ['--remove'], { env }).signal).toBe('SIGKILL');
+    expect(readdirSync(join(server, 'opt/cmsadm')).sort()).toEqual(['brought', 'releases']);
+    expect(install(unpacked.first, '--remove').status).toBe(0);
+    expect(readdirSync(join(server, 'opt'))).toEqual([]);
+  });
+
   it('keeps state that holds anything, and a link that is not its own', () => {
     install(unpacked.first);
     mkdirSync(join(server, 'var/lib/cmsadm/tags'), { recursive: true });
