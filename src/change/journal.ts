@@ -22,7 +22,17 @@ import { type Decision, type Part, parts, type Ruling, ruled } from './transitio
  * Its first line is the manifest, every further one a state. The decision (confirmed or put back; before it, on a
  * coordinator, asked) is a file of its own, made by link(2): whoever comes first decides, and nobody can decide twice.
  */
-const states = ['staged', 'committing', 'committed', 'asked', 'confirmed', 'files-back', 'put-back', 'pruned'] as const;
+const states = [
+  'staged',
+  'committing',
+  'committed',
+  'asked',
+  'confirmed',
+  'files-back',
+  'put-back',
+  'told',
+  'pruned',
+] as const;
 export type State = (typeof states)[number];
 
 const fileEntry = v.object({
@@ -137,6 +147,8 @@ type StateFacts = {
   readonly left?: readonly string[];
   /** `put-back`: the units that a person must restart. */
   readonly leftToDo?: readonly string[];
+  /** `put-back`: nobody was there, so an alarm tells it; `told` stands where it did. */
+  readonly byItself?: boolean;
 };
 const stateFactsSchema = v.object({
   running: v.optional(v.array(v.string()), []),
@@ -144,6 +156,7 @@ const stateFactsSchema = v.object({
   edited: v.optional(v.array(v.string()), []),
   left: v.optional(v.array(v.string()), []),
   leftToDo: v.optional(v.array(v.string()), []),
+  byItself: v.optional(v.boolean(), false),
 });
 
 /** Appends a state; durable when it returns. */
@@ -169,6 +182,7 @@ export function readJournal(
   edited: string[];
   left: string[];
   leftToDo: string[];
+  isUntold: boolean;
   ruling: Ruling | undefined;
   decision: Decision | undefined;
 } {
@@ -188,6 +202,7 @@ export function readJournal(
       edited: factsOf(rest, 'files-back').edited,
       left: factsOf(rest, 'files-back').left,
       leftToDo: factsOf(rest, 'put-back').leftToDo,
+      isUntold: factsOf(rest, 'put-back').byItself && !reached.includes('told'),
       // Version 0.1.0 had `asked` as a state only.
       ruling: readRuling(root, id) ?? (reached.includes('asked') ? 'asked' : undefined),
       decision: readDecision(root, id),
@@ -289,6 +304,10 @@ const startedAt = (id: TransactionId): number => Number(/_(\d+)\./.exec(id)?.[1]
 
 /** Transactions that are neither confirmed nor put back. */
 export const unfinished = (root: Root): TransactionId[] => transactions(root).filter((id) => !isFinished(root, id));
+
+/** Transactions that were put back with nobody there, and that no alarm has told yet. */
+export const untold = (root: Root): TransactionId[] =>
+  transactions(root).filter((id) => readableJournal(root, id)?.isUntold === true);
 
 /** Those that may still change the roles; another version of the program leaves them alone. */
 export const unfinishedRoles = (root: Root): TransactionId[] =>

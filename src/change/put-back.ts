@@ -76,7 +76,7 @@ async function putBackNow(host: Host, id: TransactionId, by: 'operator' | 'itsel
     });
   unstage(host, manifest.files.map(realEntry), manifest.tag);
   for (const folder of [...manifest.madeFolders].reverse()) removeEmptyFolder(host.root, folder);
-  note(host.root, id, 'put-back', host.system.clock(), { leftToDo });
+  note(host.root, id, 'put-back', host.system.clock(), { leftToDo, byItself: by === 'itself' });
   // Last: until then the timer tries again what could not be done.
   await disarm(host, id);
   return { files, edited, left, leftToDo };

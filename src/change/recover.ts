@@ -9,7 +9,7 @@ import { printable } from '../printable.ts';
 import { takeAwayTheRest } from './afterwards.ts';
 import { confirm } from './apply.ts';
 import { endOwner } from './end-owner.ts';
-import { decide, readJournal, unfinished } from './journal.ts';
+import { decide, note, readJournal, unfinished, untold } from './journal.ts';
 import { lockOwner } from './lock.ts';
 import { putBack } from './put-back.ts';
 import { loginToPeer, remoteServer } from './remote-server.ts';
@@ -48,6 +48,7 @@ type By = 'operator' | 'itself';
 export async function recover(host: Host, only: TransactionId | undefined, by: By): Promise<Settled[]> {
   if (only === undefined && by === 'operator') tidy(host);
   if (only === undefined && by === 'itself') leniently(() => tidy(host));
+  for (const id of untold(host.root)) if (only === undefined || id === only) await tellLate(host, id);
   const settled: Settled[] = [];
   for (const id of unfinished(host.root)) {
     if (only !== undefined && id !== only) continue;
@@ -88,14 +89,36 @@ async function tell(host: Host, one: Settled): Promise<void> {
   // Before anything that a full disk may refuse. The boot and the next command settle it too, where no timer can be had.
   if (isOpen(one)) await armAgain(host, one.id, RETRY_SECONDS).catch(() => undefined);
   let isNews = true;
-  leniently(() => {
+  const isRaised = leniently(() => {
     isNews = !readAlarms(root).some((alarm) => withoutPids(alarm.text) === withoutPids(text));
     if (isNews) raiseAlarm(root, text, system.clock());
   });
+  if (one.did === 'put back') await noteTold(host, one.id, isRaised);
   if (!isNews) return;
-  leniently(() => note(host, text));
+  leniently(() => logOutcome(host, text));
   await system.journal(eventLine(eventOf[one.did], printable(text)));
 }
+
+/** Raises the alarm that found no room when a change was put back, or whose process died before it. */
+async function tellLate(host: Host, id: TransactionId): Promise<void> {
+  const { root, system } = host;
+  const begin = `${id}: put back: `;
+  const text = [`${begin}it could not be told when it was`, ...readJournal(root, id).leftToDo.map(stillRuns)].join(
+    '; ',
+  );
+  const isRaised = leniently(() => {
+    if (!readAlarms(root).some((alarm) => alarm.text.startsWith(begin))) raiseAlarm(root, text, system.clock());
+  });
+  await noteTold(host, id, isRaised);
+}
+
+/** What could not be told is told by a further try: its timer's, that of a boot, or a person's. */
+async function noteTold(host: Host, id: TransactionId, isRaised: boolean): Promise<void> {
+  if (isRaised) leniently(() => note(host.root, id, 'told', host.system.clock()));
+  else await armAgain(host, id, RETRY_SECONDS).catch(() => undefined);
+}
+
+const stillRuns = (unit: string): string => `${unit} still runs with the other configuration: restart it`;
 
 const eventOf = {
   'put back': 'change-put-back',
@@ -107,15 +130,17 @@ const eventOf = {
 // The system names the temporary file that it refused; each try has another one.
 const withoutPids = (text: string): string => text.replaceAll(/\.\d+(?=['.])/g, '');
 
-const note = ({ root, system: { clock } }: Host, text: string): void =>
+const logOutcome = ({ root, system: { clock } }: Host, text: string): void =>
   openAdminLog(root, { pid: process.pid, operator: 'cmsadm', what: 'recover by itself' }, clock).outcome(text);
 
-/** What can't be told or tidied keeps nobody from what is to be done. */
-function leniently(work: () => void): void {
+/** What can't be told or tidied keeps nobody from what is to be done. @returns whether it could */
+function leniently(work: () => void): boolean {
   try {
     work();
+    return true;
   } catch (thrown) {
     if (!(explained(thrown) instanceof CmsadmError)) throw thrown;
+    return false;
   }
 }
 
@@ -162,7 +187,7 @@ async function backAndTell(host: Host, id: TransactionId, by: By, why: string): 
   const more = [
     ...untouched.map((file) => `${file} was edited meanwhile and is left as it is`),
     ...edited.map((file) => `an edit made meanwhile is kept in ${file}`),
-    ...leftToDo.map((unit) => `${unit} still runs with the other configuration: restart it`),
+    ...leftToDo.map(stillRuns),
   ];
   const toDo = leftToDo.map((unit) => `Restart ${unit}: it still runs with the configuration that was put back.`);
   return { id, did: 'put back', why: [why, ...more].join('; '), toDo };

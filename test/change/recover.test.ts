@@ -12,7 +12,7 @@ import { CmsadmError } from '../../src/errors.ts';
 import { planReverse } from '../../src/ha/roles.ts';
 import type { Disk } from '../../src/host/root.ts';
 import type { Host } from '../../src/host/system.ts';
-import { raiseAlarm, readAlarms } from '../../src/pair/alarms.ts';
+import { clearAlarms, raiseAlarm, readAlarms } from '../../src/pair/alarms.ts';
 import { readFacts } from '../../src/pair/facts.ts';
 import { paths, readPair } from '../../src/pair/state.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
@@ -136,11 +136,50 @@ describe('without asking the other server', () => {
     expect(host.journal.slice(1)).toEqual([expect.stringMatching(`^event change-confirmed-late: ${id}: confirmed`)]);
   });
 
+  describe('an alarm that found no room after the change was put back', () => {
+    const untold = async (): Promise<void> => {
+      await reach('peer', 'committed');
+      const openSync: Disk['openSync'] = (path, flags, mode) => {
+        const isAlarm = path.endsWith(paths.alarms) && flags !== 'r';
+        if (isAlarm) throw Object.assign(new Error('ENOSPC: open'), { code: 'ENOSPC', syscall: 'open' });
+        return fs.openSync(path, flags, mode);
+      };
+      const refused: Host = { ...host, root: { ...host.root, disk: { ...fs, openSync } } };
+      expect(await recover(refused, id, 'itself')).toMatchObject([{ did: 'put back' }]);
+      expect(unfinished(host.root)).toEqual([]);
+      expect(readAlarms(host.root)).toEqual([]);
+      expect(host.did.at(-1)).toBe(`arm 60 recover --way-back ${id}`);
+    };
+
+    test.each([
+      { name: 'the try that it armed', only: id, by: 'itself' },
+      { name: 'a boot', only: undefined, by: 'itself' },
+      { name: 'recover', only: undefined, by: 'operator' },
+    ] as const)('is raised by $name, once', async ({ only, by }) => {
+      await untold();
+      for (const _ of [1, 2]) expect(await recover(host, only, by)).toEqual([]);
+      expect(readAlarms(host.root).map(({ text }) => text)).toEqual([expect.stringMatching(/put back.*cms\.service/)]);
+      clearAlarms(host.root);
+      await recover(host, only, by);
+      expect(readAlarms(host.root), 'a person has seen it').toEqual([]);
+      expect(host.journal, 'the journal of the system heard it at once').toHaveLength(1);
+    });
+
+    test('is not raised of what an earlier version put back', async () => {
+      await untold();
+      const journal = join(host.root.prefix, paths.journal, `${id}.jsonl`);
+      writeFileSync(journal, readFileSync(journal, 'utf8').replace(',"byItself":true', ''));
+      await recover(host, undefined, 'operator');
+      expect(readAlarms(host.root)).toEqual([]);
+    });
+  });
+
   test('by an operator: the service is restarted, and no alarm is raised', async () => {
     await reach('peer', 'committed');
     await recover(host, undefined, 'operator');
     expect(host.journal).toEqual([]);
     expect(host.did).toContain('restart cms.service');
+    await recover(host, undefined, 'itself');
     expect(readAlarms(host.root)).toEqual([]);
   });
 
