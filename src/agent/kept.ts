@@ -83,7 +83,8 @@ function copy(from: Buffer, to: Buffer, stat: fs.Stats): void {
   else if (stat.isFile()) {
     fs.copyFileSync(from, to, fs.constants.COPYFILE_EXCL);
     fs.chmodSync(to, stat.mode & 0o7777);
-    fs.utimesSync(to, stat.atime, stat.mtime);
+    // As text: of a number before 1970 node makes the present.
+    fs.utimesSync(to, String(stat.atimeMs / 1000), String(stat.mtimeMs / 1000));
   }
 }
 

@@ -72,6 +72,7 @@ export function applyTimes(folder: string, times: string, isWanted: (name: strin
       if (process.getuid?.() === 0) fs.chownSync(path, Number(uid), Number(gid));
       fs.chmodSync(path, Number.parseInt(mode, 8));
     }
-    fs.lutimesSync(path, Number(seconds), Number(seconds));
+    // As text: of a number before 1970 node makes the present.
+    fs.lutimesSync(path, seconds, seconds);
   }
 }

@@ -31,5 +31,6 @@ async function attend(argv: readonly string[], folder: string): Promise<void> {
 export function keepingTime(folder: string, work: () => void): void {
   const before = fs.statSync(folder, { throwIfNoEntry: false });
   work();
-  if (before) fs.utimesSync(folder, before.atimeMs / 1000, before.mtimeMs / 1000);
+  // As text: of a number before 1970 node makes the present.
+  if (before) fs.utimesSync(folder, String(before.atimeMs / 1000), String(before.mtimeMs / 1000));
 }
