@@ -236,10 +236,13 @@ function addRecover(program: Command): void {
 async function settleItself(options: GlobalOptions, only: string | undefined): Promise<ExitCode> {
   requireRoot(options.root);
   const { recover } = await import('./change/recover.ts');
+  const { takeAwayTheRest } = await import('./change/afterwards.ts');
   const host = await hostOf(options.root, () => {});
   if (only === undefined) await settleBackupsItself(host);
   const settled = await recover(host, only, 'itself');
   for (const { id, did, why } of settled) process.stdout.write(`${id}: ${did}: ${why}\n`);
+  // What can't go by itself goes when the operator recovers.
+  await takeAwayTheRest(host).catch(() => undefined);
   return settled.some(({ did }) => did === 'waits') ? exitCodes.needsPerson : exitCodes.done;
 }
 

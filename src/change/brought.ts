@@ -5,7 +5,7 @@ import { unfinished } from './journal.ts';
 import { lockOwner } from './lock.ts';
 
 /** Was the program brought here by a first contact whose link is not confirmed, or has ended? */
-const isBrought = ({ root }: Host): boolean => readText(root, paths.brought) !== undefined;
+export const isBrought = ({ root }: Host): boolean => readText(root, paths.brought) !== undefined;
 
 /** No link needs what came with it, no change is open, and nobody else is at it. */
 export function mayGo(host: Host): boolean {

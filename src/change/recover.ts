@@ -6,7 +6,6 @@ import { type EventId, eventLine } from '../pair/events.ts';
 import { readLink } from '../pair/state.ts';
 import type { TransactionId } from '../pair/tag.ts';
 import { printable } from '../printable.ts';
-import { takeAwayTheRest } from './afterwards.ts';
 import { confirm } from './apply.ts';
 import { endOwner } from './end-owner.ts';
 import { decide, note, readJournal, unfinished, untold } from './journal.ts';
@@ -40,7 +39,7 @@ type By = 'operator' | 'itself';
 
 /**
  * Settles what an earlier run left open on this server, by the rules of transitions.ts. What can't be settled is named
- * and the rest goes on.
+ * and the rest goes on. What a link that has ended leaves behind is for the caller's last step (afterwards.ts).
  * @param only one transaction (the way back's timer), or all; a timer ends the run that is late, and nobody else's
  * @param by who settles: `itself` restarts nothing that interrupts the service, raises an alarm and logs instead, and
  * tries again later where it has to wait
@@ -58,9 +57,6 @@ export async function recover(host: Host, only: TransactionId | undefined, by: B
   }
   // A timer touches nobody else's change; when none is open, nobody comes after it.
   if (only !== undefined && unfinished(host.root).length === 0) leniently(() => tidy(host));
-  // After a link that was put back or has ended; what can't go by itself, goes when the operator recovers.
-  const gone = takeAwayTheRest(host);
-  await (by === 'itself' ? gone.catch(() => undefined) : gone);
   return settled;
 }
 

@@ -1,4 +1,5 @@
 import { backupRunning } from '../backup/running.ts';
+import { takeAwayTheRest } from '../change/afterwards.ts';
 import { unfinished } from '../change/journal.ts';
 import { acknowledge, isOpen, type Recovered, recover, type Settled, settleAlone } from '../change/recover.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
@@ -21,6 +22,13 @@ type Told = { readonly name: string } & ({ readonly found: Recovered } | { reado
  */
 export async function recoverCommand(context: CommandContext, given: Given = {}): Promise<CommandOutcome> {
   if (context.dryRun) return whatIsOpen(context);
+  const outcome = await settleBoth(context, given);
+  // Last: it may take away the program that runs this.
+  await takeAwayTheRest(context.host);
+  return outcome;
+}
+
+async function settleBoth(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { host } = context;
   await settleRestores(context);
   refuseStranger(host, given[recoverParameters.peerGone.name]);

@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { takeAwayTheRest } from '../../src/change/afterwards.ts';
 import { decide, unfinished } from '../../src/change/journal.ts';
 import { recover } from '../../src/change/recover.ts';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
@@ -76,15 +77,20 @@ function dying(host: TestHost, at: number): { host: TestHost; isDead: () => bool
 
 const bootFindsUnit = (host: TestHost): boolean =>
   host.units.get(unit)?.enabled === true && existsSync(join(host.root.prefix, paths.recoverUnit));
+/** As main.ts does where nobody is there, and the command of the operator. */
+async function settle(host: TestHost, only?: typeof id, by: 'operator' | 'itself' = 'itself'): Promise<void> {
+  await recover(host, only, by);
+  await takeAwayTheRest(host);
+}
 const boot = async (host: TestHost): Promise<void> => {
-  if (bootFindsUnit(host)) await recover(host, undefined, 'itself');
+  if (bootFindsUnit(host)) await settle(host);
 };
-const settleOnce = (host: TestHost): Promise<unknown> => recover(host, undefined, 'itself').catch(() => undefined);
+const settleOnce = (host: TestHost): Promise<unknown> => settle(host).catch(() => undefined);
 
 describe('a process that finishes the end of a link', () => {
   test('at boot does not end itself: nothing stays', async () => {
     const host = await decided();
-    await recover(dying(host, Number.POSITIVE_INFINITY).host, undefined, 'itself');
+    await settle(dying(host, Number.POSITIVE_INFINITY).host);
     expect(host.did).not.toContain(`stop ${unit}`);
     expect(unfinished(host.root)).toEqual([]);
     expect(host.units.get(unit)).toMatchObject({ enabled: false });
@@ -106,15 +112,32 @@ describe('a process that finishes the end of a link', () => {
         last = !one.isDead();
         const died = `dead at call ${at}, then ${by}`;
         if (by === 'boot') await boot(host);
-        else if (!host.did.includes('disarm')) await recover(host, id, 'itself');
+        else if (!host.did.includes('disarm')) await settle(host, id);
         expect(unfinished(host.root), died).toEqual([]);
         expect(bootFindsUnit(host), died).toBe(false);
-        if (by === 'boot') await recover(host, undefined, 'operator');
+        if (by === 'boot') await settle(host, undefined, 'operator');
         expect(textAt(host, paths.recoverUnit), died).toBeUndefined();
         expect(existsSync(join(host.root.prefix, dirname(paths.program))), died).toBe(false);
         expect(number, 'it has an end').toBeLessThan(300);
       }
   });
+});
+
+test('what systemd refused at the end of a link is done by recover, as its last step: no timer outlives the program', async () => {
+  const host = await decided();
+  const { reloadUnitFiles } = host.system;
+  const refused = new CmsadmError('service-failed', 'It did not end in its time.');
+  const system = { ...host.system, reloadUnitFiles: () => Promise.reject(refused) };
+  await serverOf({ ...host, system })
+    .confirm({ id })
+    .catch(() => undefined);
+  expect([textAt(host, paths.recoverUnit), host.did.includes('disarm')]).toEqual([undefined, false]);
+  host.system.reloadUnitFiles = reloadUnitFiles;
+  await recover(host, undefined, 'operator');
+  expect(existsSync(join(host.root.prefix, paths.program))).toBe(true);
+  await takeAwayTheRest(host);
+  expect(existsSync(join(host.root.prefix, paths.program))).toBe(false);
+  expect(host.did).toContain('disarm');
 });
 
 test('the boot unit of a link that stands is no leftover of the one before', async () => {
@@ -125,7 +148,7 @@ test('the boot unit of a link that stands is no leftover of the one before', asy
   await server.stage({ change: changeOf(host, { [paths.recoverUnit]: 'new\n' }, later), part: 'alone' });
   await server.commit({ id: `${later.tag}.link` });
   await server.confirm({ id: `${later.tag}.link` });
-  await recover(host, undefined, 'operator');
+  await settle(host, undefined, 'operator');
   expect(textAt(host, paths.recoverUnit)).toBe('new\n');
 });
 

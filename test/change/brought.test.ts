@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { takeAwayTheRest } from '../../src/change/afterwards.ts';
 import { removeBrought } from '../../src/change/brought.ts';
 import { recover } from '../../src/change/recover.ts';
 import { changeOf, serverOf, type TestHost, tag, testHost } from './test-host.ts';
@@ -30,6 +31,7 @@ test('the brought program stays while the link is open, and goes after it was pu
   await beginLink();
   expect(await removeBrought(host)).toBe(false);
   await recover(host, undefined, 'operator');
+  await takeAwayTheRest(host);
   expect(host.did).toContain(removal);
 });
 
@@ -43,11 +45,12 @@ test('the way back’s timer also takes the lock of the run that died, and not w
   expect(existsSync(lock)).toBe(true);
   await recover(host, `${tag}.link`, 'itself');
   expect(existsSync(lock)).toBe(false);
+  await takeAwayTheRest(host);
   expect(host.did.at(-1)).toBe(removal);
 });
 
-test('it goes when recover finds nothing open: the power failed before the link was begun', async () => {
-  await recover(host, undefined, 'operator');
+test('it goes when nothing is open: the power failed before the link was begun', async () => {
+  await takeAwayTheRest(host);
   expect(host.did).toEqual([removal]);
 });
 
@@ -64,6 +67,7 @@ test('it stays while somebody else is at it', async () => {
 test('a program that nobody brought is never taken away', async () => {
   rmSync(mark());
   await recover(host, undefined, 'operator');
+  await takeAwayTheRest(host);
   expect(host.did).toEqual([]);
 });
 

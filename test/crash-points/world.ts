@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { pid } from 'node:process';
 import { PassThrough, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { takeAwayTheRest } from '../../src/change/afterwards.ts';
 import { lockOwner } from '../../src/change/lock.ts';
 import { recover } from '../../src/change/recover.ts';
 import { servePeer } from '../../src/commands/peer.ts';
@@ -400,10 +401,13 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
     return openSession(toCaller, send(toCallee, see), callee.name, line.sever);
   }
 
+  /** As main.ts does where nobody is there. */
   async function run(name: Name, only: string | undefined): Promise<void> {
+    if (!servers[name].disk.existsSync(paths.program)) return; // systemd finds nothing to start
     const process = spawn(name);
     try {
       await recover(process.host, only, 'itself');
+      await takeAwayTheRest(process.host);
     } catch (error) {
       if (!isExpected(error)) throw error;
     } finally {
