@@ -5,6 +5,7 @@ import type { Line } from '../../src/agent/line.ts';
 import { type LiveSet, openLiveSet } from '../../src/agent/live-set.ts';
 import { fullPass, type SetResult, sendChanges } from '../../src/agent/pass.ts';
 import { whileBusy } from '../../src/agent/send.ts';
+import { quietLine } from './quiet-line.ts';
 import { pass, placeOf, profile, sessionWith, tree, twoServers, write } from './two-servers.ts';
 
 const lives: LiveSet[] = [];
@@ -30,18 +31,9 @@ async function longTransfer(happens: () => string[]) {
   const live = openLiveSet(one, set, () => {});
   lives.push(live);
   live.setLazy(true);
-  let seq = 0;
   const meanwhile: SetResult[] = [];
   const line: Line = {
-    session,
-    epoch: 1,
-    next: () => {
-      seq += 1;
-      return seq;
-    },
-    acknowledged: () => {},
-    brought: () => {},
-    over: () => {},
+    ...quietLine(session),
     busy: new Map(),
     bulk: async (_live, paths, sendFolders) => {
       const sent = await sendFolders();

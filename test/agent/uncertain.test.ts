@@ -6,6 +6,7 @@ import { type LiveSet, openLiveSet } from '../../src/agent/live-set.ts';
 import { fullPass, sendChanges } from '../../src/agent/pass.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import type { Host } from '../../src/host/system.ts';
+import { quietLine } from './quiet-line.ts';
 import { placeOf, profile, sessionWith, tree, twoServers, write } from './two-servers.ts';
 
 const lives: LiveSet[] = [];
@@ -21,8 +22,8 @@ async function inStep(
   prepare(one);
   const session = await sessionWith(two);
   const failing = { messages: 0 };
-  let seq = 0;
   const line: Line = {
+    ...quietLine(session),
     session: {
       ...session,
       call: async (verb, args) => {
@@ -32,14 +33,6 @@ async function inStep(
         throw new CmsadmError('sync-write-failed', 'The data set admin cannot be written: ENOSPC.');
       },
     },
-    epoch: 1,
-    next: () => {
-      seq += 1;
-      return seq;
-    },
-    acknowledged: () => {},
-    brought: () => {},
-    over: () => {},
   };
   const [set] = profile.dataSets;
   if (!set) throw new Error('the profile has no data set');
