@@ -14,7 +14,12 @@ const spread = 20;
 
 const writeFiles = fileURLToPath(new URL('guest/write-files.mjs', import.meta.url));
 const watchFiles = fileURLToPath(new URL('guest/watch-files.mjs', import.meta.url));
+const diskTimes = fileURLToPath(new URL('guest/disk-times.mjs', import.meta.url));
 const timesSchema = v.pipe(v.string(), v.parseJson(), v.array(v.tuple([v.string(), v.number()])));
+
+/** What the other server's disk itself takes to keep 2 kB, measured all the while: each wait of admin-sync is at least this. */
+const diskSchema = v.pipe(v.string(), v.parseJson(), v.array(v.tuple([v.number(), v.number()])));
+type DiskTimes = v.InferOutput<typeof diskSchema>;
 
 /** Path and time (milliseconds of the machine's own clock, which both servers share) of each file. */
 type Times = readonly (readonly [string, number])[];
@@ -23,6 +28,7 @@ type Times = readonly (readonly [string, number])[];
  * How long a new 2 kB file of cms1 takes until it is on cms2 under its final name: admin-sync against lsyncd with no
  * delay over a kept-open SSH connection, in turn, at random gaps. Ours counts when it is on disk there. Then so many
  * changes a second with admin-sync alone: the age of the oldest file that is not across, at the end against the beginning.
+ * Beside both, what the disk itself took in that time: its stalls are no tool's, and lsyncd does not wait for it.
  * @param minute seconds that the changes go on
  */
 export async function benchSyncLatency(minute: string): Promise<readonly Measure[]> {
@@ -31,11 +37,14 @@ export async function benchSyncLatency(minute: string): Promise<readonly Measure
   await makeSyncPair(say);
   await copyIn('cms1', writeFiles, '/root/bench/write-files.mjs');
   await copyIn('cms2', watchFiles, '/root/bench/watch-files.mjs');
+  await copyIn('cms2', diskTimes, '/root/bench/disk-times.mjs');
   await startLsyncd();
   say(await lsyncdVersion());
+  const disk = await watchDisk();
   const total = 2 * (files + warmUps);
   // Each side's own gaps are 0.2 to 0.5 s.
   const single = await writeAndWatch(total, [100, 250], [`durable:${folders.ours}`, folders.peer], 60);
+  say(`the disk itself, one file: ${told(ofDisk(await disk.stop()))}`);
   await stopLsyncd();
   await inStep();
   const ours = latencies(single, folders.ours);
@@ -106,6 +115,27 @@ const latencies = ({ written, seen }: Seen, folder: string): number[] =>
     .slice(warmUps)
     .map(([path, at]) => (seen.get(path) ?? Number.NaN) - at);
 
+const diskFolder = '/srv/disk-times';
+
+/** Measures the disk of cms2 from now on, until it is stopped. */
+async function watchDisk(): Promise<{ readonly stop: () => Promise<DiskTimes> }> {
+  await exec('cms2', ['mkdir', diskFolder]);
+  const measuring = exec('cms2', [guestNode, '/root/bench/disk-times.mjs', diskFolder], { timeoutMs: 600_000 });
+  const stop = async (): Promise<DiskTimes> => {
+    await exec('cms2', ['mv', diskFolder, `${diskFolder}.old`]);
+    const times = v.parse(diskSchema, (await measuring).stdout);
+    await exec('cms2', ['rm', '-r', `${diskFolder}.old`]);
+    return times;
+  };
+  return { stop };
+}
+
+const ofDisk = (times: DiskTimes): number[] => times.map(([, took]) => took);
+
+/** The longest wait for the disk in the second from here on. */
+const worstIn = (times: DiskTimes, from: number): number =>
+  Math.max(0, ...times.filter(([at, took]) => at + took >= from && at < from + 1000).map(([, took]) => took));
+
 /** The mean lag of the first and of the last ten samples, one a second. */
 async function changeStream(seconds: number): Promise<{ first: number; last: number; samples: number }> {
   const places = Array.from({ length: spread }, (_, i) => `${folders.ours}/bench-${i}`);
@@ -113,10 +143,14 @@ async function changeStream(seconds: number): Promise<{ first: number; last: num
   await sleep(1000);
   await inStep();
   const gap = 1000 / changesASecond;
+  const disk = await watchDisk();
   const { written, seen } = await writeAndWatch(seconds * changesASecond, [gap, gap], places, 120);
+  const kept = await disk.stop();
   const begun = written[0]?.[1] ?? 0;
   const lags = Array.from({ length: seconds }, (_, second) => lagAt(begun + second * 1000 + 1000, written, seen));
   console.error(`lag each second, ms: ${lags.map((lag) => Math.round(lag)).join(' ')}`);
+  const waits = lags.map((_, second) => worstIn(kept, begun + second * 1000));
+  console.error(`the disk itself, worst of each second, ms: ${waits.map((wait) => Math.round(wait)).join(' ')}`);
   const mean = (values: readonly number[]): number => values.reduce((sum, one) => sum + one, 0) / values.length;
   const part = Math.min(10, Math.floor(seconds / 2));
   return { first: mean(lags.slice(0, part)), last: mean(lags.slice(-part)), samples: lags.length };
