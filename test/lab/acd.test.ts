@@ -221,7 +221,7 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
     expect(await standsOf('cms1')).toBe('true/true/true');
     expect(await sh('cms1', `cat ${data(2)}/calls`)).toContain('collecting since');
     const ends = new Set<string>();
-    for (let at = 1; at <= whole.calls.length; at += stride(whole.calls.length, 16)) {
+    for (let at = 1; at <= whole.calls.length; at += stride(whole.calls.length, 10)) {
       const isDefined = (await standsOf('cms1')) === 'true/true/true';
       const last = (await sh('cms1', 'ls -t /var/lib/cmsadm/own/acd/archive | head -n 1')).trim().replace('.tar', '');
       const killed = isDefined
@@ -331,7 +331,7 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
     const create = [...flags(4, 'east', peerFlags), '--yes'];
     const ends = new Set<string>();
     let isKilled = true;
-    for (let at = 1; isKilled; at += stride(80, 9)) {
+    for (let at = 1; isKilled; at += stride(80, 6)) {
       const killed = await killedAt('cms1', at, 'acd_create', ...create);
       isKilled = killed.exitCode === 137;
       const recovered = await cmsadm('cms1', 'recover');

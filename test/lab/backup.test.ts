@@ -530,7 +530,7 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
       expect(whole.exitCode, told(whole)).toBe(0);
       expect(whole.calls.length).toBeGreaterThan(20);
       const ends = new Set<string>();
-      for (let at = 1; at <= whole.calls.length; at += stride(whole.calls.length, 12)) {
+      for (let at = 1; at <= whole.calls.length; at += stride(whole.calls.length, 9)) {
         await sh('cms1', `rm -rf ${target}/*`);
         const killed = await killedAt('cms1', at, 'backup', ...run);
         expect(killed.exitCode, `${at}: ${told(killed)}`).toBe(137);
@@ -555,7 +555,7 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
       const whole = await killedAt('cms1', Number.MAX_SAFE_INTEGER, 'backup', ...args);
       expect(whole.exitCode, told(whole)).toBe(0);
       const ends = new Set<string>();
-      for (let at = 1; at <= whole.calls.length; at += stride(whole.calls.length, 16)) {
+      for (let at = 1; at <= whole.calls.length; at += stride(whole.calls.length, 10)) {
         await spoil();
         const before = await state();
         const killed = await killedAt('cms1', at, 'backup', ...args);

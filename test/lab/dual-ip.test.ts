@@ -293,7 +293,7 @@ describe.skipIf(!ok)(`Links with two addresses on real servers${ok ? '' : ` (ski
     await acd('cms1', 'acd_link', ['change', '2', ...both(5301)]);
     const ends = new Set<string>();
     let isKilled = true;
-    for (let at = 1; isKilled; at += stride(80, 9)) {
+    for (let at = 1; isKilled; at += stride(80, 6)) {
       const [before = ''] = (await linksAt(2)).map(portOf);
       const [wanted] = [5301, 5302].filter((port) => String(port) !== before);
       const killed = await killedAt('cms1', at, 'acd_link', 'change', '2', ...both(wanted ?? 0), '--yes');
