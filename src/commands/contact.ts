@@ -78,10 +78,21 @@ export async function reachPeer(
         throw thirdServer(where.address, link);
       // The other side may have ended the link by itself (disable --alone): then we meet anew.
       if (!['login-refused', 'no-greeting', 'not-linked'].includes(error.code)) throw error;
+      if (!context.ask && !hasLogin(given)) throw withoutLogin(error);
+      context.report.warn(`${error.message} The two meet anew, with your own login.`);
     }
   }
   return firstContact(context, given, where, link?.peer.hostKeys ?? [], haPackage);
 }
+
+/** Why the link does not do, where there is nothing else to log in with: the line may be down as well as the link gone. */
+const withoutLogin = (error: CmsadmError): CmsadmError =>
+  new CmsadmError(error.code, error.message, {
+    ...(error.server === undefined ? {} : { server: error.server }),
+    details: error.details,
+    remedy: `Try again once the other server answers. If it no longer has this link, meet it anew: give ${oneOf(logins)}.`,
+    cause: error,
+  });
 
 const thirdServer = (address: string, link: Link): CmsadmError =>
   new CmsadmError('third-server', `${address} is a third server: this one is linked with ${link.peer.fqdn}.`, {
@@ -153,22 +164,25 @@ async function startProgram(
   return asPeer(session, port, carry, false);
 }
 
+const logins = [contactParameters.peerKey, contactParameters.peerPasswordFile, contactParameters.peerPasswordFd];
+
+const oneOf = (parameters: typeof logins): string => `one of ${parameters.map(({ name }) => `--${name}`).join(', ')}`;
+
+const hasLogin = (given: Given): boolean =>
+  logins.some(({ name }) => given[name] !== undefined) || process.env['SSH_AUTH_SOCK'] !== undefined;
+
 /** What a first contact will want, where nobody can be asked for it: one sentence each. */
 export function missingForContact(root: Root, given: Given): string[] {
-  const login = [contactParameters.peerKey, contactParameters.peerPasswordFile, contactParameters.peerPasswordFd];
   const text = readText(root, paths.knownHosts) ?? '';
   const hosts = [given['secondary-ip'] ?? '', given['secondary-fqdn'] ?? ''];
   const port = given[contactParameters.sshPort.name] ?? '22';
   const names = port === '22' ? hosts : hosts.map((name) => `[${name}]:${port}`);
   const known = names.some((name) => knownHosts.findKeys(text, name).keys.length > 0);
-  const hasLogin = login.some(({ name }) => given[name] !== undefined) || process.env['SSH_AUTH_SOCK'] !== undefined;
   return [
     ...(known || given[contactParameters.peerFingerprint.name] !== undefined
       ? []
       : [`--${contactParameters.peerFingerprint.name}: ${contactParameters.peerFingerprint.help}`]),
-    ...(hasLogin
-      ? []
-      : [`one of ${login.map(({ name }) => `--${name}`).join(', ')}: the first login on the secondary`]),
+    ...(hasLogin(given) ? [] : [`${oneOf(logins)}: the first login on the secondary`]),
   ];
 }
 

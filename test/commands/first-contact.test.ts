@@ -137,3 +137,38 @@ describe('a link that fails', () => {
     expect(pair.lines).toContain('! The program stays in /opt/cmsadm on cms2.example.com.');
   });
 });
+
+describe('a pair whose link does not answer', () => {
+  const silent = 'cmsadm on 192.0.2.12 did not greet: no answer within 20 s.';
+
+  /** A pair, and cms1 whose logins with the pair's key all end like this. */
+  async function silentPair(name: string): Promise<{ pair: RehearsalPair; context: CommandContext }> {
+    const pair = newPair(name);
+    await setUp(pair.context(pair.cms1), pair.answers);
+    const context = pair.context(pair.cms1);
+    const login = (): Promise<never> =>
+      Promise.reject(new CmsadmError('no-greeting', silent, { server: '192.0.2.12' }));
+    return { pair, context: { ...context, host: { ...context.host, system: { ...context.host.system, login } } } };
+  }
+
+  test('is told by that, where there is nothing else to log in with', async () => {
+    const { pair, context } = await silentPair('silent-link');
+    const { 'peer-password-file': _, ...answers } = pair.answers;
+    const before = standing(pair);
+    await expect(setUp(context, answers)).rejects.toMatchObject({
+      code: 'no-greeting',
+      message: silent,
+      server: '192.0.2.12',
+      exitCode: exitCodes.refused,
+      remedy: expect.stringContaining('--peer-password-file'),
+    });
+    expect(standing(pair)).toEqual(before);
+  });
+
+  test('meets anew with a login of its own, and says why', async () => {
+    const { pair, context } = await silentPair('silent-link-anew');
+    const done = await setUp(context, pair.answers);
+    expect(done).toMatchObject({ exitCode: exitCodes.done });
+    expect(pair.lines).toContain(`! ${silent} The two meet anew, with your own login.`);
+  });
+});
