@@ -65,7 +65,7 @@ export async function makeBackup(
   if (plan.target.kind === 'folder') removeOldParts(work);
   const listed = await during(report, 'Listing what is saved', () => listAll(work));
   await refuseUnfit(work, listed);
-  const begun = host.system.clock();
+  const begun = host.system.elapsed();
   const { file, output } = await openTarget(work);
   let written: Written;
   try {
@@ -77,10 +77,10 @@ export async function makeBackup(
   } finally {
     await output.close();
   }
-  const archived = host.system.clock();
+  const archived = host.system.elapsed();
   const seen = plan.readsBack ? await readBack(work, file, written) : null;
   const entry = await finish(work, file, written, seen);
-  const took = { archive: archived - begun, readBack: host.system.clock() - archived };
+  const took = { archive: archived - begun, readBack: host.system.elapsed() - archived };
   return { entry, meanwhile: written.meanwhile, took };
 }
 
@@ -153,7 +153,7 @@ async function write(work: Work, listed: Listed, output: FileHandle): Promise<Wr
     output,
     isDevice: target.kind === 'device',
     stop,
-    progress: progressOf(report, 'Writing', listed.bytes, host.system.clock),
+    progress: progressOf(report, 'Writing', listed.bytes, host.system.elapsed),
     started: running.archiver,
   });
 }
@@ -183,7 +183,7 @@ async function readBack(work: Work, file: string, { bytes }: Written): Promise<s
   const { damaged } = await during(report, `Reading ${sizeText(bytes)} back`, () =>
     verifyArchive(
       { file, isTape: plan.target.isTape },
-      { stop, progress: progressOf(report, 'Reading back', bytes, host.system.clock) },
+      { stop, progress: progressOf(report, 'Reading back', bytes, host.system.elapsed) },
     ),
   );
   if (damaged.length > 0) throw damagedArchive('What was read back is not what was written.', damaged.slice(0, 20));

@@ -30,19 +30,19 @@ function progressText(what: string, done: number, total: number, seconds: number
 
 /**
  * Tells the progress of one step, not too often.
- * @param clock milliseconds since 1970
+ * @param elapsed milliseconds since some instant
  * @returns what gets the bytes that are done
  */
 export function progressOf(
   report: Pick<Report, 'progress'>,
   what: string,
   total: number,
-  clock: () => number,
+  elapsed: () => number,
 ): (done: number) => void {
-  const begun = clock();
+  const begun = elapsed();
   let told = begun;
   return (done) => {
-    const now = clock();
+    const now = elapsed();
     if (now - told < often) return;
     told = now;
     report.progress(progressText(what, done, total, (now - begun) / 1000));

@@ -90,7 +90,7 @@ async function readOne({ host, report, stop, scratch }: Work, place: ArchivePlac
   fs.mkdirSync(beside);
   const { size } = fs.statSync(place.file);
   return during(report, `Reading ${basename(place.file)} through`, () =>
-    readForRestore(place, beside, { stop, progress: progressOf(report, 'Reading', size, host.system.clock) }),
+    readForRestore(place, beside, { stop, progress: progressOf(report, 'Reading', size, host.system.elapsed) }),
   );
 }
 

@@ -119,13 +119,13 @@ async function workServices(
 
 /** Waits until all units are active, or have nothing to do any more. @throws CmsadmError service-unhealthy */
 async function healthy(host: Host, units: readonly string[], seconds: number): Promise<void> {
-  const deadline = host.system.clock() + seconds * 1000;
+  const deadline = host.system.elapsed() + seconds * 1000;
   for (let pause = 20; ; pause = Math.min(2 * pause, 320)) {
     const states = await host.system.units(units);
     const down = units.filter((unit) => !states[unit]?.active && !states[unit]?.idle);
     if (down.length === 0) return;
     // systemd tries no more: waiting would only leave it down for longer.
-    if (host.system.clock() > deadline || down.some((unit) => states[unit]?.failed))
+    if (host.system.elapsed() > deadline || down.some((unit) => states[unit]?.failed))
       throw new CmsadmError(
         'service-unhealthy',
         `${down.join(', ')} failed, or did not become active within ${seconds} s.`,

@@ -43,8 +43,8 @@ export async function endOwner(host: Host, seen: LockOwner, graceSeconds = GRACE
 
 /** @returns false if it still holds the lock after so many seconds */
 async function gone(host: Host, seen: LockOwner, seconds: number): Promise<boolean> {
-  for (const end = host.system.clock() + seconds * 1000; isHeldBy(host, seen); await pause())
-    if (host.system.clock() >= end) return false;
+  for (const end = host.system.elapsed() + seconds * 1000; isHeldBy(host, seen); await pause())
+    if (host.system.elapsed() >= end) return false;
   return true;
 }
 

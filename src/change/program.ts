@@ -69,16 +69,16 @@ export const agentProcess = (root: Root): number | undefined => readStatus(root)
  * @throws CmsadmError service-unhealthy
  */
 export async function proveAgent(host: Host, before: number | undefined, seconds: number): Promise<void> {
-  const { clock, processStart } = host.system;
-  const deadline = clock() + seconds * 1000;
+  const { elapsed, processStart } = host.system;
+  const deadline = elapsed() + seconds * 1000;
   let seen: { readonly pid: number; readonly since: number } | undefined;
   for (;;) {
     const pid = agentProcess(host.root);
     const lives = pid !== undefined && pid !== before && processStart(pid) !== undefined;
     if (!lives) seen = undefined;
-    else if (pid !== seen?.pid) seen = { pid, since: clock() };
-    else if (clock() - seen.since >= STEADY) return;
-    if (clock() > deadline)
+    else if (pid !== seen?.pid) seen = { pid, since: elapsed() };
+    else if (elapsed() - seen.since >= STEADY) return;
+    if (elapsed() > deadline)
       throw new CmsadmError('service-unhealthy', `The new agent did not keep running within ${seconds} s.`, {
         remedy: 'See `journalctl -u cmsadm-agent` there.',
       });

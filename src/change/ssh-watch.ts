@@ -124,11 +124,11 @@ const GREETING_SECONDS = 10;
 export async function assertSshdAnswers(host: Host, change: Change, before: Watched): Promise<void> {
   const watch = change.sshWatch;
   if (!watch || !before.answers) return;
-  const deadline = host.system.clock() + GREETING_SECONDS * 1000;
+  const deadline = host.system.elapsed() + GREETING_SECONDS * 1000;
   // Twice: a listener that has yet to act on the signal would answer once more.
   for (let greetings = 0; greetings < 2; ) {
     greetings = (await sshAnswers(host, watch)) ? greetings + 1 : 0;
-    if (greetings === 0 && host.system.clock() > deadline)
+    if (greetings === 0 && host.system.elapsed() > deadline)
       throw new CmsadmError('sshd-silent', `sshd of ${change.server} does not answer any more.`, {
         server: change.server,
         remedy: 'See `journalctl -u ssh -u sshd` there.',

@@ -47,6 +47,6 @@ export async function readThrough(context: CommandContext, { place, entry, path 
   await forgetPages(place.file);
   const total = entry?.bytes ?? 0;
   return during(report, `Reading ${path}${total > 0 ? `, ${sizeText(total)}` : ''}`, () =>
-    verifyArchive(place, { stop, progress: progressOf(report, 'Reading', total, host.system.clock) }),
+    verifyArchive(place, { stop, progress: progressOf(report, 'Reading', total, host.system.elapsed) }),
   );
 }

@@ -61,7 +61,7 @@ function watch(
   units: readonly string[],
   seconds: number,
 ): { readonly interrupted: Promise<true>; readonly end: () => void } {
-  const began = Date.now();
+  const began = host.system.elapsed();
   let timer: NodeJS.Timeout | undefined;
   const interrupted = new Promise<true>((resolve) => {
     timer = setInterval(() => {
@@ -70,7 +70,7 @@ function watch(
         .units(units)
         .then((states) => {
           const up = units.filter((unit) => states[unit]?.active === true).length;
-          const passed = Math.round((Date.now() - began) / 1000);
+          const passed = Math.round((host.system.elapsed() - began) / 1000);
           if (timer !== undefined) report.progress(`${text}: ${up} of ${units.length} up, ${passed} s of ${seconds} s`);
         })
         .catch(() => undefined);

@@ -103,6 +103,23 @@ describe('commit', () => {
     expect(error).toMatchObject({ code: 'service-unhealthy', remedy: expect.stringContaining('cms.service') });
   });
 
+  test('a service has its time, though the clock is set by an hour meanwhile: chrony itself may be what was restarted', async () => {
+    const services = { ...noServices, restart: ['cms.service'], seconds: 30 };
+    let looks = -1;
+    const slow = testHost(join(folder, `${number}-slow`), {
+      clock: () => 1_700_000_000_000 + looks * 3_600_000,
+      units: async (names) => {
+        looks += 1;
+        const active = looks === 0 || looks > 4; // up before it, and again after a while
+        return Object.fromEntries(names.map((name) => [name, { exists: true, active, enabled: true }]));
+      },
+    });
+    const one = serverOf(slow);
+    await one.stage({ change: changeOf(slow, { '/etc/hosts': 'b\n' }, { services }), part: 'alone' });
+    await one.commit({ id });
+    expect(looks).toBeGreaterThan(4);
+  });
+
   test('a service whose file went away, and that has nothing to do without it, is waited for no longer', async () => {
     const services = { ...noServices, restart: ['cms.service'], seconds: 60 };
     const idle = testHost(join(folder, `${number}-idle`), {

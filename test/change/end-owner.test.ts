@@ -43,6 +43,13 @@ describe('the owner of a lock', () => {
     expect(lockOwner(host)).toBeUndefined();
   });
 
+  test('that still hears is given its time, though the clock is set meanwhile', async () => {
+    const { host, seen } = await held('clock', 'leaves');
+    let hours = 0;
+    const system = { ...host.system, clock: () => Date.now() + hours++ * 3_600_000 };
+    expect(await endOwner({ ...host, system }, seen, 20)).toBe('left');
+  });
+
   test('that is deaf is killed when its time is over; nothing stays beside, and the next one gets the lock', async () => {
     const { host, seen } = await held('deaf', 'deaf');
     expect(await endOwner(host, seen, 0.3)).toBe('killed');

@@ -35,7 +35,7 @@ function server(system: Partial<System> = {}): TestHost {
   const prefix = join(folder, String(number));
   let now = 1_700_000_000_000;
   const host = testHost(prefix, {
-    clock: () => {
+    elapsed: () => {
       now += 2_000;
       return now;
     },
@@ -177,7 +177,7 @@ describe('the proof of the new agent', () => {
     let now = 0;
     let round = 0;
     const host: TestHost = server({
-      clock: () => {
+      elapsed: () => {
         now += 1_000;
         round += 1;
         tell(host, round);
@@ -190,9 +190,9 @@ describe('the proof of the new agent', () => {
   test('wants a process other than the old one, alive for a while', async () => {
     const host = server();
     told(host, 501);
-    const begun = host.system.clock();
+    const begun = host.system.elapsed();
     await proveAgent(host, 500, 10);
-    expect(host.system.clock() - begun).toBeGreaterThan(3_000);
+    expect(host.system.elapsed() - begun).toBeGreaterThan(3_000);
   });
 });
 

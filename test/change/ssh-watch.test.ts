@@ -100,7 +100,7 @@ describe('after its reload sshd', () => {
   const greeting = (text: string) => async () => Duplex.from([Buffer.from(text)]);
   const greeted = async (connect: () => Promise<Duplex>): Promise<void> => {
     let now = 0;
-    const host = testHost(join(folder, `greets-${Math.random()}`), { connect, clock: () => (now += 3000) });
+    const host = testHost(join(folder, `greets-${Math.random()}`), { connect, elapsed: () => (now += 3000) });
     await assertSshdAnswers(host, changeOf(host, {}, { sshWatch: watch }), { decided: [], answers: true });
   };
 
@@ -127,7 +127,7 @@ describe('an sshd that is watched', () => {
 
   test('and takes connections without a word is silent, too', async () => {
     vi.useFakeTimers();
-    const host = testHost(join(folder, 'mute'), { connect: silent, clock: () => Date.now() });
+    const host = testHost(join(folder, 'mute'), { connect: silent, elapsed: () => Date.now() });
     const change = changeOf(host, {}, { sshWatch: watch });
     const refused = expect(assertSshdAnswers(host, change, { decided: [], answers: true })).rejects.toMatchObject({
       code: 'sshd-silent',

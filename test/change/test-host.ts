@@ -67,6 +67,10 @@ export function testHost(prefix: string, system: Partial<System> = {}): TestHost
         now += 10;
         return now;
       },
+      elapsed: () => {
+        now += 10;
+        return now;
+      },
       addresses: async () => [],
       routeSource: async () => undefined,
       disk: async () => ({ freeMb: 1000, totalMb: 2000 }),

@@ -265,6 +265,10 @@ function makeWorld(servers: Readonly<Record<Name, Server>>): World {
         now += 10;
         return now;
       },
+      elapsed: () => {
+        now += 10;
+        return now;
+      },
       addresses: async () => recorded.addresses,
       routeSource: async () => recorded.addresses[0]?.address,
       disk: async () => recorded.disk,
