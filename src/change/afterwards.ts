@@ -31,6 +31,10 @@ export async function takeAway(
   await disarm(host, id);
 }
 
+/** Is there anything of what its end takes away? */
+export const isLeft = (host: Host, { afterwards }: Manifest): boolean =>
+  afterwards.removeFiles.some((path) => isThere(host.root, path)) || (afterwards.removeProgram && isBrought(host));
+
 /**
  * Takes away what the end of a link left because its process died or was refused something, and a program that no link
  * keeps. The last step of whoever calls it: it may be the program that runs.
@@ -39,8 +43,7 @@ export async function takeAway(
  */
 export async function takeAwayTheRest(host: Host, installer?: string): Promise<void> {
   const link = lastLink(host.root);
-  const stays = link?.manifest.afterwards.removeFiles.some((path) => isThere(host.root, path)) || isBrought(host);
-  if (link && stays && mayGo(host)) await takeAway(host, link.id, link.manifest, installer);
+  if (link && isLeft(host, link.manifest) && mayGo(host)) await takeAway(host, link.id, link.manifest, installer);
   await removeBrought(host, installer);
 }
 

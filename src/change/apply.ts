@@ -5,7 +5,7 @@ import type { Host } from '../host/system.ts';
 import { hardLink, removeDurably, removeIfThere, rename, syncFolder, writeState } from '../host/writing.ts';
 import { paths, raiseEpoch } from '../pair/state.ts';
 import { backupOf, type TransactionId, transactionId } from '../pair/tag.ts';
-import { takeAway } from './afterwards.ts';
+import { isLeft, takeAway } from './afterwards.ts';
 import { type Change, type FileChange, realPath, type ServiceWork } from './change.ts';
 import { decide, type Manifest, note, readJournal, readRuling, realEntry } from './journal.ts';
 import { agentProcess, endSwitch, proveAgent, refuseOtherProgram, switchProgram } from './program.ts';
@@ -139,17 +139,18 @@ async function healthy(host: Host, units: readonly string[], seconds: number): P
 
 /**
  * Confirms: from here on nothing puts this change back.
+ * @param rest when what goes with the end of a link is taken away: `later` is for the caller's last step (afterwards.ts)
  * @throws CmsadmError put-back-already
  */
-export async function confirm(host: Host, id: TransactionId): Promise<void> {
+export async function confirm(host: Host, id: TransactionId, rest: 'at once' | 'later' = 'at once'): Promise<void> {
   const { manifest } = readJournal(host.root, id);
   if (decide(host.root, id, 'confirmed') === 'put-back') throw putBackAlready(id);
   await inTurn(host, manifest, async () => {
-    if (!readJournal(host.root, id).states.includes('confirmed')) await finish(host, id, manifest);
+    if (!readJournal(host.root, id).states.includes('confirmed')) await finish(host, id, manifest, rest);
   });
 }
 
-async function finish(host: Host, id: TransactionId, manifest: Manifest): Promise<void> {
+async function finish(host: Host, id: TransactionId, manifest: Manifest, rest: 'at once' | 'later'): Promise<void> {
   if (manifest.program) endSwitch(host.root);
   unstage(host, manifest.files.map(realEntry), manifest.tag);
   // A private key that ends with the link must not live on as a backup.
@@ -160,5 +161,5 @@ async function finish(host: Host, id: TransactionId, manifest: Manifest): Promis
   if (manifest.afterwards.removeProgram) writeState(host.root, paths.brought, '');
   else if (manifest.step === 'link') removeDurably(host.root, paths.brought);
   note(host.root, id, 'confirmed', host.system.clock());
-  await takeAway(host, id, manifest);
+  if (rest === 'at once' || !isLeft(host, manifest)) await takeAway(host, id, manifest);
 }

@@ -158,7 +158,7 @@ async function settle(host: Host, id: TransactionId, by: By, isTimer: boolean): 
     return backAndTell(host, id, by, why);
   };
   const forward = async (why: string): Promise<Settled> => {
-    await confirm(host, id);
+    await confirm(host, id, 'later');
     return { id, did: 'confirmed', why, toDo: [] };
   };
 

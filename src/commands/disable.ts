@@ -154,7 +154,10 @@ async function endLink(context: CommandContext, { local, peer }: Sides): Promise
   throw new CmsadmError('link-remains', `HA and the link have ended, but something of it is left: ${cause.message}`, {
     exitCode: exitCodes.needsPerson,
     details: left.flatMap(({ details }) => details),
-    remedy: [...new Set(left.flatMap(({ remedy }) => remedy ?? []))].join(' '),
+    remedy: [
+      ...new Set(left.flatMap(({ remedy }) => remedy ?? [])),
+      'A server that has no `cmsadm` any more is done: it went as the last thing there.',
+    ].join(' '),
     cause,
   });
 }

@@ -24,9 +24,22 @@ export async function recoverCommand(context: CommandContext, given: Given = {})
   if (context.dryRun) return whatIsOpen(context);
   const outcome = await settleBoth(context, given);
   // Last: it may take away the program that runs this.
-  await takeAwayTheRest(context.host);
-  return outcome;
+  try {
+    await takeAwayTheRest(context.host);
+    return outcome;
+  } catch (error) {
+    if (!(error instanceof CmsadmError)) throw error;
+    return { ...outcome, exitCode: exitCodes.needsPerson, error: somethingStays(error) };
+  }
 }
+
+const somethingStays = (cause: CmsadmError): CmsadmError =>
+  new CmsadmError('link-remains', `What was open is settled, but something of the link is left: ${cause.message}`, {
+    exitCode: exitCodes.needsPerson,
+    details: cause.details,
+    remedy: `${cause.remedy ?? 'Remove the cause.'} Then run \`cmsadm recover\` again.`,
+    cause,
+  });
 
 async function settleBoth(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { host } = context;

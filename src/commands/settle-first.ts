@@ -1,3 +1,5 @@
+import { takeAwayTheRest } from '../change/afterwards.ts';
+import { isBrought } from '../change/brought.ts';
 import { unfinished } from '../change/journal.ts';
 import { lockOwner } from '../change/lock.ts';
 import { isOpen, recover } from '../change/recover.ts';
@@ -17,6 +19,8 @@ export async function settleFirst({ host, report, dryRun }: CommandContext): Pro
     recover(host, undefined, 'itself'),
   );
   for (const { id, did, why } of settled) report.line(`${id}: ${did}: ${why}.`);
+  // What takes the program away is for the timer or `cmsadm recover`: this command still needs it.
+  if (!isBrought(host)) await takeAwayTheRest(host);
   const toDo = [...new Set(settled.flatMap((one) => one.toDo))];
   if (toDo.length === 0 && !settled.some(isOpen)) return;
   throw new CmsadmError('unfinished', 'An earlier change was left open on this server, and a person is needed.', {

@@ -2,7 +2,7 @@ import { type Change, type FileChange, nothingAfterwards } from '../change/chang
 import type { Server } from '../config-files/server.ts';
 import type { PublicKey } from '../host/ssh-client.ts';
 import type { Facts } from '../pair/facts.ts';
-import { type Link, type Pair, paths } from '../pair/state.ts';
+import { type Link, type Pair, paths, unitName } from '../pair/state.ts';
 import type { Step } from '../pair/tag.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { BothFacts, Run, SetupAnswers, UnitTexts } from './answers.ts';
@@ -126,6 +126,9 @@ function planSide(side: Side, step: Step, inputs: SetupInputs, problems: FilePro
   ];
   const touches = (path: string): boolean => files.some((file) => file.path === path);
   const agent = inputs.profile.agentUnit;
+  const boot = unitName(paths.recoverUnit);
+  // A disable that died may have left the file of the unit, switched off. An older program tells nothing of it.
+  const needsBoot = step === 'link' && (touches(paths.recoverUnit) || facts.units[boot]?.enabled === false);
   const needsAgent =
     step === 'change' && (touches(paths.agentUnit) || touches(paths.pair) || !facts.units[agent]?.active);
   return {
@@ -136,7 +139,7 @@ function planSide(side: Side, step: Step, inputs: SetupInputs, problems: FilePro
     server: own.fqdn,
     files,
     services: serviceWork(inputs.profile, facts, files, {
-      enable: step === 'link' && touches(paths.recoverUnit) ? [unitName(paths.recoverUnit)] : [],
+      enable: needsBoot ? [boot] : [],
       start: needsAgent ? [agent] : [],
     }),
     epoch: step === 'change' && touches(paths.pair) ? pair.epoch : null,
@@ -152,8 +155,6 @@ function planSide(side: Side, step: Step, inputs: SetupInputs, problems: FilePro
     afterwards: nothingAfterwards,
   };
 }
-
-export const unitName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 // The server makes its own key; the plan only says that it will. Half a key is none: both files are made anew.
 function keyFiles(facts: Facts, problems: FileProblem[]): FileChange[] {

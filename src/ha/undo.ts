@@ -2,13 +2,12 @@ import { type Change, type FileChange, nothingAfterwards, realPath } from '../ch
 import type { TagFacts } from '../change/server.ts';
 import { CmsadmError } from '../errors.ts';
 import type { Facts, ManagedFact } from '../pair/facts.ts';
-import { type Link, type Pair, parsePair, paths, printPair } from '../pair/state.ts';
+import { type Link, type Pair, parsePair, paths, printPair, unitName } from '../pair/state.ts';
 import { backupOf, type Step } from '../pair/tag.ts';
 import type { Profile } from '../profile/schema.ts';
 import type { Run } from './answers.ts';
 import { changeBase, fileChange, refuseUnknown } from './file-changes.ts';
 import { serviceWork } from './service-work.ts';
-import { unitName } from './setup.ts';
 import { undoneText } from './wanted-files.ts';
 
 /**

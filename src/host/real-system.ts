@@ -183,7 +183,7 @@ export const realSystem = (): System => ({
   osFamily: () => osRelease().osFamily,
   identity,
   clock: () => Date.now(),
-  elapsed: () => performance.now(),
+  elapsed: () => Math.trunc(performance.now()),
   addresses: async () => (await links()).addresses,
   routeSource: async (address) => parseRouteSource((await run(['ip', '-j', 'route', 'get', address])).stdout),
   disk: async (path) => {

@@ -100,7 +100,7 @@ export type System = {
   identity(): Promise<Identity>;
   /** Milliseconds since 1970. */
   clock(): number;
-  /** Milliseconds since some instant. Nobody sets this one, so that it alone says how long something has taken. */
+  /** Whole milliseconds since some instant. Nobody sets this one, so that it alone says how long something has taken. */
   elapsed(): number;
   addresses(): Promise<readonly Address[]>;
   /** The address that this server would use towards `address`; undefined without a route. */

@@ -160,10 +160,14 @@ export function removeIfThere(root: Root, path: string): boolean {
     diskOf(root).unlinkSync(at(root, path));
     return true;
   } catch (error) {
-    if (isMissing(error)) return false;
+    if (isMissing(error) || isNothing(error, root, path)) return false;
     throw error;
   }
 }
+
+/** What is mounted read-only refuses the removal of what is not there as well. (unlink(2) says EROFS, and not ENOENT) */
+const isNothing = (error: unknown, root: Root, path: string): boolean =>
+  codeOf(error) === 'EROFS' && !isThere(root, path);
 
 /** Removes a file so that no power cut brings it back. */
 export function removeDurably(root: Root, path: string): void {
@@ -201,6 +205,7 @@ export function removeEmptyFolder(root: Root, folder: string): boolean {
     return true;
   } catch (error) {
     if (isMissing(error) || ['ENOTEMPTY', 'EEXIST', 'EBUSY'].includes(codeOf(error))) return false;
+    if (isNothing(error, root, folder)) return false;
     throw error;
   }
 }

@@ -17,7 +17,7 @@ import { type SshdFile, sshdFiles } from '../host/sshd-files.ts';
 import type { Address, Disk, FirewallInForce, Host, Identity, SshConnection, UnitState } from '../host/system.ts';
 import { forFamily, type OsFamily, type Profile } from '../profile/schema.ts';
 import { type FileRow, managedFiles } from './managed-files.ts';
-import { type Link, type Pair, paths, readEpoch, readLink, readPair } from './state.ts';
+import { type Link, type Pair, paths, readEpoch, readLink, readPair, unitName } from './state.ts';
 
 /** Which server the facts are asked for: the other one, as seen from here. */
 export type About = { readonly address: string; readonly fqdn: string };
@@ -78,6 +78,7 @@ export type Facts = {
 const unitsOf = (profile: Profile, family: OsFamily): string[] => [
   ...Object.values(profile.services).map((service) => forFamily(service.unit, family)),
   profile.agentUnit,
+  unitName(paths.recoverUnit),
   ...sshSockets,
 ];
 

@@ -39,6 +39,9 @@ export const paths = {
   authorizedKeys: '/root/.ssh/authorized_keys',
 } as const;
 
+/** As systemd calls the unit of this file. */
+export const unitName = (file: string): string => file.slice(file.lastIndexOf('/') + 1);
+
 const server = v.strictObject({ address: v.string(), fqdn: v.string(), hostname: v.string() });
 const publicKey = v.strictObject({ type: v.string(), base64: v.string() });
 

@@ -90,7 +90,7 @@ export function recordedSystem(
     osFamily: () => recorded().identity.osFamily,
     identity: async () => recorded().identity,
     clock: () => Date.now(),
-    elapsed: () => performance.now(),
+    elapsed: () => Math.trunc(performance.now()),
     addresses: async () => recorded().addresses,
     routeSource: async () => recorded().addresses[0]?.address,
     disk: async () => recorded().disk,

@@ -7,8 +7,10 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { takeAwayTheRest } from '../../src/change/afterwards.ts';
 import { decide, unfinished } from '../../src/change/journal.ts';
 import { recover } from '../../src/change/recover.ts';
+import { recoverCommand } from '../../src/commands/recover.ts';
 import { CmsadmError, exitCodes } from '../../src/errors.ts';
 import { paths, readLink } from '../../src/pair/state.ts';
+import { runCommand } from '../crash-points/command-run.ts';
 import { watched } from '../crash-points/memory-disk.ts';
 import { run } from '../crash-points/operations.ts';
 import { prepare, type Stage } from '../crash-points/trial.ts';
@@ -140,6 +142,16 @@ test('what systemd refused at the end of a link is done by recover, as its last 
   expect(host.did).toContain('disarm');
 });
 
+test('recover leaves the program that it runs in its place until its last step', async () => {
+  const host = await decided();
+  expect(await recover(host, undefined, 'operator')).toMatchObject([{ id, did: 'confirmed' }]);
+  expect([unfinished(host.root), host.did.includes('disarm')]).toEqual([[], false]);
+  expect(existsSync(join(host.root.prefix, paths.program))).toBe(true);
+  await takeAwayTheRest(host);
+  expect(existsSync(join(host.root.prefix, paths.program))).toBe(false);
+  expect(host.did.at(-1)).toBe('disarm');
+});
+
 test('the boot unit of a link that stands is no leftover of the one before', async () => {
   const host = await decided();
   await settleOnce(host);
@@ -170,5 +182,43 @@ describe('disable, where the other server can’t take its program away', () => 
     await world.quiet();
     for (const name of ['cms1', 'cms2'] as const)
       expect(readLink({ prefix: '/', ownersCount: true, disk: world.servers[name].disk })).toBeUndefined();
+  });
+});
+
+test('recover that can’t do its last step tells what it settled all the same, and that a person is needed', async () => {
+  const stage = await prepare('disable');
+  const world = stage.before.copy();
+  const at = stage.points.cms1.findIndex(({ call, path }) => call === 'disable' && path.includes(unit));
+  world.watch({ server: 'cms1', at, kind: 'fails' });
+  await run(world, 'disable').catch(() => undefined); // its timer has not come yet
+  world.heal();
+  const control = (): Promise<never> => Promise.reject(new CmsadmError('service-failed', 'It did not end.'));
+  await runCommand(world, 'cms1', 97, async (context) => {
+    const host = { ...context.host, system: { ...context.host.system, control } };
+    expect(await recoverCommand({ ...context, host })).toMatchObject({
+      exitCode: exitCodes.needsPerson,
+      result: { outcome: 'done', servers: [{ reachable: true }] },
+      error: { code: 'link-remains', message: expect.stringContaining('It did not end.') },
+    });
+  });
+});
+
+describe('disable, whose server loses power once the boot unit is switched off', () => {
+  test.each(['cms1', 'cms2'] as const)('on %s: set up switches it on again', async (name) => {
+    const stage = await prepare('disable');
+    const world = stage.before.copy();
+    const off = stage.points[name].findIndex(({ call, path }) => call === 'disable' && path.includes(unit));
+    const at = stage.points[name].findIndex(({ kind }, index) => index > off && kind === 'write');
+    world.watch({ server: name, at, kind: 'power cut' });
+    await run(world, 'disable').catch(() => undefined);
+    await world.quiet();
+    world.heal();
+    await world.boot(name);
+    await world.quiet();
+    const server = world.servers[name];
+    expect([server.units.get(unit)?.enabled, server.disk.existsSync(paths.recoverUnit)]).toEqual([false, true]);
+    await run(world, 'set up', 98);
+    await world.quiet();
+    for (const one of Object.values(world.servers)) expect(one.units.get(unit)).toMatchObject({ enabled: true });
   });
 });

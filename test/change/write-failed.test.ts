@@ -129,3 +129,28 @@ test('what a failed stage left on the other server goes when its session ends', 
   expect(tree(host)).toEqual(before);
   expect(unfinished(host.root)).toEqual([]);
 });
+
+test('a folder that became read-only, in which nothing was written, leaves no change open', async () => {
+  const refused = (call: string) => (path: fs.PathLike) => {
+    if (`${path}`.endsWith('.staged'))
+      throw Object.assign(new Error(`EROFS: ${call}`), { code: 'EROFS', syscall: call, path });
+  };
+  const host = testHost(join(folder, 'read-only'));
+  const before = tree(host);
+  const openSync: typeof fs.openSync = (path, flags, mode) => {
+    if (typeof flags !== 'number' || (flags & fs.constants.O_CREAT) !== 0) refused('open')(path);
+    return fs.openSync(path, flags, mode);
+  };
+  const unlinkSync = (path: fs.PathLike): void => {
+    refused('unlink')(path); // also of what is not there
+    fs.unlinkSync(path);
+  };
+  const disk = { ...fs, openSync, unlinkSync };
+  await expect(runOn({ ...host, root: { ...host.root, disk } })).rejects.toMatchObject({
+    code: 'system-refused',
+    message: expect.stringContaining('EROFS'),
+    exitCode: exitCodes.putBack,
+  });
+  expect(unfinished(host.root)).toEqual([]);
+  expect(tree(host)).toEqual(before);
+});

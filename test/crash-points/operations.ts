@@ -74,11 +74,9 @@ export const isPutBackBySecond = (operation: Operation): boolean => /pkg/.test(o
 /** One of so many faults is tried. */
 export const sampleOf = (operation: Operation): number => tried(operation).sample ?? 1;
 
-/** Runs one operation from cms1. @throws what the command throws */
-export const run = (world: World, operation: Operation): Promise<void> =>
-  runCommand(world, 'cms1', 11 + operations.indexOf(operation), (context, process) =>
-    tried(operation).run(context, world, process),
-  );
+/** Runs one operation from cms1; a second time as another process. @throws what the command throws */
+export const run = (world: World, operation: Operation, pid = 11 + operations.indexOf(operation)): Promise<void> =>
+  runCommand(world, 'cms1', pid, (context, process) => tried(operation).run(context, world, process));
 
 /** `cmsadm recover` on a server, as an operator types it. @throws what the command throws */
 export const recoverOn = (world: World, name: Name): Promise<void> =>
@@ -129,7 +127,7 @@ async function setUp(world: World, context: CommandContext, process: Process): P
     const { facts } = await bothFacts(context, local, peer, answers);
     const inputs = {
       profile: world.profile,
-      run: { tag: 'zdt_11_1700000000', operator: 'ops' },
+      run: { tag: `zdt_${context.pid}_1700000000` as const, operator: 'ops' },
       units: unitTexts(repository),
       keys: { local: facts.local.pairKey, peer: facts.peer.pairKey },
       settings: undefined,

@@ -111,6 +111,17 @@ describe.each(cases)('carried out: %s', (name) => {
     expect([link, change].every((step) => isEmpty(step.local) && isEmpty(step.peer))).toBe(true);
   });
 
+  test('a boot unit that stands there switched off is switched on again, where it is known to be', async () => {
+    const facts = await factsOf(pair.one);
+    const boot = 'cmsadm-recover.service';
+    const { [boot]: _, ...others } = facts.local.units;
+    const link = (units: typeof others) =>
+      planSetup({ ...facts, local: { ...facts.local, units } }, pair.one.answers, pair.one.inputs).link;
+    const off = link({ ...others, [boot]: { exists: true, active: false, enabled: false } });
+    expect(off.local).toMatchObject({ files: [], services: { enable: [boot] } });
+    expect([isEmpty(off.peer), isEmpty(link(others).local)]).toEqual([true, true]);
+  });
+
   test('activating would make the secondary the primary under a newer epoch than it ever saw', async () => {
     const { peer } = await factsOf(pair.one);
     const { change, pair: made } = planActivate({ ...peer, epoch: 7 }, pair.one.inputs.profile, run(tags.reverse));
