@@ -8,13 +8,13 @@ import type { TransactionId } from '../pair/tag.ts';
 import { printable } from '../printable.ts';
 import { confirm } from './apply.ts';
 import { endOwner } from './end-owner.ts';
-import { decide, note, readJournal, unfinished, untold } from './journal.ts';
+import { decide, note, readableJournal, readJournal, unfinished, untold } from './journal.ts';
 import { lockOwner } from './lock.ts';
 import { putBack } from './put-back.ts';
 import { loginToPeer, remoteServer } from './remote-server.ts';
 import { tidy } from './tidy.ts';
 import { type Answer, afterAnswer, settlement } from './transitions.ts';
-import { armAgain } from './way-back.ts';
+import { armAgain, disarm } from './way-back.ts';
 import { isWorkOf } from './worker.ts';
 
 /** Seconds until what could not be settled by itself is tried again. */
@@ -52,12 +52,23 @@ export async function recover(host: Host, only: TransactionId | undefined, by: B
   for (const id of unfinished(host.root)) {
     if (only !== undefined && id !== only) continue;
     const one = await settle(host, id, by, only !== undefined).catch((error) => left(id, error));
-    settled.push(one);
-    if (by === 'itself') await tell(host, one);
+    // Before anything that a full disk may refuse. The boot and the next command settle it too, where no timer can be had.
+    if (by === 'itself' && isOpen(one)) await armAgain(host, id, RETRY_SECONDS).catch(() => undefined);
+    const meanwhile = isOpen(one) ? bySomebodyElse(host, id) : undefined;
+    settled.push(meanwhile ?? one);
+    // He has told it, and may have disarmed it right before we armed it again.
+    if (by === 'itself') await (meanwhile ? disarm(host, id) : tell(host, one));
   }
   // A timer touches nobody else's change; when none is open, nobody comes after it.
   if (only !== undefined && unfinished(host.root).length === 0) leniently(() => tidy(host));
   return settled;
+}
+
+/** Whoever settled it while we looked at it, or asked the other server; undefined where it is open still. */
+function bySomebodyElse({ root }: Host, id: TransactionId): Settled | undefined {
+  if (unfinished(root).includes(id)) return undefined;
+  const isConfirmed = readableJournal(root, id)?.decision === 'confirmed';
+  return { id, did: isConfirmed ? 'confirmed' : 'put back', why: 'somebody else settled it meanwhile', toDo: [] };
 }
 
 /** Clears the alarms that a person has seen, where nothing is open any more. */
@@ -82,8 +93,6 @@ function left(id: TransactionId, thrown: unknown): Settled {
 async function tell(host: Host, one: Settled): Promise<void> {
   const { root, system } = host;
   const text = `${one.id}: ${one.did}: ${one.why}`;
-  // Before anything that a full disk may refuse. The boot and the next command settle it too, where no timer can be had.
-  if (isOpen(one)) await armAgain(host, one.id, RETRY_SECONDS).catch(() => undefined);
   let isNews = true;
   const isRaised = leniently(() => {
     isNews = !readAlarms(root).some((alarm) => withoutPids(alarm.text) === withoutPids(text));

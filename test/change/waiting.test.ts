@@ -4,6 +4,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { note, unfinished } from '../../src/change/journal.ts';
 import { recover } from '../../src/change/recover.ts';
 import { writeState } from '../../src/host/writing.ts';
+import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths, printLink } from '../../src/pair/state.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { changeOf, changeId as id, serverOf, type TestHost, tag, testHost } from './test-host.ts';
@@ -44,6 +45,19 @@ test('each run of the way back that has to wait arms the next one, under a name 
   expect(first).toMatchObject({ seconds: 300 });
   expect(again).toHaveLength(2);
   for (const next of again) expect(next).toMatchObject({ seconds: 60, argv: first?.argv });
+});
+
+test('a run of the way back that is still asking when a person settles leaves no timer and no alarm', async () => {
+  const settles = async (): Promise<never> => {
+    await serverOf(host).confirm({ id });
+    throw new Error('silence');
+  };
+  const disarm = async (unit: string): Promise<void> => {
+    armed = armed.filter((one) => one.unit !== unit && !one.unit.startsWith(`${unit}-`));
+  };
+  Object.assign(host.system, { disarm, login: settles });
+  expect(await recover(host, id, 'itself')).toMatchObject([{ id, did: 'confirmed', toDo: [] }]);
+  expect([armed, readAlarms(host.root), host.journal]).toEqual([[], [], []]);
 });
 
 test('an operator who settles is told to come again, and arms nothing', async () => {
