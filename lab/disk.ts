@@ -17,11 +17,12 @@ export async function mountDisk(name: ServerName, sizeMb: number): Promise<void>
  */
 export async function fill(name: ServerName, freeKb: number): Promise<void> {
   const { disk } = serverFolders(name);
-  // What is written between the look and the mount may make the new size too small: then once more.
-  for (let tries = 5; ; tries -= 1) {
+  // What is written between the look and the mount may make the new size too small: then once more, with room for as much
+  // again. A program that is being unpacked fills that at once.
+  for (let slack = 0; ; slack = 2 * slack + 64 * 1024) {
     const { blocks, bfree, bsize } = statfsSync(disk);
-    const size = (blocks - bfree) * bsize + freeKb * 1024;
-    const { exitCode } = await run(['mount', '-o', `remount,size=${size}`, disk], { reject: tries === 0 });
+    const size = (blocks - bfree) * bsize + freeKb * 1024 + slack;
+    const { exitCode } = await run(['mount', '-o', `remount,size=${size}`, disk], { reject: slack > 16 * 1024 * 1024 });
     if (exitCode === 0) return;
   }
 }
