@@ -5,6 +5,7 @@ import type { Answer, Change, Refusal } from './changes.ts';
 import type { FileEntry } from './entry.ts';
 import { besides, noteLink } from './hard-links.ts';
 import type { Incoming } from './incoming.ts';
+import { TRIES } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { folderOf } from './names.ts';
 import { moveIn, putFolder, remove, standsAt } from './place.ts';
@@ -171,19 +172,18 @@ async function syncFolders(all: readonly Ready[]): Promise<void> {
   await Promise.all([...handles.values()].map((handle) => fsync(handle)));
 }
 
-/** What is written here all the time is kept so often, and then replaced. */
-const TRIES = 3;
-
 async function putInPlace(taker: Taker, accounts: Accounts, ready: Ready): Promise<boolean> {
   const { agent, live } = taker;
   const { set, tree } = live;
   const { path, sign, held, folder } = ready;
+  recordLosses(taker, ready);
+  // All this takes the disk's time: a look is the last thing before the rename.
   for (let again = 0; !folder && standsAt(held) !== ready.stood && again < TRIES; again += 1) {
     await keepWhatStands(taker, ready);
     await syncKept([ready]);
+    recordLosses(taker, ready);
   }
   const others = besides(tree, path);
-  recordLosses(taker, ready);
   if (folder) ready.made = putFolder(agent.host, accounts, set, folder, held);
   else if (ready.temporary) {
     moveIn(set, path, ready.temporary, held);

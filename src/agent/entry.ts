@@ -65,7 +65,8 @@ export const BULK_FOLDER = '.cmsadm-sync.bulk';
 /** Largest part of a file in one message, before it is written as base64. */
 export const PART = 1_048_576;
 
-const nameOf = (whole: string): string => whole.slice(whole.lastIndexOf('/') + 1);
+/** The last part of a path. */
+export const lastName = (whole: string): string => whole.slice(whole.lastIndexOf('/') + 1);
 
 function globPattern(glob: string): RegExp {
   // The profile is UTF-8 text, the names of files are bytes.
@@ -88,7 +89,7 @@ export function carriedBy(set: DataSet): (whole: string) => boolean {
     included?.some((path) => path === whole || whole.startsWith(`${path}/`) || path.startsWith(`${whole}/`)) ?? true;
   const leftOut = (part: string): boolean => {
     if (own.has(part)) return true;
-    const name = nameOf(part);
+    const name = lastName(part);
     if (name.startsWith(TEMPORARY) || name.includes('.zdt_')) return true;
     return globs.some((glob) => glob.pattern.test(glob.whole ? part : name));
   };

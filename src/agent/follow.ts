@@ -54,15 +54,22 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     lost = true;
     bell.ring();
   });
-  const own: Line = { ...makeLine(agent, session, pair.epoch), meanwhile: () => sendMeanwhile(agent, own, hindered) };
+  const own: Line = { ...makeLine(agent, session, pair.epoch), meanwhile: () => sendMeanwhile() };
   const line = host.system.real ? { ...own, bulk: progressing(agent, makeBulk(host, link, own)) } : own;
-  for (const live of agent.sets.values()) live.setLazy(true);
+  for (const live of agent.sets.values()) {
+    live.setLazy(true);
+    // What it had under another role, or another session, says nothing.
+    live.tree.compared = false;
+  }
   const results = new Map<string, SetResult>();
   /** Why the last export of a data set failed: it is not in step, whatever of it is across. */
   const unexported = new Map<string, CmsadmError>();
   /** What failed stays dirty: it is tried again with each sign of life, not all the time. */
   const failed = new Set<string>();
   const isNew = (live: LiveSet): boolean => live.isDirty() && !failed.has(live.set.name);
+  /** What is held or failed is looked at as a whole: the events of what it left out are gone. */
+  const isUnfinished = (result: SetResult | undefined): boolean =>
+    result !== undefined && (result.held !== undefined || result.failure !== undefined || result.problems.length > 0);
   const remember = (live: LiveSet, sent: SetResult): SetResult => {
     const { name } = live.set;
     if (sent.failure) failed.add(name);
@@ -106,7 +113,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
         if (!(error instanceof CmsadmError)) throw error;
         exported.set(name, performance.now());
         unexported.set(name, error);
-        remember(live, { sent: 0, removed: 0, bytes: 0, problems: [], held: undefined, failure: error });
+        remember(live, { sent: 0, removed: 0, bytes: 0, problems: [], held: undefined, failure: error, leftOut: [] });
       }
     }
   };
@@ -122,6 +129,27 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     }
     remember(live, await sendChanges(line, live, whole));
     if (since !== undefined) agent.tell({ lag: Math.round(performance.now() - since) });
+  };
+  /**
+   * Sends what events told of while large files are on their way: of their set what is not among them, of others all. What
+   * is in the way of it is told at once.
+   */
+  const sendMeanwhile = async (): Promise<void> => {
+    for (const live of agent.sets.values()) {
+      // Reads files: not every few milliseconds.
+      if (agent.over() || whyStopped(host.root) !== undefined) return;
+      const { name } = live.set;
+      const busy = line.busy?.get(name);
+      if (busy && live.hasOthers(busy) && !hindered(live)) {
+        const result = await sendChanges(line, live, false);
+        if (!isUnfinished(result)) continue;
+        live.again();
+        remember(live, result);
+      }
+      // What was never compared has its turn; of what is held nothing goes before that.
+      if (!busy && live.tree.compared && isNew(live) && results.get(name)?.held === undefined)
+        await send(live, isUnfinished(results.get(name)));
+    }
   };
   const passOne = async (live: LiveSet, letGo: LetGo): Promise<PassReport> => {
     const began = performance.now();
@@ -255,9 +283,10 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     if ([...agent.sets.values()].some(isNew)) await sleep(timing.coalesce);
     for (const live of agent.sets.values()) {
       const before = results.get(live.set.name);
-      // What is held or failed is looked at as a whole: the events of what it left out are gone.
-      const again = before?.failure !== undefined || before?.held !== undefined || (before?.problems.length ?? 0) > 0;
-      if (whole || isNew(live) || (again && isHeartbeat)) await send(live, whole || again);
+      const again = isUnfinished(before);
+      // What no call takes may have been put right; that alone makes no look at everything of each change.
+      const anew = isHeartbeat && (again || (before?.leftOut.length ?? 0) > 0);
+      if (whole || anew || isNew(live)) await send(live, whole || anew || again);
     }
   }
 }
@@ -283,21 +312,6 @@ function dayOf(clock: number, start: string): string {
   const [hours = 0, minutes = 0] = start.split(':').map(Number);
   const isBefore = now.getHours() * 60 + now.getMinutes() < hours * 60 + minutes;
   return new Date(now.getFullYear(), now.getMonth(), now.getDate() - (isBefore ? 1 : 0)).toDateString();
-}
-
-/** Sends what events told of while large files are on their way; what is in the way of it is told after them. */
-async function sendMeanwhile(
-  agent: Agent,
-  line: Line,
-  hindered: (live: LiveSet) => CmsadmError | undefined,
-): Promise<void> {
-  const changed = [...agent.sets.values()].filter((live) => live.hasOthers(line.busy?.get(live.set.name) ?? new Set()));
-  // Reads files: not every few milliseconds.
-  if (changed.length === 0 || agent.over() || whyStopped(agent.host.root) !== undefined) return;
-  for (const live of changed) {
-    if (hindered(live)) continue;
-    if (troubleOf(live.set.name, await sendChanges(line, live, false)) !== '') live.again();
-  }
 }
 
 const editsSchema = v.record(v.string(), v.array(v.tuple([v.string(), v.nullable(v.string())])));

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import { setImmediate as breathe } from 'node:timers/promises';
 import * as v from 'valibot';
@@ -8,8 +8,8 @@ import { append, makeFolders, writeState } from '../host/writing.ts';
 import { jsonLine, parsedLine } from '../pair/json-lines.ts';
 import { paths } from '../pair/state.ts';
 import type { Conflict } from '../pair/sync-reports.ts';
-import { isSystemError, orGone, placeIn } from './data-set.ts';
-import { type DataSet, shownPath } from './entry.ts';
+import { isSystemError, LONGEST, orGone, placeIn } from './data-set.ts';
+import { type DataSet, lastName, shownPath } from './entry.ts';
 
 const lstatIf = (place: Buffer): fs.Stats | undefined => orGone(() => fs.lstatSync(place));
 
@@ -17,11 +17,15 @@ const stamp = (now: number): string => `${new Date(now).toISOString().slice(0, 1
 
 const parentOf = (place: Buffer): Buffer => place.subarray(0, place.lastIndexOf('/'));
 
+/** What somebody writes all the time is kept so often, and then replaced. */
+export const TRIES = 3;
+
 /** A copy that was kept: its path below the root, where that is, and what must be synced before the original may go. */
 export type Kept = { readonly path: string; readonly place: Buffer; readonly unsynced: readonly Buffer[] };
 
 /**
- * Gives what stands at a place a second name below `/var/lib/cmsadm/kept/<set>/<time>`.
+ * Gives what stands at a place a second name below `/var/lib/cmsadm/kept/<set>/<time>`: its own path there, or
+ * `long-<digest of it>/<last name>` where that would be longer than the system takes.
  * @returns undefined for a folder, and where nothing stands
  */
 export function keep(host: Host, set: DataSet, path: string, place: Buffer): Kept | undefined {
@@ -30,7 +34,9 @@ export function keep(host: Host, set: DataSet, path: string, place: Buffer): Kep
   const time = stamp(host.system.clock());
   for (let again = 0; ; again += 1) {
     const folder = `${paths.kept}/${set.name}/${again === 0 ? time : `${time}-${again}`}`;
-    const kept = freePlace(Buffer.from(at(host.root, folder)), path);
+    const timed = Buffer.from(at(host.root, folder));
+    const name = timed.length + 1 + path.length > LONGEST ? shortened(path) : path;
+    const kept = freePlace(timed, name);
     if (!kept) continue;
     const unsynced = [parentOf(kept)];
     try {
@@ -40,9 +46,12 @@ export function keep(host: Host, set: DataSet, path: string, place: Buffer): Kep
       copy(place, kept, stat); // another file system, or one without hard links
       if (stat.isFile()) unsynced.push(kept);
     }
-    return { path: `${folder}/${path}`, place: kept, unsynced };
+    return { path: `${folder}/${name}`, place: kept, unsynced };
   }
 }
+
+const shortened = (path: string): string =>
+  `long-${createHash('sha256').update(path, 'latin1').digest('hex').slice(0, 16)}/${lastName(path)}`;
 
 /** Takes a copy away again, with the folders that only it needed: what it is a copy of stays where it was. */
 export function takeBack(host: Host, set: DataSet, { place }: Kept): void {

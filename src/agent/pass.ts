@@ -33,7 +33,10 @@ export type SetResult = Sent & {
   readonly held: string | undefined;
   /** Why it could not be read, compared or sent. */
   readonly failure: CmsadmError | undefined;
+  /** Single names that no call takes, and why: they are left out, whatever is tried. */
+  readonly leftOut: readonly string[];
 };
+type Passed = Omit<SetResult, 'leftOut'>;
 
 /** From so many names on it is worth asking whether they can be brought at once. */
 const MANY = 200;
@@ -41,18 +44,23 @@ const MANY = 200;
 const nothing = (): Sent => ({ sent: 0, removed: 0, bytes: 0, problems: [] });
 
 /** What was under way when something failed may be done on the other server or not; so may what a refusal names. */
-async function caught(live: LiveSet, work: () => Promise<SetResult>): Promise<SetResult> {
+async function caught(live: LiveSet, work: () => Promise<Passed>): Promise<SetResult> {
   try {
     const result = await work();
     if (result.problems.length > 0) live.tree.uncertain = true;
-    return result;
+    return { ...result, leftOut: tooLongOf(live) };
   } catch (error) {
     live.tree.uncertain = true;
     const failure = isSystemError(error) ? unreadable(live.set, error) : error;
     if (!(failure instanceof CmsadmError) || ending.includes(failure.code)) throw error;
-    return { ...nothing(), held: undefined, failure };
+    return { ...nothing(), held: undefined, failure, leftOut: tooLongOf(live) };
   }
 }
+
+const tooLongOf = ({ tree }: LiveSet): string[] =>
+  [...tree.tooLong].map(
+    (path) => `${shownPath(path).slice(0, 100)}…: its path is longer than the system takes (${LONGEST} bytes)`,
+  );
 
 /**
  * Learns what the other server has, by digests of folders first, and what both have in common.
@@ -119,7 +127,8 @@ export function fullPass(line: Line, live: LiveSet, letGo: LetGo, step?: (seen: 
 /** Sends what events told of; after a failure all that differs. @throws what ends the session */
 export function sendChanges(line: Line, live: LiveSet, whole: boolean): Promise<SetResult> {
   return caught(live, async () => {
-    if (live.tree.uncertain && (line.busy?.size ?? 0) === 0) {
+    // What is on its way for long has no sign there yet.
+    if (live.tree.uncertain && !line.busy?.has(live.set.name)) {
       await compare(line, live);
       return sendUnlessHeld(line, live, undefined, 'nothing');
     }
@@ -141,9 +150,8 @@ async function sendUnlessHeld(
   live: LiveSet,
   looked: ReadonlySet<string> | undefined,
   letGo: LetGo,
-): Promise<SetResult> {
-  const sent = await sendIfAllowed(line, live, looked, letGo);
-  const result = { ...sent, problems: [...sent.problems, ...tooLongOf(live)] };
+): Promise<Passed> {
+  const result = await sendIfAllowed(line, live, looked, letGo);
   // After a look at everything too: what came before may have failed to be applied.
   const isNew = result.sent + result.removed > 0 || !looked;
   if (isApplied(live.set) && isNew && result.held === undefined)
@@ -151,17 +159,12 @@ async function sendUnlessHeld(
   return result;
 }
 
-const tooLongOf = ({ tree }: LiveSet): string[] =>
-  [...tree.tooLong].map(
-    (path) => `${shownPath(path).slice(0, 100)}…: its path is longer than the system takes (${LONGEST} bytes)`,
-  );
-
 async function sendIfAllowed(
   line: Line,
   live: LiveSet,
   looked: ReadonlySet<string> | undefined,
   letGo: LetGo,
-): Promise<SetResult> {
+): Promise<Passed> {
   const work = workOf(live.tree, looked);
   const { names } = live.tree;
   const removes = work.remove.length + work.clear.length;
@@ -175,20 +178,21 @@ async function sendIfAllowed(
   const held = looked && removes === 0 ? undefined : whyHeld(live.set, standing(), letGo);
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
-  if (letGo !== 'nothing') forgetRemoved(live.tree);
-  else noteSent(live.tree, [...work.remove, ...work.clear], arrivals);
-  // What fills a server makes up for nothing that goes later.
-  if (!looked) live.tree.arrived.clear();
-  if (!looked || removes > 0) rememberFolder(live.tree);
-  line.toSend?.(removes + work.put.length, live.set.name);
   // One at a time.
   const isBusy = (line.busy?.size ?? 0) > 0;
-  if (!line.bulk || isBusy || work.put.length < MANY)
-    return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
+  const bulk = isBusy || work.put.length < MANY ? undefined : line.bulk;
+  // What fills a server makes up for nothing but what goes with it.
+  const fills = !looked || bulk !== undefined;
+  if (letGo !== 'nothing') forgetRemoved(live.tree);
+  else noteSent(live.tree, [...work.remove, ...work.clear], fills ? arrivals.slice(0, removes) : arrivals);
+  if (fills) live.tree.arrived.clear();
+  if (!looked || removes > 0) rememberFolder(live.tree);
+  line.toSend?.(removes + work.put.length, live.set.name);
+  if (!bulk) return { ...(await sendWork(line, live, work)), held: undefined, failure: undefined };
   // Folders first: whatever brings the files needs them.
   const isFolder = (path: string): boolean => isFolderSign(live.tree.names.get(path)?.here);
   const folders = { clear: work.clear, put: work.put.filter(isFolder), remove: [] };
-  const carried = await line.bulk(live, work.put, () => sendWork(line, live, folders));
+  const carried = await bulk(live, work.put, () => sendWork(line, live, folders));
   // Of the same names.
   const { judged, unjudged } = restOf(live, looked, work);
   const rest = added(carried, await sendWork(line, live, judged));
@@ -226,16 +230,17 @@ export const reportOf = (set: string, result: SetResult, milliseconds: number): 
 };
 
 /** What is in the way of a data set, in one line; empty where nothing is. */
-export function troubleOf(set: string, { held, failure, problems }: SetResult): string {
+export function troubleOf(set: string, { held, failure, problems, leftOut }: SetResult): string {
   if (failure) return `${set}: ${failure.message}`;
   if (held !== undefined) return `${set} is held: ${held}`;
-  const [first] = problems;
-  return first === undefined ? '' : `${set}: ${problems.length} not taken: ${first}`;
+  const left = [...problems, ...leftOut];
+  const [first] = left;
+  return first === undefined ? '' : `${set}: ${left.length} not taken: ${first}`;
 }
 
 /** How many names are known to differ after that: all of them where nothing was sent, and everything was looked at for it. */
-export function waitingOf({ tree }: LiveSet, { held, failure, problems }: SetResult): number {
-  if ((held === undefined && !failure) || !tree.compared) return problems.length;
+export function waitingOf({ tree }: LiveSet, { held, failure, problems, leftOut }: SetResult): number {
+  if ((held === undefined && !failure) || !tree.compared) return problems.length + leftOut.length;
   let differing = 0;
   for (const { here, there } of tree.names.values()) if (here !== there) differing += 1;
   return differing;

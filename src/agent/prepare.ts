@@ -44,17 +44,18 @@ export type Ready = {
   unsynced: readonly Buffer[];
   /** The copies of what stood there. */
   readonly kept: KeptVersion[];
-  /** What is on record as lost by it. */
-  readonly conflicts: Conflict[];
   isPlaced: boolean;
 };
 
-/** A version that was kept: what stood in the place then; of whom, where it was one that the other server never had. */
-type KeptVersion = Kept & { readonly stood: string; readonly owner: string | undefined };
+/**
+ * A version that was kept: what stood in the place then; of whom, where it was one that the other server never had; the
+ * record of its loss, once that is on the disk.
+ */
+type KeptVersion = Kept & { readonly stood: string; readonly owner: string | undefined; conflict?: Conflict };
 
-type Begun = Omit<Ready, 'stood' | 'unsynced' | 'kept' | 'conflicts' | 'isPlaced'>;
+type Begun = Omit<Ready, 'stood' | 'unsynced' | 'kept' | 'isPlaced'>;
 
-const begun = (what: Begun): Ready => ({ ...what, stood: '', unsynced: [], kept: [], conflicts: [], isPlaced: false });
+const begun = (what: Begun): Ready => ({ ...what, stood: '', unsynced: [], kept: [], isPlaced: false });
 
 /** Makes a change ready; nothing is left of it where that fails. @throws CmsadmError, or the system's error */
 export type Prepare = (taker: Taker, accounts: Accounts) => Promise<Ready>;
@@ -172,12 +173,14 @@ export async function keepWhatStands({ agent: { host }, live }: Taker, ready: Re
 
 /** Has on the disk which versions lose by what is put in its place next: whoever dies right after has told it. */
 export function recordLosses({ agent: { host }, live: { set } }: Taker, ready: Ready): void {
-  for (const { owner, path } of ready.kept)
-    if (owner !== undefined) ready.conflicts.push(recordConflict(host, set, ready.path, owner, path));
+  for (const one of ready.kept)
+    if (one.owner !== undefined) one.conflict ??= recordConflict(host, set, ready.path, one.owner, one.path);
 }
 
-export function tellLosses({ agent: { event } }: Taker, { conflicts }: Ready): void {
-  for (const conflict of conflicts) event('sync-conflict', conflictText(conflict));
+const lossesOf = ({ kept }: Ready): Conflict[] => kept.flatMap(({ conflict }) => conflict ?? []);
+
+export function tellLosses({ agent: { event } }: Taker, ready: Ready): void {
+  for (const conflict of lossesOf(ready)) event('sync-conflict', conflictText(conflict));
 }
 
 /** Closes what a change has opened, and removes what was not put in its place. */
@@ -191,10 +194,11 @@ export function letGo(taker: Taker, ready: Ready): void {
 }
 
 /** Nothing was replaced. What was kept for it would be kept again with each try; what somebody else removed meanwhile stays. */
-function forgetLosses({ agent: { host }, live: { set } }: Taker, { held, kept, conflicts }: Ready): void {
+function forgetLosses({ agent: { host }, live: { set } }: Taker, ready: Ready): void {
   try {
+    const conflicts = lossesOf(ready);
     if (conflicts.length > 0) withdrawConflicts(host, conflicts);
-    for (const one of kept) if (stillStands(held, one)) takeBack(host, set, one);
+    for (const one of ready.kept) if (stillStands(ready.held, one)) takeBack(host, set, one);
   } catch (error) {
     // On a disk that takes nothing a copy too many stays, and its record.
     if (!isSystemError(error)) throw error;

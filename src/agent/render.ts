@@ -7,9 +7,9 @@ import { applySet } from './apply.ts';
 import { applyOwed } from './apply-owed.ts';
 import { orGone, READ_ONLY } from './data-set.ts';
 import { type DataSet, shownPath } from './entry.ts';
-import { keep } from './kept.ts';
+import { keep, TRIES } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
-import { type Held, holdInside, holdPlace, makeWriter, moveIn, type Writer } from './place.ts';
+import { type Held, holdInside, holdPlace, makeWriter, moveIn, standsAt, type Writer } from './place.ts';
 import { foreseen } from './refusals.ts';
 import { hasAuthority } from './standing.ts';
 import type { Tree } from './tree.ts';
@@ -148,8 +148,14 @@ function renderOne(writer: Writer, set: DataSet, path: string, content: Buffer, 
       if (ownersCount) fs.fchownSync(file, uid, gid);
       fs.fchmodSync(file, mode & 0o7777);
       fs.fsyncSync(file);
-      const kept = keep(writer.host, set, path, held.place);
-      for (const place of kept?.unsynced ?? []) syncNow(place);
+      // The disk takes its time: a look is the last thing before the rename.
+      let stood = '';
+      for (let again = 0; standsAt(held) !== stood && again < TRIES; again += 1) {
+        const kept = keep(writer.host, set, path, held.place);
+        // A second name is a new stamp.
+        stood = standsAt(held);
+        for (const place of kept?.unsynced ?? []) syncNow(place);
+      }
       moveIn(set, path, growing, held);
       fs.fsyncSync(held.handle);
     } catch (error) {

@@ -161,13 +161,7 @@ const stateFactsSchema = v.object({
 
 /** Appends a state; durable when it returns. */
 export function note(root: Root, id: TransactionId, state: State, now: number, more: StateFacts = {}): void {
-  // A crash may have torn the last line; the new one must not hang on it.
-  const torn = !readText(root, journalOf(id))?.endsWith('\n');
-  append(
-    root,
-    journalOf(id),
-    `${torn ? '\n' : ''}${JSON.stringify({ state, at: new Date(now).toISOString(), ...more })}\n`,
-  );
+  append(root, journalOf(id), `${JSON.stringify({ state, at: new Date(now).toISOString(), ...more })}\n`);
 }
 
 /** @throws CmsadmError transaction-unknown, journal-damaged */

@@ -10,6 +10,7 @@ export type Disk = {
   fchownSync(handle: number, uid: number, gid: number): void;
   fchmodSync(handle: number, mode: number): void;
   writeFileSync(handle: number, data: Uint8Array): void;
+  readSync(handle: number, into: Uint8Array, offset: number, length: number, position: number): number;
   readFileSync(path: string, encoding: 'latin1'): string;
   readlinkSync(path: string): string;
   realpathSync(path: string): string;
@@ -26,7 +27,10 @@ export type Disk = {
   unlinkSync(path: string): void;
 };
 
-type Stat = Pick<fs.Stats, 'isFile' | 'isSymbolicLink' | 'mode' | 'uid' | 'gid' | 'dev' | 'ino' | 'nlink' | 'ctimeMs'>;
+type Stat = Pick<
+  fs.Stats,
+  'isFile' | 'isSymbolicLink' | 'mode' | 'uid' | 'gid' | 'dev' | 'ino' | 'nlink' | 'size' | 'ctimeMs'
+>;
 
 /**
  * The files of one server: everything stands below `prefix` (`/` on a real server).

@@ -6,6 +6,7 @@ import {
   accounts,
   at,
   codeOf,
+  type Disk,
   diskOf,
   isFolder,
   isMissing,
@@ -103,26 +104,35 @@ function fill(root: Root, handle: number, content: string, own: Ownership): void
   diskOf(root).fsyncSync(handle);
 }
 
-/** Appends to a file of ours, on disk before it returns; a file that is not there is made (0600). */
+/** Appends lines to a file of ours, on disk before it returns; a file that is not there is made (0600). */
 export function append(root: Root, path: string, text: string): void {
   const isNew = !diskOf(root).existsSync(at(root, path));
   appendBytes(root, path, Buffer.from(text, 'latin1'), 0o600, (handle) => diskOf(root).fsyncSync(handle));
   if (isNew) syncFolder(root, dirname(path));
 }
 
-/** Appends to a log, for whose disk nobody waits; a file that is not there is made with this mode. */
+/** Appends lines to a log, for whose disk nobody waits; a file that is not there is made with this mode. */
 export const appendLog = (root: Root, path: string, text: string, mode: number): void =>
   appendBytes(root, path, Buffer.from(text), mode, () => undefined);
 
 function appendBytes(root: Root, path: string, bytes: Buffer, mode: number, then: (handle: number) => void): void {
-  const flags = fs.constants.O_APPEND | fs.constants.O_WRONLY | fs.constants.O_CREAT;
+  const flags = fs.constants.O_APPEND | fs.constants.O_RDWR | fs.constants.O_CREAT;
   const handle = diskOf(root).openSync(at(root, path), flags, mode);
   try {
-    diskOf(root).writeFileSync(handle, bytes);
+    diskOf(root).writeFileSync(handle, isTorn(diskOf(root), handle) ? Buffer.concat([LINE_BREAK, bytes]) : bytes);
     then(handle);
   } finally {
     diskOf(root).closeSync(handle);
   }
+}
+
+const LINE_BREAK = Buffer.from('\n');
+
+/** True where a full disk or a power cut left a part of a line: the next one must not hang on it. */
+function isTorn(disk: Disk, handle: number): boolean {
+  const { size } = disk.fstatSync(handle);
+  const last = Buffer.alloc(1);
+  return size > 0 && disk.readSync(handle, last, 0, 1, size - 1) === 1 && !last.equals(LINE_BREAK);
 }
 
 /** Gives a file that a program wrote its mode, and has it on disk when it returns. */

@@ -99,6 +99,42 @@ it('tells in the conflicts what it loses before it is lost', async () => {
   expect(seen).toEqual(['of somebody here']);
 });
 
+it('keeps also what somebody puts there while a conflict is being written', async () => {
+  const { two } = twoServers();
+  write(two, 'a', 'first');
+  let saves = 0;
+  const openSync: typeof fs.openSync = (path, ...more) => {
+    if (String(path).endsWith('conflicts.jsonl') && saves++ === 0) {
+      write(two, 'b', 'saved meanwhile');
+      fs.renameSync(placeOf(two, 'b'), placeOf(two, 'a'));
+    }
+    return fs.openSync(path, ...more);
+  };
+  const host = { ...two, root: { ...two.root, disk: { ...fs, openSync } } };
+  expect(await verbsOf(host).verbs['agentChanges']?.(removal(1, 'a'))).toEqual([true]);
+  expect(tree(two)).toEqual({});
+  expect(kept(two).map(([, content]) => content)).toEqual(['first', 'saved meanwhile']);
+  expect(readConflicts(two).map(({ path }) => path)).toEqual(['a', 'a']);
+});
+
+it('is kept under a short name where its own would be too long', async () => {
+  const { one, two } = twoServers();
+  const folder = Array.from({ length: 20 }, () => 'd'.repeat(198)).join('/');
+  const path = `${folder}/${'f'.repeat(4_050 - folder.length)}`;
+  write(one, path, 'first');
+  write(one, 'a', 'first');
+  await pass(one, two);
+  for (const name of [path, 'a']) write(one, name, 'the second');
+  expect(await pass(one, two)).toMatchObject({ sent: 2, failure: undefined });
+  expect(kept(two)).toEqual([
+    ['a', 'first'],
+    [expect.stringMatching(/^long-[0-9a-f]{16}\/f{71}$/), 'first'],
+  ]);
+  fs.rmSync(placeOf(one, path));
+  expect(await pass(one, two)).toMatchObject({ removed: 1, failure: undefined });
+  expect(tree(two)).toEqual(tree(one));
+});
+
 /** What stands in `a` when a conflict is written. */
 const seenOf =
   (seen: string[], host: Host): typeof fs.openSync =>

@@ -20,7 +20,7 @@ const names = (folder: string, count: number): string[] =>
  * The other server has 100 old files; a line whose transfer of many takes its time: the folders are there, something
  * happens, and what is told of it is sent as in a real one. None of the files is brought that way.
  */
-async function longTransfer(happens: () => string[]) {
+async function longTransfer(...happens: (() => string[])[]) {
   const { one, two } = twoServers();
   for (const name of names('old', 100)) write(one, name, name);
   await pass(one, two);
@@ -39,10 +39,12 @@ async function longTransfer(happens: () => string[]) {
       const sent = await sendFolders();
       const fresh = paths.filter((path) => path.startsWith('new/'));
       await whileBusy(line, live, fresh, async () => {
-        live.touch(happens());
-        const result = await sendChanges(line, live, false);
-        meanwhile.push(result);
-        if (result.held !== undefined) live.again();
+        for (const one of happens) {
+          live.touch(one());
+          const result = await sendChanges(line, live, false);
+          meanwhile.push(result);
+          if (result.held !== undefined) live.again();
+        }
       });
       return sent;
     },
@@ -90,6 +92,27 @@ describe('a source that is emptied while many files are on their way', () => {
     expect(result).toMatchObject({ held: expect.stringContaining('60 of 102 names'), removed: 0 });
     expect(oldOnes(tree(two))).toBe(100);
   });
+});
+
+it('removals in small portions are not made up for by what is on its way', async () => {
+  const removed = (from: number) => () => {
+    const portion = names('old', 100).slice(from, from + 15);
+    for (const name of portion) fs.rmSync(placeOf(one, name));
+    return portion;
+  };
+  const { one, two, line, live, meanwhile } = await longTransfer(removed(0), removed(15), removed(30), removed(45));
+  const { bulk: _bulk, ...plain } = line;
+  await fullPass(plain, live, 'nothing');
+  for (const name of names('new', 300)) write(one, name, name);
+  live.touch(['new', ...names('new', 300)]);
+  await sendChanges(line, live, false);
+  expect(meanwhile.map(({ held }) => held)).toEqual([
+    undefined,
+    undefined,
+    expect.stringContaining('45 of 102 names'),
+    expect.stringContaining('45 of 102 names'),
+  ]);
+  expect(oldOnes(tree(two))).toBe(70);
 });
 
 it('a few names that vanish while many are on their way go with the same full pass', async () => {

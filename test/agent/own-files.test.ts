@@ -1,15 +1,30 @@
-import * as fs from 'node:fs';
+import calls, * as fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import type { RunProgram } from '../../src/agent/program.ts';
+import { renderOwn } from '../../src/agent/render.ts';
 import { callAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { fillIn } from '../../src/pair/template.ts';
 import { type Profile, profileSchema } from '../../src/profile/schema.ts';
+import { idleAgent } from './faults.ts';
 import { drained, setState, startAgent, status, until } from './running-agents.ts';
-import { cms1, cms2, kept, pairAt, placeOf, savePair, tree, twoServers, verbsOf, write } from './two-servers.ts';
+import {
+  cms1,
+  cms2,
+  kept,
+  pairAt,
+  placeOf,
+  profile,
+  savePair,
+  tree,
+  twoServers,
+  verbsOf,
+  write,
+} from './two-servers.ts';
 
 const link = { from: 'etc/link.conf.in', to: 'etc/link.conf' };
 /** `own.conf` belongs to each server, `etc/link.conf` is rendered on each. */
@@ -198,6 +213,33 @@ describe('a rendered file', () => {
     expect(kept(one)).toEqual([[link.to, 'by hand']]);
     expect([read(one, link.to), read(two, link.to)]).toEqual(['primary', 'secondary']);
     expect(fs.readFileSync(join(two.root.prefix, 'outside'), 'utf8')).toBe('outside');
+  });
+
+  it('keeps also what somebody saves while the copy is on its way to the disk', () => {
+    const { one } = twoServers();
+    write(one, 'etc/link.conf.in', template);
+    write(one, 'etc/link.conf', 'first');
+    const agent = idleAgent(one, { ...profile, ...withAll });
+    const live = agent.sets.get('admin');
+    if (!live) throw new Error('no such data set');
+    const { fsyncSync } = calls;
+    let saves = 0;
+    calls.fsyncSync = (handle) => {
+      fsyncSync(handle);
+      // After the new file, the folder of the copy.
+      if (saves++ !== 1) return;
+      write(one, 'etc/new', 'saved meanwhile');
+      fs.renameSync(placeOf(one, 'etc/new'), placeOf(one, 'etc/link.conf'));
+    };
+    syncBuiltinESMExports();
+    try {
+      renderOwn(agent, live);
+    } finally {
+      calls.fsyncSync = fsyncSync;
+      syncBuiltinESMExports();
+    }
+    expect(read(one, 'etc/link.conf')).toBe(rendered('primary', cms1, cms2));
+    expect(kept(one).map(([, text]) => text)).toEqual(['first', 'saved meanwhile']);
   });
 
   it('is told where its template asks for what is not known, stays as it was, and is made good', async () => {

@@ -2,10 +2,11 @@
 import * as fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { markUndecided } from '../../src/agent/undecided.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import { loginThrough } from './faults.ts';
 import { drained, setState, startAgent, status, until } from './running-agents.ts';
-import { placeOf, twoServers, write } from './two-servers.ts';
+import { cms1, cms2, pairAt, placeOf, savePair, tree, twoServers, write } from './two-servers.ts';
 
 /** A pair in step with 30 names; messages of changes do as they are told from then on. */
 async function pairInStep() {
@@ -20,7 +21,7 @@ async function pairInStep() {
   startAgent(one, two, {}, undefined, {}, through);
   await drained(one);
   await setState(one, 'in step');
-  return { one, changes };
+  return { one, two, changes };
 }
 
 describe('the queue', () => {
@@ -62,5 +63,20 @@ describe('the queue', () => {
     ).toMatchObject({ queue: 1, sets: [{ state: 'sending', queue: 1 }] });
     answers();
     expect(await setState(one, 'in step')).toMatchObject({ queue: 0 });
+  });
+
+  it('is not counted by what the other server had before it was the primary itself', async () => {
+    const { one, two } = await pairInStep();
+    for (const host of [one, two]) savePair(host, pairAt(2, cms2));
+    await until(
+      () => status(two),
+      ({ role, sets }) => role === 'primary' && sets[0]?.state === 'in step',
+    );
+    for (let file = 0; file < 30; file += 1) write(two, `f${file}`, 'of the other one');
+    await drained(two);
+    expect(tree(one)).toEqual(tree(two));
+    markUndecided(two.root, 'admin', { own: 1, epoch: 2, at: '' });
+    for (const host of [two, one]) savePair(host, pairAt(3, cms1));
+    expect(await setState(one, 'undecided')).toMatchObject({ queue: 0 });
   });
 });

@@ -128,6 +128,7 @@ export function memoryDisk(like?: MemoryDisk): MemoryDisk {
     nlink: 1,
     ctimeMs: 0,
     ino: node.ino,
+    size: node.kind === 'file' ? node.data.length : 0,
   });
   const newFile = (mode: number): FileNode => {
     const meta = { mode, uid: 0, gid: 0, attributes: '' };
@@ -174,6 +175,10 @@ export function memoryDisk(like?: MemoryDisk): MemoryDisk {
       const { node, append } = handleOf(handle, 'write');
       const file = fileOf(node, 'write', `${handle}`);
       file.data = append ? Buffer.concat([file.data, data]) : Buffer.from(data);
+    },
+    readSync(handle, into, offset, length, position) {
+      const { data } = fileOf(handleOf(handle, 'read').node, 'read', `${handle}`);
+      return data.copy(into, offset, position, position + length);
     },
     readFileSync: (path) => fileOf(find(path, 'open'), 'read', path).data.toString('latin1'),
     readlinkSync: (path) => {
@@ -396,6 +401,10 @@ export function watched(disk: Disk, before: (call: string, path: string, kind: '
     fstatSync: (handle) => {
       before('fstat', `${handle}`, 'read');
       return disk.fstatSync(handle);
+    },
+    readSync: (handle, ...where) => {
+      before('read', `${handle}`, 'read');
+      return disk.readSync(handle, ...where);
     },
     existsSync: disk.existsSync,
     accessSync: (path, mode) => {

@@ -36,3 +36,20 @@ test.each([
   expect(readAlarms(root).map(({ text }) => text)).toEqual(left);
   expect(came).toBe(true);
 });
+
+test('an alarm is readable after one that a full disk took half of', () => {
+  const root: Root = { prefix: `${folder}/full`, ownersCount: false };
+  fs.mkdirSync(root.prefix);
+  raiseAlarm(root, 'first', 1);
+  const disk = {
+    ...fs,
+    writeFileSync: (handle: number, data: Uint8Array): void => {
+      fs.writeFileSync(handle, data.subarray(0, data.length / 2));
+      throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', syscall: 'write' });
+    },
+  };
+  expect(() => raiseAlarm({ ...root, disk }, 'second', 2)).toThrow('ENOSPC');
+  raiseAlarm(root, 'third', 3);
+  raiseAlarm(root, 'fourth', 4);
+  expect(readAlarms(root).map(({ text }) => text)).toEqual(['first', 'third', 'fourth']);
+});
