@@ -12,7 +12,7 @@ import type { Line, Sent } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { agreeOn, whileBusy } from './send.ts';
 import { type Bulk, makeTaker, type Taken } from './taker.ts';
-import { isProvisional, provisionalSign, stampOf, type Tree } from './tree.ts';
+import { isProvisional, provisionalSign, stampOf, steady, type Tree } from './tree.ts';
 
 /** From so many new files, or so many bytes in them, rsync is quicker than one message each. */
 const ENOUGH = { files: 500, bytes: 16_777_216, forTwo: 134_217_728 };
@@ -206,7 +206,7 @@ const nameIn = (line: string): string =>
 
 /** What was taken is on the disk there now. @returns false where it is another one here by now */
 function agree(tree: Tree, { path, stat, sign, isUnchanged }: Taken): boolean {
-  if (isUnchanged) agreeOn(tree, path, sign, stat);
+  if (isUnchanged) agreeOn(tree, path, sign, { stat, stamp: steady(stat) });
   else {
     const name = tree.names.get(path);
     if (name) name.there = sign;

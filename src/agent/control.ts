@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { CmsadmError } from '../errors.ts';
 import { namedServer } from '../pair/named-server.ts';
 import { type Pair, readPair } from '../pair/state.ts';
+import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent, Request } from './agent.ts';
 import { readConflicts } from './kept.ts';
 import { heldError, hold, pause, readHold, readPause, resume } from './paused.ts';
@@ -58,7 +59,13 @@ export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Pr
         throw new CmsadmError('not-held', `The data set ${set} is not held.`, {
           remedy: '`cmsadm sync status` shows how each data set stands.',
         });
-      await agent.ask({ kind: 'release', set });
+      const reports = (await agent.ask({ kind: 'release', set })) as PassReport[];
+      const report = reports.find((one) => one.set === set);
+      if (report?.ok !== true)
+        throw new CmsadmError('not-in-step', `The data set ${set} was let go, but its full pass was not whole.`, {
+          details: report ? [report.why] : [],
+          remedy: 'Put that right; where the set is held anew then, release it again.',
+        });
       return null;
     },
     syncKeep: async (args) => {

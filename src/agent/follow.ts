@@ -88,7 +88,9 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     const why = undecidedWhy ?? result.held ?? trouble;
     agent.tellSet(name, trouble === '' ? undefined : { state, why }, waitingOf(live, result));
     const told = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');
-    agent.tell({ state: told.length === 0 ? 'in step' : told.join('; ') });
+    if (told.length > 0) agent.tell({ state: told.join('; ') });
+    // Of the others nobody knows yet.
+    else if (results.size === agent.sets.size) agent.tell({ state: 'in step' });
     return result;
   };
   /** Data sets of which the other server takes nothing before a person has decided. */
@@ -177,17 +179,44 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   ): Promise<PassReport[]> => {
     const reports: PassReport[] = [];
     try {
-      for (const live of lives) reports.push(await passOne(live, letGo(live.set.name)));
+      for (const live of lives) {
+        // It may have been paused while another one was passed over.
+        if (readPause(host.root)) refuseStopped(host.root);
+        reports.push(await passOne(live, letGo(live.set.name)));
+      }
     } catch (error) {
       if (error instanceof CmsadmError) logPass(agent, reports, why, error);
       throw error;
+    } finally {
+      agent.tell({ passPercent: null });
     }
     logPass(agent, reports, why);
-    agent.tell({ passPercent: null, lastPass: new Date(host.system.clock()).toISOString() });
+    agent.tell({ lastPass: new Date(host.system.clock()).toISOString() });
     return reports;
   };
   const passAll = (released?: string): Promise<PassReport[]> =>
     passOver(agent.sets.values(), (set) => (set === released ? 'all' : 'nothing'), '');
+  /** One that nobody waits for: a pause ends it, and its end begins another one. */
+  const passUnlessPaused = async (): Promise<void> => {
+    try {
+      await passAll();
+    } catch (error) {
+      if (!(error instanceof CmsadmError) || error.code !== 'sync-paused') throw error;
+    }
+  };
+  /**
+   * Sends whatever differs. What changes in one set while another is sent or applied goes after that, until this took so
+   * little time that all from before it began is across.
+   */
+  const drain = async (): Promise<void> => {
+    for (const live of agent.sets.values()) await send(live, true);
+    for (let again = 0, took = Number.POSITIVE_INFINITY; took > BRIEF && again < ROUNDS; again += 1) {
+      const began = performance.now();
+      for (const live of agent.sets.values())
+        if (isNew(live)) await send(live, isUnfinished(results.get(live.set.name)));
+      took = performance.now() - began;
+    }
+  };
   const answer = async (request: Asked['request']): Promise<unknown> => {
     // Between two pieces of work: nothing is under way.
     if (request.kind === 'quiet') return null;
@@ -229,7 +258,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
         if (request.set === undefined || request.set === live.set.name) found.push(await difference(line, live));
       return found;
     }
-    for (const live of agent.sets.values()) await send(live, true);
+    await drain();
     const details = [...results].map(([set, one]) => troubleOf(set, one)).filter((text) => text !== '');
     const { seq, acked } = agent.status();
     if (details.length === 0 && seq === acked) return { epoch: pair.epoch, seq, acked };
@@ -240,7 +269,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   };
 
   await exportAll();
-  if (whyStopped(host.root) === undefined) await passAll();
+  if (whyStopped(host.root) === undefined) await passUnlessPaused();
   let compared = performance.now();
   let folders = compared;
   let asked = compared;
@@ -276,12 +305,14 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     }
     if (today() !== day) {
       day = today();
-      await passAll();
+      await passUnlessPaused();
     }
     const whole = now - compared >= timing.compare;
     if (whole) compared = now;
     if ([...agent.sets.values()].some(isNew)) await sleep(timing.coalesce);
     for (const live of agent.sets.values()) {
+      // It may have been paused while another one was sent.
+      if (whyStopped(host.root) !== undefined) break;
       const before = results.get(live.set.name);
       const again = isUnfinished(before);
       // What no call takes may have been put right; that alone makes no look at everything of each change.
@@ -290,6 +321,10 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     }
   }
 }
+
+/** Milliseconds in which what changes is as good as at the same time, and how often a drain waits for that. */
+const BRIEF = 500;
+const ROUNDS = 10;
 
 /** A set that can't be read is told when it is looked at. */
 export function touchFolders(live: LiveSet): void {

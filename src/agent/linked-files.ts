@@ -56,10 +56,12 @@ async function signGroup(tree: Tree, members: readonly Member[], base: Buffer, a
     tree.names.get(path)?.here === provisionalSign(stampOf(stat));
   const wanted = members.filter((member) => !unread(member));
   if (!first || wanted.length === 0) return;
+  // Before it is read, as with every file (look.ts).
+  const known = wanted.map(({ path, stat }) => ({ path, stamp: steady(stat) }));
   const sign = await signOfFirst(tree, first, placeIn(base, first.path), accounts);
-  for (const { path, stat } of wanted)
+  for (const { path, stamp } of known)
     if (sign === undefined) forgetIfGone(tree, path);
-    else setHere(tree, path, nameOf(tree, path), path === first.path ? sign : linkSign(sign, first.path), steady(stat));
+    else setHere(tree, path, nameOf(tree, path), path === first.path ? sign : linkSign(sign, first.path), stamp);
 }
 
 /** The sign of a file under its first name; undefined if it changed while it was read: an event tells. */

@@ -272,12 +272,14 @@ async function lookAtOne(tree: Tree, path: string, place: Place, stat: fs.Stats,
     // With its other names, when all of them are known (linked-files.ts).
     return void tree.links.stale.add(fileIdOf(stat));
   }
+  // Before it is read: what is written after that must not hide behind the same stamp.
+  const known = steady(stat);
   const entry = await entryAt({ path, place, stat }, accounts);
   // It may have been replaced while it was read; who did so, or an event, tells what it is now.
   const now = orGone(() => fs.lstatSync(place));
   name.round = tree.round;
   if (!now || stampOf(now) !== stamp) return forgetIfGone(tree, path);
-  setHere(tree, path, name, entry && signOf(entry), steady(stat));
+  setHere(tree, path, name, entry && signOf(entry), known);
   if (!entry) forgetIfGone(tree, path);
 }
 

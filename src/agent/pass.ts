@@ -4,7 +4,17 @@ import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
 import { answered, carriedOf } from './answers.ts';
 import { isSystemError, LONGEST, unreadable } from './data-set.ts';
 import { isFolderSign, shownPath } from './entry.ts';
-import { forgetRemoved, type LetGo, noteSent, rememberFolder, rememberHeld, standingOfSet, whyHeld } from './guard.ts';
+import {
+  folderOfSet,
+  forgetRemoved,
+  type LetGo,
+  noteOffered,
+  noteSent,
+  rememberFolder,
+  rememberHeld,
+  standingOfSet,
+  whyHeld,
+} from './guard.ts';
 import type { Line, Sent } from './line.ts';
 import type { LiveSet } from './live-set.ts';
 import { sendWork } from './send.ts';
@@ -168,14 +178,15 @@ async function sendIfAllowed(
   const work = workOf(live.tree, looked);
   const { names } = live.tree;
   const removes = work.remove.length + work.clear.length;
-  const busy = line.busy?.get(live.set.name) ?? new Set();
-  // What is on its way for long makes up for nothing that goes now.
+  // What is on its way for long, or is not taken, makes up for nothing that goes now.
+  const busy = new Set([...(line.busy?.get(live.set.name) ?? []), ...noteOffered(live.tree, work.put)]);
   const arrivals = work.put.filter((path) => names.get(path)?.there === undefined && !busy.has(path));
   const came = arrivals.length;
   // After events only what was looked at differs; all names are counted when everything was looked at.
   const vanished = [...work.remove, ...work.clear].filter((path) => names.get(path)?.here === undefined).length;
   const standing = () => standingOfSet(live.tree, looked && { vanished, came }, busy);
-  const held = looked && removes === 0 ? undefined : whyHeld(live.set, standing(), letGo);
+  const isHarmless = looked !== undefined && removes === 0 && folderOfSet(live.tree) === 'as before';
+  const held = isHarmless ? undefined : whyHeld(live.set, standing(), letGo);
   if (!looked || held !== undefined) rememberHeld(live.tree, held);
   if (held !== undefined) return { ...nothing(), held, failure: undefined };
   // One at a time.

@@ -6,7 +6,7 @@ import { answered } from './answers.ts';
 import { type Batch, makeBatch, orRefused } from './batch.ts';
 import { type Answer, answerSchema, FULL } from './changes.ts';
 import { baseOf, entryAt, isSystemError, mtimeOf, orGone, placeIn, READ_ONLY, unreadable } from './data-set.ts';
-import { type Entry, type FileEntry, PART, shownPath, signOf } from './entry.ts';
+import { type Entry, type FileEntry, isFolderSign, PART, shownPath, signOf } from './entry.ts';
 import { firstOf } from './hard-links.ts';
 import type { Line, Sent } from './line.ts';
 import type { LiveSet } from './live-set.ts';
@@ -52,6 +52,7 @@ export async function sendWork(line: Line, live: LiveSet, work: Work): Promise<S
     for (const path of work.put) await putOne(on, path, placeIn(base, path));
     await whileBusy(line, live, on.large, async () => {
       for (const path of on.large) await putLarge(on, path, placeIn(base, path));
+      await window.empty();
     });
     // The files that they are names of are on the way.
     for (const path of on.further) await putFurther(on, path, placeIn(base, path));
@@ -104,8 +105,13 @@ export async function whileBusy(
     await work();
   } finally {
     line.busy?.delete(live.set.name);
-    // Those that came meanwhile and had to wait.
-    live.touch([...busy].slice(paths.length));
+    // Those that came meanwhile and had to wait, and those of which no event told: a folder above them went, or another name
+    // of the file was changed.
+    const isOther = (path: string): boolean => {
+      const name = live.tree.names.get(path);
+      return name?.here === undefined || (name.there !== undefined && name.there !== name.here);
+    };
+    live.touch([...busy].filter((path, index) => index >= paths.length || isOther(path)));
   }
 }
 
@@ -113,17 +119,31 @@ export async function whileBusy(
 function mustWait({ line, tree }: Sending, path: string, isLarge: boolean): boolean {
   const busy = line.busy?.get(tree.set.name);
   if (!busy) return false;
-  const waits = isLarge || [...busy].some((other) => other === path || other.startsWith(`${path}/`));
+  const waits = isLarge || busy.has(path) || (isFolder(tree, path) && holdsAny(path, busy));
   if (waits) busy.add(path);
   return waits;
 }
 
-/** Both servers have this now. @param sent the file's facts when it was read, where it was */
-export function agreeOn(tree: Tree, path: string, sign: string, sent?: fs.Stats): void {
+/** True for a folder here or there. */
+function isFolder({ names }: Tree, path: string): boolean {
+  const name = names.get(path);
+  return isFolderSign(name?.here) || isFolderSign(name?.there);
+}
+
+function holdsAny(folder: string, paths: Iterable<string>): boolean {
+  for (const path of paths) if (path.startsWith(`${folder}/`)) return true;
+  return false;
+}
+
+/** A file that was read: its facts, and the stamp under which it will not change any more. */
+type Read = { readonly stat: fs.Stats; readonly stamp: string };
+
+/** Both servers have this now. @param read of a file: what it was when it was read */
+export function agreeOn(tree: Tree, path: string, sign: string, read?: Read): void {
   const name = nameOf(tree, path);
   name.there = sign;
   // What was not read before is known now, if it is still what was sent.
-  if (sent && name.here === provisionalSign(stampOf(sent))) setHere(tree, path, name, sign, steady(sent));
+  if (read && name.here === provisionalSign(stampOf(read.stat))) setHere(tree, path, name, sign, read.stamp);
   tree.agreed.set(path, { sign, stamp: name.here === sign ? name.stamp : '' });
 }
 
@@ -199,6 +219,7 @@ async function putFurther(on: Sending, path: string, place: Buffer): Promise<voi
   const same = firstOf(on.tree, path);
   if (!stat?.isFile() || same === undefined) return;
   const file = `${stat.dev}:${stampOf(stat)}`;
+  const read = { stat, stamp: steady(stat) };
   const entry = on.read.get(file) ?? (await entryAt({ path, place, stat }, on.accounts));
   if (entry?.type !== 'file') return;
   on.read.set(file, entry);
@@ -206,7 +227,7 @@ async function putFurther(on: Sending, path: string, place: Buffer): Promise<voi
   const further = { ...entry, path, same };
   await on.batch.add({ kind: 'put', seq, entry: further, data: '' }, 0, (answer) => {
     if (typeof answer !== 'boolean' && answer.code === 'link-refused') on.alone.push(path);
-    else if (settled(on, path, answer) !== undefined) acknowledge(on, seq, further, stat, 0);
+    else if (settled(on, path, answer) !== undefined) acknowledge(on, seq, further, read, 0);
   });
 }
 
@@ -218,18 +239,18 @@ async function putAlone(on: Sending, path: string, place: Buffer): Promise<void>
     await putFile(on, place, ownOf(on, path, stat));
 }
 
-function putWhole(on: Sending, entry: Entry, data: string, stat?: fs.Stats): Promise<void> {
+function putWhole(on: Sending, entry: Entry, data: string, read?: Read): Promise<void> {
   const seq = on.line.next();
   const bytes = entry.type === 'file' ? entry.size : 0;
   return on.batch.add({ kind: 'put', seq, entry, data }, bytes, (answer) => {
-    if (settled(on, entry.path, answer) !== undefined) acknowledge(on, seq, entry, stat, bytes);
+    if (settled(on, entry.path, answer) !== undefined) acknowledge(on, seq, entry, read, bytes);
   });
 }
 
-function acknowledge(on: Sending, seq: number, entry: Entry, stat: fs.Stats | undefined, bytes: number): void {
+function acknowledge(on: Sending, seq: number, entry: Entry, read: Read | undefined, bytes: number): void {
   const { line, tree, sent } = on;
   line.acknowledged(seq, tree.set.name);
-  agreeOn(tree, entry.path, signOf(entry), stat);
+  agreeOn(tree, entry.path, signOf(entry), read);
   sent.sent += 1;
   sent.bytes += bytes;
 }
@@ -244,12 +265,14 @@ async function putFile(on: Sending, place: Buffer, own: Own): Promise<void> {
   try {
     const stat = fs.fstatSync(file);
     if (!stat.isFile()) return;
+    // Before it is read: what is written after that must not hide behind the same stamp.
+    const read = { stat, stamp: steady(stat) };
     const facts = { type: 'file' as const, ...own, mode: stat.mode & 0o7777, mtimeMs: mtimeOf(stat) };
-    if (stat.size > WHOLE) return await putParts(on, file, stat, facts);
+    if (stat.size > WHOLE) return await putParts(on, file, read, facts);
     const content = Buffer.alloc(stat.size);
     const data = content.subarray(0, fs.readSync(file, content, 0, stat.size, 0));
     const sha256 = createHash('sha256').update(data).digest('hex');
-    await putWhole(on, { ...facts, size: data.length, sha256 }, data.toString('base64'), stat);
+    await putWhole(on, { ...facts, size: data.length, sha256 }, data.toString('base64'), read);
   } finally {
     fs.closeSync(file);
   }
@@ -263,10 +286,11 @@ const LARGE = 4 * PART;
 async function putParts(
   on: Sending,
   file: number,
-  stat: fs.Stats,
+  read: Read,
   facts: Omit<FileEntry, 'size' | 'sha256'>,
 ): Promise<void> {
   const { line, tree, window } = on;
+  const { stat } = read;
   // Its folder must be there.
   await on.batch.send();
   const hash = createHash('sha256');
@@ -287,7 +311,7 @@ async function putParts(
         const answer = answered(answerSchema, await line.session.call('agentPut', args));
         if (seq === undefined) return;
         orRefused(answer);
-        acknowledge(on, seq, entry, stat, size);
+        acknowledge(on, seq, entry, read, size);
       } catch (error) {
         // After a refused part the others are out of order: the first error is the one to tell.
         failed ??= { error };
@@ -295,6 +319,7 @@ async function putParts(
       }
     });
     if (last) return;
+    if (failed) return problem(on.sent, facts.path, failed.error);
     offset = size;
     if (line.busy?.get(tree.set.name)?.has(facts.path)) await line.meanwhile?.();
   }

@@ -59,7 +59,10 @@ async function endRestore(context: CommandContext, tag: string): Promise<Command
   return done(context, text, `admin-sync resumed after the restore ${tag}`, { tag, passes });
 }
 
-/** Lets a held data set go on as it is now. @throws CmsadmError agent-not-running, not-authority, not-held, data-set-unknown */
+/**
+ * Lets a held data set go on as it is now, beginning with a full pass.
+ * @throws CmsadmError agent-not-running, not-authority, not-held, data-set-unknown, not-in-step where that pass was not whole
+ */
 export async function syncRelease(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { name } = syncParameters.set;
   const answers = await settleAnswers([{ parameter: syncParameters.set, check: someName }], given, context);

@@ -1,75 +1,159 @@
-// Other data sets while a large file of one is on its way.
+// What else happens while a large file is on its way: in its own data set, and in others.
 import * as fs from 'node:fs';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { callAgent } from '../../src/agent/socket.ts';
+import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { loginThrough } from './faults.ts';
 import { drained, startAgent, status, until } from './running-agents.ts';
-import { placeOf, profile, tree, twoServers, write } from './two-servers.ts';
+import { placeOf, write } from './two-servers.ts';
+import { bothSets, inOthers, textIn, unmountOthers, withOthers } from './two-sets.ts';
 
-const [admin] = profile.dataSets;
-if (!admin) throw new Error('the profile has no data set');
-const others = { ...admin, name: 'others', path: '/admin/others' };
-const sets = { dataSets: [{ ...admin, exclude: ['others'] }, others] };
+const MB = 1_048_576;
 
-/** Two agents in step; then a large file of one set goes as slowly as the test wants. */
-async function slowTransfer() {
-  const { one, two } = twoServers();
-  for (let name = 0; name < 100; name += 1) write(one, `others/${name}`, 'text');
-  fs.mkdirSync(`${two.root.prefix}/admin/others`, { recursive: true });
-  let parts = 0;
+/** A login with which parts of files take their time until all is let go. */
+function slowly(peer: Host) {
   let goOn: () => void = () => {};
-  const whole = new Promise<void>((resolve) => {
+  const letGo = new Promise<void>((resolve) => {
     goOn = resolve;
   });
-  const slowly = loginThrough(two, async (verb, call) => {
-    if (verb !== 'agentPut') return call();
-    parts += 1;
-    await Promise.race([whole, new Promise((resolve) => setTimeout(resolve, 100))]);
-    return call();
+  const seen = { parts: 0 };
+  const login = loginThrough(peer, async (verb, call) => {
+    const answer = call();
+    if (verb !== 'agentPut') return answer;
+    seen.parts += 1;
+    await Promise.race([letGo, new Promise((resolve) => setTimeout(resolve, 100))]);
+    return answer;
   });
-  startAgent(two, one, sets);
-  startAgent(one, two, sets, undefined, {}, slowly);
+  return { login, seen, goOn: () => goOn() };
+}
+
+/** Two agents in step; then a large file goes as slowly as the test wants. */
+async function slowTransfer(path = 'large') {
+  const { one, two } = withOthers(100);
+  const { login, seen, goOn } = slowly(two);
+  startAgent(two, one, bothSets);
+  startAgent(one, two, bothSets, undefined, {}, login);
   await drained(one);
-  write(one, 'large', Buffer.alloc(50 * 1_048_576, 'x'));
+  write(one, path, Buffer.alloc(50 * MB, 'x'));
   await until(
-    () => parts,
+    () => seen.parts,
     (count) => count > 0,
   );
-  const isUnderWay = (): boolean => !fs.existsSync(placeOf(two, 'large'));
+  const isUnderWay = (): boolean => !fs.existsSync(placeOf(two, path));
   return { one, two, isUnderWay, goOn };
 }
 
-it('one that is held is told while that goes on', async () => {
-  const { one, two, isUnderWay, goOn } = await slowTransfer();
-  fs.rmSync(`${one.root.prefix}/admin/others`, { recursive: true });
-  fs.mkdirSync(`${one.root.prefix}/admin/others`);
-  const held = await until(
-    () => status(one),
-    ({ sets }) => sets[1]?.state === 'held',
+const isState = (host: Host, state: string): Promise<unknown> =>
+  until(
+    () => status(host),
+    ({ sets }) => sets[1]?.state === state,
   );
-  expect(held.state).toContain('others is held');
-  expect(readAlarms(one.root).map(({ text }) => text)).toEqual([expect.stringContaining('others is held')]);
-  expect(isUnderWay()).toBe(true);
-  goOn();
-  await until(isUnderWay, (is) => !is);
-  expect(tree(two)).toHaveProperty('others/99');
-}, 60_000);
 
-it('one of which events were lost passes, as a whole', async () => {
-  const { one, two, isUnderWay, goOn } = await slowTransfer();
-  for (let round = 0; round < 70; round += 1)
-    for (let name = 0; name < 100; name += 1) fs.writeFileSync(`${one.root.prefix}/admin/others/${name}`, `${round}`);
-  write(one, 'others/new', 'text');
-  const seen = (name: string): string | undefined =>
-    fs.existsSync(placeOf(two, name)) ? fs.readFileSync(placeOf(two, name), 'utf8') : undefined;
-  await until(
-    () => [seen('others/new'), seen('others/99')],
-    (found) => found.join() === 'text,69',
-  );
-  expect(isUnderWay()).toBe(true);
-  goOn();
-  await drained(one);
-  expect(tree(two)).toEqual(tree(one));
-  expect(await callAgent(two, 'syncConflicts')).toEqual([]);
-}, 60_000);
+describe('another data set', () => {
+  it('that is held is told while that goes on', async () => {
+    const { one, two, isUnderWay, goOn } = await slowTransfer();
+    for (const name of fs.readdirSync(inOthers(one, ''))) fs.rmSync(inOthers(one, name));
+    await isState(one, 'held');
+    expect((await status(one)).state).toContain('others is held');
+    expect(readAlarms(one.root).map(({ text }) => text)).toEqual([expect.stringContaining('others is held')]);
+    expect(isUnderWay()).toBe(true);
+    goOn();
+    await until(isUnderWay, (is) => !is);
+    expect(fs.readdirSync(inOthers(two, ''))).toHaveLength(100);
+  });
+
+  it('of which events were lost passes, as a whole', async () => {
+    const { one, two, isUnderWay, goOn } = await slowTransfer();
+    for (let round = 0; round < 70; round += 1)
+      for (let name = 0; name < 100; name += 1) fs.writeFileSync(inOthers(one, `${name}`), `${round}`);
+    fs.writeFileSync(inOthers(one, 'new'), 'text');
+    await until(
+      () => [textIn(inOthers(two, 'new')), textIn(inOthers(two, '99'))],
+      (found) => found.join() === 'text,69',
+    );
+    expect(isUnderWay()).toBe(true);
+    goOn();
+    await drained(one);
+    expect(await callAgent(two, 'syncConflicts')).toEqual([]);
+  });
+
+  it('whose disk is away is not sent what is written below its mount point', async () => {
+    const { one, two, isUnderWay, goOn } = await slowTransfer();
+    unmountOthers(one);
+    await isState(one, 'held');
+    fs.writeFileSync(inOthers(one, '7'), 'of the factory');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(isUnderWay()).toBe(true);
+    expect(textIn(inOthers(two, '7'))).toBe('good');
+    goOn();
+    await until(isUnderWay, (is) => !is);
+    expect(textIn(inOthers(two, '7'))).toBe('good');
+  });
+
+  it('whose disk was not there at the start is not sent before it was compared', async () => {
+    const { one, two } = withOthers(100);
+    startAgent(two, one, bothSets);
+    const stop = startAgent(one, two, bothSets);
+    await drained(one);
+    await stop();
+    unmountOthers(one);
+    write(one, 'large', Buffer.alloc(12 * MB, 'x'));
+    const { login, seen, goOn } = slowly(two);
+    startAgent(one, two, bothSets, undefined, {}, login);
+    await until(
+      () => seen.parts,
+      (count) => count > 1,
+    );
+    fs.writeFileSync(inOthers(one, '7'), 'of the factory');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    goOn();
+    await isState(one, 'held');
+    expect(textIn(inOthers(two, '7'))).toBe('good');
+  });
+});
+
+describe('the folder of a large file', () => {
+  it('is renamed there too when it was renamed meanwhile', async () => {
+    const { one, two, isUnderWay, goOn } = await slowTransfer('app.new/large');
+    fs.renameSync(placeOf(one, 'app.new'), placeOf(one, 'app'));
+    await until(
+      () => fs.existsSync(placeOf(two, 'app')),
+      (is) => is,
+    );
+    goOn();
+    await until(isUnderWay, (is) => !is);
+    const names = (host: Host): string =>
+      fs.readdirSync(placeOf(host, '').toString(), { recursive: true }).sort().join();
+    await until(
+      () => names(two),
+      (found) => found === names(one),
+    );
+    expect(names(one)).toBe('app,app/large');
+  });
+});
+
+describe('a further name of a large file', () => {
+  it('is changed there too when it was changed meanwhile', async () => {
+    const { one, two, isUnderWay, goOn } = await slowTransfer('x/large');
+    fs.mkdirSync(placeOf(one, 'y'));
+    fs.linkSync(placeOf(one, 'x/large'), placeOf(one, 'y/large'));
+    const file = fs.openSync(placeOf(one, 'y/large'), 'r+');
+    fs.writeSync(file, 'changed', 0);
+    fs.closeSync(file);
+    await until(isUnderWay, (is) => is);
+    goOn();
+    const start = (path: string): string => {
+      if (!fs.existsSync(placeOf(two, path))) return '';
+      const there = fs.openSync(placeOf(two, path), 'r');
+      const begin = Buffer.alloc(7);
+      fs.readSync(there, begin);
+      fs.closeSync(there);
+      return begin.toString();
+    };
+    await until(
+      () => [start('x/large'), start('y/large')],
+      (found) => found.join() === 'changed,changed',
+    );
+  });
+});

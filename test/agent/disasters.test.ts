@@ -3,13 +3,16 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
+import { openLiveSet } from '../../src/agent/live-set.ts';
+import { sendChanges } from '../../src/agent/pass.ts';
 import { callAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
 import { profileSchema } from '../../src/profile/schema.ts';
+import { quietLine } from './quiet-line.ts';
 import { drained, setState, startAgent, status, until } from './running-agents.ts';
-import { kept, placeOf, tree, twoServers, write } from './two-servers.ts';
+import { kept, pass, placeOf, sessionWith, tree, twoServers, write } from './two-servers.ts';
 
 /** More than 30 % or more than 35 files may not vanish at once. */
 const limits = {
@@ -107,6 +110,26 @@ describe('a source', () => {
       startAgent(one, two, limits);
       await expectKept(one, two, before, says);
     });
+  });
+
+  it('that is another folder is not sent where events tell of new versions only', async () => {
+    const { one, two } = twoServers();
+    fill(one, 30);
+    await pass(one, two);
+    const session = await sessionWith(two);
+    await session.call('agentOpen', { epoch: 1 });
+    const [set] = limits.dataSets;
+    if (!set) throw new Error('a data set is wanted');
+    const live = openLiveSet(one, set, () => {});
+    live.tree.uncertain = true;
+    await sendChanges(quietLine(session), live, true);
+    moveAway(one);
+    write(one, 'f1', 'of the factory');
+    live.touch(['f1']);
+    const { held, sent } = await sendChanges(quietLine(session), live, false);
+    live.close();
+    expect({ held, sent }).toEqual({ held: expect.stringContaining('another folder'), sent: 0 });
+    expect(tree(two)).toMatchObject({ f1: 'precious 1' });
   });
 
   it('that loses more than its share at once is held', async () => {

@@ -1,11 +1,14 @@
 // What a reversal asks before the roles change: nothing unanswered, and nothing in the way of any data set.
 import * as fs from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import type { Host } from '../../src/host/system.ts';
+import { loginThrough } from './faults.ts';
 import { drained, setState, startAgent, status, until } from './running-agents.ts';
 import { placeOf, tree, twoServers, write } from './two-servers.ts';
+import { bothSets, inOthers, textIn, withOthers } from './two-sets.ts';
 
 /** A pair in step; on the secondary a folder cannot go, for it holds what the data set does not carry. */
 async function inStep(): Promise<{ one: Host; two: Host }> {
@@ -70,5 +73,87 @@ describe('a change whose answer was lost with its session', () => {
     await setState(one, 'in step');
     expect(await drain(one)).toMatchObject({ seq: 1, acked: 1 });
     expect(tree(two)).toEqual({ a: 'x' });
+  });
+});
+
+describe('two data sets of which one takes long', () => {
+  /** A pair in step; from then on a certain call takes its time, once. */
+  async function slowOnce(verb: string) {
+    const { one, two } = withOthers();
+    let slow: (() => void) | undefined;
+    // After a look at everything the second one is applied, whatever was sent.
+    const [first, second] = bothSets.dataSets;
+    if (!first || !second) throw new Error('two data sets are wanted');
+    const sets = { dataSets: [first, { ...second, apply: { run: ['/apply'], seconds: 60 } }] };
+    startAgent(two, one, sets);
+    const login = loginThrough(two, async (called, call) => {
+      const answer = await call();
+      if (called === verb && slow) {
+        slow();
+        slow = undefined;
+        await sleep(700);
+      }
+      return answer;
+    });
+    startAgent(one, two, sets, undefined, {}, login);
+    await drained(one);
+    const slowIs = (): Promise<void> =>
+      new Promise((resolve) => {
+        slow = resolve;
+      });
+    return { one, two, slowIs };
+  }
+
+  it('are drained only when what changed in the first one meanwhile is across', async () => {
+    const { one, two, slowIs } = await slowOnce('agentApply');
+    const isSlow = slowIs();
+    const draining = drain(one);
+    await isSlow;
+    write(one, 'f', 'the change of an operator');
+    await draining;
+    expect(tree(two)).toEqual({ f: 'the change of an operator' });
+  });
+
+  it('are not both sent to where a pause is answered in between', async () => {
+    const { one, two, slowIs } = await slowOnce('agentDigests');
+    const isSlow = slowIs();
+    const pass = callAgent(one, 'syncNow');
+    const passed = expect(pass).rejects.toMatchObject({ code: 'sync-paused' });
+    await isSlow;
+    await callAgent(one, 'syncPause', { by: 'test' });
+    fs.writeFileSync(inOthers(one, 'after'), 'the pause');
+    await passed;
+    await sleep(100);
+    expect(textIn(inOthers(two, 'after'))).toBeUndefined();
+    await callAgent(one, 'syncResume');
+    await drained(one);
+    expect(textIn(inOthers(two, 'after'))).toBe('the pause');
+  });
+
+  it('are in step only when both were compared', async () => {
+    const { one, two } = withOthers();
+    write(one, 'f', 'x');
+    startAgent(two, one, bothSets);
+    let compared = 0;
+    let goOn: () => void = () => {};
+    const second = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const login = loginThrough(two, async (verb, call) => {
+      if (verb === 'agentDigests') compared += 1;
+      if (verb === 'agentDigests' && compared === 2) await second;
+      return call();
+    });
+    startAgent(one, two, bothSets, undefined, {}, login);
+    await until(
+      () => compared,
+      (count) => count === 2,
+    );
+    expect((await status(one)).state).not.toBe('in step');
+    goOn();
+    await until(
+      () => status(one),
+      ({ state }) => state === 'in step',
+    );
   });
 });

@@ -1,0 +1,76 @@
+// A file that is written again in the tick of the kernel's clock in which it was read: all its stamps stay the same.
+import calls, * as fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect, it } from 'vitest';
+import { type LiveSet, openLiveSet } from '../../src/agent/live-set.ts';
+import { sendChanges } from '../../src/agent/pass.ts';
+import type { Session } from '../../src/host/session.ts';
+import type { Host } from '../../src/host/system.ts';
+import { quietLine } from './quiet-line.ts';
+import { pass, placeOf, profile, sessionWith, tree, twoServers, write } from './two-servers.ts';
+
+const { lstatSync, fstatSync, readSync } = calls;
+const lives: LiveSet[] = [];
+afterEach(() => {
+  Object.assign(calls, { lstatSync, fstatSync, readSync });
+  syncBuiltinESMExports();
+  for (const live of lives.splice(0)) live.close();
+});
+
+/** From now on each file is stamped as if all happened at this moment; another write follows the next reading. */
+function inOneTick(afterwards: () => void): void {
+  const now = Date.now();
+  const stamped = <T>(stat: T): T =>
+    typeof stat === 'object' && stat !== null && 'isFile' in stat
+      ? Object.assign(stat, { mtimeMs: now, ctimeMs: now })
+      : stat;
+  const hooks = {
+    lstatSync: (...args: Parameters<typeof lstatSync>) => stamped(lstatSync(...args)),
+    fstatSync: (...args: Parameters<typeof fstatSync>) => stamped(fstatSync(...args)),
+    readSync: (...args: Parameters<typeof readSync>) => {
+      const count = readSync(...args);
+      Object.assign(calls, { readSync });
+      syncBuiltinESMExports();
+      afterwards();
+      return count;
+    },
+  };
+  Object.assign(calls, hooks);
+  syncBuiltinESMExports();
+}
+
+/** A line to a server that has `z` and `a`, and answers late. */
+async function lateLine(one: Host, two: Host) {
+  for (const name of ['z', 'a']) write(one, name, 'before');
+  await pass(one, two);
+  const session = await sessionWith(two);
+  await session.call('agentOpen', { epoch: 1 });
+  const call: Session['call'] = async (verb, args) => {
+    const answer = await session.call(verb, args);
+    if (verb === 'agentChanges') await sleep(80);
+    return answer;
+  };
+  const [set] = profile.dataSets;
+  if (!set) throw new Error('the profile has no data set');
+  const live = openLiveSet(one, set, () => {});
+  lives.push(live);
+  live.setLazy(true);
+  const line = quietLine({ ...session, call });
+  live.tree.uncertain = true;
+  await sendChanges(line, live, true);
+  return { line, live };
+}
+
+it.each(['a', 'new'])('%s goes across as it is in the end', async (name) => {
+  const { one, two } = twoServers();
+  const { line, live } = await lateLine(one, two);
+  write(one, name, 'AAAA');
+  inOneTick(() => fs.writeFileSync(placeOf(one, name), 'BBBB'));
+  for (let event = 0; event < 2; event += 1) {
+    live.touch([name]);
+    await sendChanges(line, live, false);
+    await sleep(60);
+  }
+  expect(tree(two)[name]).toBe('BBBB');
+});
