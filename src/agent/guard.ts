@@ -65,7 +65,7 @@ type OneSided = Pick<Standing, 'vanished' | 'came'>;
 
 /**
  * @param known what is on one side only, where that is known; else all names are counted
- * @param busy names on their way for long, or that are not taken: they are not there yet, and make up for nothing that went
+ * @param busy names on their way for long, or refused: they are not there yet, and make up for nothing that went
  */
 export function standingOfSet(tree: Tree, known?: OneSided, busy: ReadonlySet<string> = new Set()): Standing {
   const { vanished, came } = known ?? oneSided(tree, busy);
@@ -128,16 +128,13 @@ export function noteSent({ removed, arrived }: Tree, gone: readonly string[], ca
   }
 }
 
-/**
- * Notes what is to come on the other server now.
- * @returns what should have come long ago and was not taken: it makes up for nothing that goes now
- */
-export function noteOffered({ names, offered }: Tree, put: readonly string[]): string[] {
-  const now = performance.now();
-  const isThere = (path: string): boolean => names.get(path)?.there !== undefined;
-  for (const path of offered.keys()) if (isThere(path) || names.get(path)?.here === undefined) offered.delete(path);
-  for (const path of put) if (!isThere(path) && !offered.has(path)) offered.set(path, now);
-  return [...offered].flatMap(([path, at]) => (at < now - TOGETHER ? [path] : []));
+/** What the other server refused, and has not yet: however long that stands, it makes up for nothing that goes. */
+export function refusedOf({ names, refused }: Tree): ReadonlySet<string> {
+  for (const path of refused) {
+    const name = names.get(path);
+    if (name?.here === undefined || name.there !== undefined) refused.delete(path);
+  }
+  return refused;
 }
 
 /** A person let them go: they do not count any more. */

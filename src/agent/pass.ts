@@ -8,8 +8,8 @@ import {
   folderOfSet,
   forgetRemoved,
   type LetGo,
-  noteOffered,
   noteSent,
+  refusedOf,
   rememberFolder,
   rememberHeld,
   standingOfSet,
@@ -178,13 +178,14 @@ async function sendIfAllowed(
   const work = workOf(live.tree, looked);
   const { names } = live.tree;
   const removes = work.remove.length + work.clear.length;
-  // What is on its way for long, or is not taken, makes up for nothing that goes now.
-  const busy = new Set([...(line.busy?.get(live.set.name) ?? []), ...noteOffered(live.tree, work.put)]);
-  const arrivals = work.put.filter((path) => names.get(path)?.there === undefined && !busy.has(path));
+  // What is on its way for long, or was refused, makes up for nothing that goes now.
+  const [busy, refused] = [line.busy?.get(live.set.name) ?? new Set<string>(), refusedOf(live.tree)];
+  const absent = refused.size === 0 ? busy : new Set([...busy, ...refused]);
+  const arrivals = work.put.filter((path) => names.get(path)?.there === undefined && !absent.has(path));
   const came = arrivals.length;
   // After events only what was looked at differs; all names are counted when everything was looked at.
   const vanished = [...work.remove, ...work.clear].filter((path) => names.get(path)?.here === undefined).length;
-  const standing = () => standingOfSet(live.tree, looked && { vanished, came }, busy);
+  const standing = () => standingOfSet(live.tree, looked && { vanished, came }, absent);
   const isHarmless = looked !== undefined && removes === 0 && folderOfSet(live.tree) === 'as before';
   const held = isHarmless ? undefined : whyHeld(live.set, standing(), letGo);
   if (!looked || held !== undefined) rememberHeld(live.tree, held);

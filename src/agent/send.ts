@@ -148,18 +148,19 @@ export function agreeOn(tree: Tree, path: string, sign: string, read?: Read): vo
 }
 
 /** Done, or the problem of one name. @throws what stops the set */
-function settled({ sent }: Sending, path: string, answer: Answer): boolean | undefined {
+function settled(on: Sending, path: string, answer: Answer): boolean | undefined {
   try {
     return orRefused(answer);
   } catch (error) {
-    problem(sent, path, error);
+    problem(on, path, error);
     return undefined;
   }
 }
 
-function problem(sent: Sent, path: string, error: unknown): void {
+function problem({ sent, tree }: Sending, path: string, error: unknown): void {
   if (!(error instanceof CmsadmError) || !single.includes(error.code)) throw error;
   sent.problems.push(`${shownPath(path)}: ${error.message}`);
+  tree.refused.add(path);
 }
 
 function removeOne(on: Sending, path: string): Promise<void> {
@@ -315,11 +316,11 @@ async function putParts(
       } catch (error) {
         // After a refused part the others are out of order: the first error is the one to tell.
         failed ??= { error };
-        if (last) problem(on.sent, facts.path, failed.error);
+        if (last) problem(on, facts.path, failed.error);
       }
     });
     if (last) return;
-    if (failed) return problem(on.sent, facts.path, failed.error);
+    if (failed) return problem(on, facts.path, failed.error);
     offset = size;
     if (line.busy?.get(tree.set.name)?.has(facts.path)) await line.meanwhile?.();
   }

@@ -19,8 +19,8 @@ export type Tree = {
   readonly removed: Map<string, { readonly at: number; isLoss: boolean }>;
   /** Names that came within the last seconds, and have made up for no removal yet; by path in the order of time. */
   readonly arrived: Map<string, number>;
-  /** Names that were to come and are not there yet, and since when; for the guard. */
-  readonly offered: Map<string, number>;
+  /** Names that the other server did not take when they were sent last; for the guard. */
+  readonly refused: Set<string>;
   /** False until the other server has told once what it has. */
   compared: boolean;
   /** True where what the other server has may not be what is known of it: something failed half-way. */
@@ -49,7 +49,7 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   lazy: false,
   removed: new Map(),
   arrived: new Map(),
-  offered: new Map(),
+  refused: new Set(),
   compared: false,
   uncertain: false,
   links: makeHardLinks(),

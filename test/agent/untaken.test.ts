@@ -1,7 +1,7 @@
 // What the other server does not take: it makes up for no loss, and nothing is sent after it in vain.
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openLiveSet } from '../../src/agent/live-set.ts';
 import { sendChanges } from '../../src/agent/pass.ts';
 import { callAgent } from '../../src/agent/socket.ts';
@@ -10,8 +10,6 @@ import { loginThrough } from './faults.ts';
 import { quietLine } from './quiet-line.ts';
 import { drained, setState, startAgent } from './running-agents.ts';
 import { pass, placeOf, profile, sessionWith, tree, twoServers, write } from './two-servers.ts';
-
-afterEach(() => void vi.restoreAllMocks());
 
 describe('names that the other server refuses', () => {
   it('make up for nothing that vanishes later', async () => {
@@ -31,8 +29,6 @@ describe('names that the other server refuses', () => {
       const line = quietLine(session);
       const { problems } = await sendChanges(line, live, true);
       expect(problems.length).toBeGreaterThan(59);
-      const now = performance.now();
-      vi.spyOn(performance, 'now').mockImplementation(() => now + 10_000);
       for (let name = 0; name < 40; name += 1) fs.rmSync(placeOf(one, `old/${name}`));
       const { held, removed } = await sendChanges(line, live, true);
       expect({ held, removed }).toEqual({ held: expect.stringContaining('40 of 41 names'), removed: 0 });
