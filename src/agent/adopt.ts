@@ -6,6 +6,7 @@ import type { Host } from '../host/system.ts';
 import { writeState } from '../host/writing.ts';
 import { type Pair, paths, printPair, raiseEpoch, readPair } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
+import { exportSet } from './export.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference } from './pass.ts';
 import { hasAuthority, type Standing } from './standing.ts';
@@ -32,7 +33,7 @@ export async function adopt(agent: Agent, session: Session, own: Pair, theirs: S
   const reports: string[] = [];
   const marks = new Map<string, number | null>();
   for (const live of agent.sets.values()) {
-    const { report, changes } = await compare(session, own.epoch, live);
+    const { report, changes } = await compare(agent, session, own.epoch, live);
     reports.push(report);
     if (changes !== 0) marks.set(live.set.name, changes);
   }
@@ -59,11 +60,13 @@ const changing = (host: Host): boolean => lockOwner(host) !== undefined || unfin
 /** What differs in words, and how many changes of this server's own the other one never had; null: unknown. */
 type Compared = { readonly report: string; readonly changes: number | null };
 
-async function compare(session: Session, epoch: number, live: LiveSet): Promise<Compared> {
+async function compare(agent: Agent, session: Session, epoch: number, live: LiveSet): Promise<Compared> {
   const { name } = live.set;
   // What was not read yet is read: only then it can be told from what was agreed on.
   live.setLazy(false);
   try {
+    // What changed in its database since the last export is a change of its own as well.
+    await exportSet(agent, live.set, undefined);
     const line = { session, epoch, next: () => 0, acknowledged: () => {}, brought: () => {}, over: () => {} };
     const { onlyHere, different, onlyThere } = await difference(line, live);
     const groups = [told('only here', onlyHere), told('different', different), told('only there', onlyThere)].filter(

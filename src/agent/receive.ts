@@ -6,6 +6,7 @@ import { applySet } from './apply.ts';
 import { type Answer, changesSchema, dataSchema, seqSchema } from './changes.ts';
 import { takeChanges, takeIncoming } from './commit.ts';
 import { fileSchema, shownPath } from './entry.ts';
+import { exportSet } from './export.ts';
 import { readPart } from './fetch.ts';
 import { rememberFolder } from './guard.ts';
 import { begin, drop, grow, type Incoming, writeBack } from './incoming.ts';
@@ -18,7 +19,7 @@ import { standingOf } from './standing.ts';
 import { closeBulk, isBulkOpen, keepWriting, lockBulk, openBulk, shutBulk, takeFiles, takenFile } from './take.ts';
 import { agreeHere, agreeIn, digestsOf, namesIn } from './tree.ts';
 import { noteUnapplied } from './unapplied.ts';
-import { clearUndecided } from './undecided.ts';
+import { clearUndecided, readUndecided } from './undecided.ts';
 
 const epoch = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const setName = v.string();
@@ -104,6 +105,10 @@ export function receiveVerbs(agent: Agent): {
     senders.taking = Promise.allSettled([senders.taking, work]).then(() => undefined);
     return work;
   };
+  /** What lies in the database here is a version on which a person decides as well. */
+  const exportUndecided = async ({ set }: LiveSet): Promise<void> => {
+    if (readUndecided(host.root, set.name)) await begun(exportSet(agent, set, undefined));
+  };
   const takerOf = (live: LiveSet, theirs: number): Taker => {
     const may = (): void => {
       maySend(theirs);
@@ -179,6 +184,7 @@ export function receiveVerbs(agent: Agent): {
     },
     agentDigests: async (args: unknown) => {
       const live = liveSet(checked(setArgs, args).set);
+      await exportUndecided(live);
       await live.lookAll();
       const digests = Object.fromEntries(digestsOf(live.tree));
       told.set(live.set.name, { digests: new Map(Object.entries(digests)), signs: new Map() });
@@ -232,7 +238,15 @@ export function receiveVerbs(agent: Agent): {
     agentDecided: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       maySend(theirs);
-      liveSet(set);
+      const live = liveSet(set);
+      try {
+        await exportUndecided(live);
+      } catch (error) {
+        if (!(error instanceof CmsadmError)) throw error;
+        // Its database may hold something else than the export here, which then is imported even if no other one comes.
+        noteUnapplied(host, live.set, 'received');
+      }
+      maySend(theirs);
       clearUndecided(host.root, set);
       agent.bell.ring();
       return null;

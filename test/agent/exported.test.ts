@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { exportSet } from '../../src/agent/export.ts';
+import { readConflicts } from '../../src/agent/kept.ts';
 import type { RunProgram } from '../../src/agent/program.ts';
 import { callAgent } from '../../src/agent/socket.ts';
 import { list, readText } from '../../src/host/root.ts';
@@ -12,7 +13,7 @@ import { paths } from '../../src/pair/state.ts';
 import { profileSchema } from '../../src/profile/schema.ts';
 import { idleAgent } from './faults.ts';
 import { drained, setState, startAgent, status, until } from './running-agents.ts';
-import { cms2, pairAt, profile, savePair, tree, twoServers, write } from './two-servers.ts';
+import { cms1, cms2, pairAt, profile, savePair, tree, twoServers, write } from './two-servers.ts';
 
 /** Exported so rarely that only what is asked for is exported within a test. */
 const withTables = (every = 3600) => ({
@@ -26,14 +27,16 @@ const ended = { stdout: '', stderr: '', exitCode: 0 };
 /** A database on each server, and agents that export and import it. */
 function twoDatabases(every?: number) {
   const { one, two } = twoServers();
-  const database = { one: 'rows', two: '', isDown: false, refuses: false, exports: 0 };
+  const database = { one: 'rows', two: '', isDown: false as boolean | 'one', refuses: false, exports: 0 };
   const programs =
     (own: 'one' | 'two'): RunProgram =>
     async (_argv, { input, output }) => {
       if (output !== undefined) {
         database.exports += 1;
         fs.writeFileSync(output, database[own]);
-        return database.isDown ? { ...ended, stderr: 'the database is down', exitCode: 1 } : ended;
+        return database.isDown === true || database.isDown === own
+          ? { ...ended, stderr: 'the database is down', exitCode: 1 }
+          : ended;
       }
       if (database.refuses) return { ...ended, stderr: 'ERROR: no such role', exitCode: 3 };
       database[own] = fs.readFileSync(input ?? '', 'latin1');
@@ -46,6 +49,9 @@ function twoDatabases(every?: number) {
   const stop = { two: start.two(), one: start.one() };
   return { one, two, database, start, stop };
 }
+
+const keptOf = ({ root }: Host): (string | undefined)[] =>
+  list(root, `${paths.kept}/tables`).map((time) => readText(root, `${paths.kept}/tables/${time}/export`));
 
 describe('an exported data set', () => {
   it('is exported at once when a full pass is asked for, and before the roles change', async () => {
@@ -166,6 +172,71 @@ describe('an exported data set', () => {
   });
 });
 
+describe('an exported data set of a primary that was cut off', () => {
+  /** The first server goes on alone with its database while the second takes over. */
+  async function cutOff() {
+    const all = twoDatabases();
+    const { one, two, database, start, stop } = all;
+    await drained(one);
+    await stop.one();
+    database.one = 'rows, and what was typed on cms1 meanwhile';
+    savePair(two, pairAt(2, cms2));
+    const comesBack = (): unknown => start.one();
+    const mark = (): unknown => JSON.parse(readText(one.root, `${paths.sync}/tables.undecided`) ?? 'null');
+    const keeps = ({ fqdn }: typeof cms1): Promise<unknown> =>
+      callAgent(two, 'syncKeep', { set: 'tables', server: fqdn });
+    return { ...all, comesBack, mark, keeps };
+  }
+
+  it('waits for a decision where only the database was changed, and nothing of it is lost', async () => {
+    const { one, two, database, comesBack, mark, keeps } = await cutOff();
+    comesBack();
+    await setState(two, 'undecided');
+    expect(mark()).toMatchObject({ own: 1, epoch: 1 });
+    expect(database.one).toBe('rows, and what was typed on cms1 meanwhile');
+    await keeps(cms1);
+    expect(database.two).toBe('rows, and what was typed on cms1 meanwhile');
+    await setState(one, 'in step');
+  });
+
+  it('waits for a decision where its database does not run', async () => {
+    const { one, two, database, comesBack, mark, keeps } = await cutOff();
+    database.isDown = 'one';
+    comesBack();
+    await setState(two, 'undecided');
+    expect(mark()).toMatchObject({ own: null, epoch: 1 });
+    expect((await status(one)).role).toBe('secondary');
+    // A version that cannot be read does not win.
+    await expect(keeps(cms1)).rejects.toMatchObject({ code: 'export-failed' });
+    expect(database.two).toBe('rows');
+    database.isDown = false;
+    await keeps(cms2);
+    expect(database.one).toBe('rows');
+    expect(readConflicts(one)).toMatchObject([{ set: 'tables', path: 'export' }]);
+    expect(keptOf(one)).toEqual(['rows, and what was typed on cms1 meanwhile']);
+    await setState(two, 'in step');
+  });
+
+  it('takes the primary’s version as soon as its database runs again, where that was decided before', async () => {
+    const { two, database, comesBack, keeps } = await cutOff();
+    Object.assign(database, { isDown: 'one', refuses: true });
+    comesBack();
+    await setState(two, 'undecided');
+    expect(await keeps(cms2)).toMatchObject([{ ok: false, why: expect.stringContaining('failed with 3') }]);
+    Object.assign(database, { isDown: false, refuses: false });
+    await setState(two, 'in step');
+    expect(database).toMatchObject({ one: 'rows', two: 'rows' });
+  });
+
+  it('goes on at once where nothing was changed', async () => {
+    const { one, two, database, comesBack } = await cutOff();
+    database.one = 'rows';
+    comesBack();
+    await setState(two, 'in step');
+    expect((await status(one)).sets[0]?.state).toBe('in step');
+  });
+});
+
 describe('what was acknowledged and not applied', () => {
   /** The import of the second row failed, and the primary went before it was asked again. */
   async function takenOver() {
@@ -179,8 +250,6 @@ describe('what was acknowledged and not applied', () => {
     return { ...all, takesOver };
   }
   const alarmsOf = (host: Host): string[] => readAlarms(host.root).map(({ text }) => text);
-  const keptOf = ({ root }: Host): (string | undefined)[] =>
-    list(root, `${paths.kept}/tables`).map((time) => readText(root, `${paths.kept}/tables/${time}/export`));
   const isMarked = (host: Host): boolean => fs.existsSync(join(host.root.prefix, paths.sync, 'tables.unapplied'));
 
   it('is imported by the server that takes over, alone, and kept by both when the old primary comes back', async () => {
