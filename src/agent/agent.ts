@@ -80,7 +80,7 @@ export type Request =
   | { readonly kind: 'release'; readonly set: string }
   | { readonly kind: 'keep'; readonly set: string; readonly keeps: 'primary' | 'secondary' }
   | { readonly kind: 'restored'; readonly tag: string };
-export type Asked = { readonly request: Request; resolve(value: unknown): void; reject(error: unknown): void };
+type Asked = { readonly request: Request; resolve(value: unknown): void; reject(error: unknown): void };
 
 /** One run of the agent. */
 export type Agent = {
