@@ -232,6 +232,7 @@ export function receiveVerbs(agent: Agent): {
       const { epoch: theirs, set, path, offset } = checked(fetchArgs, args);
       maySend(theirs);
       const live = liveSet(set);
+      refuseOtherFolder(live.tree);
       return foreseen(set, live.set.path, () => readPart(live.tree, path, offset));
     },
     /** A person decided on the primary whose versions of a set stay. */
