@@ -8,7 +8,16 @@ import { isSystemError, orGone } from './data-set.ts';
 import { type Entry, type FileEntry, shownPath, signOf } from './entry.ts';
 import { noteLink } from './hard-links.ts';
 import { begin, drop, grow, type Incoming, seal } from './incoming.ts';
-import { conflictText, type Kept, keep, recordConflict, takeBack, withdrawConflicts } from './kept.ts';
+import {
+  conflictText,
+  contentAt,
+  type Kept,
+  keep,
+  recordConflict,
+  standsKept,
+  takeBack,
+  withdrawConflicts,
+} from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Held, holdPlace, makeLink, standsAt, type Writer } from './place.ts';
 import { nameOf, setHere, stampOf, type Tree } from './tree.ts';
@@ -158,17 +167,20 @@ export async function keepWhatStands({ agent: { host }, live }: Taker, ready: Re
     return;
   }
   const before = standsAt(held);
+  const content = contentAt(held.place);
   await live.lookAt(path);
   const here = tree.names.get(path)?.here;
-  // What changed while it was read is somebody's of this server, whatever was known of it.
-  const isOwn = standsAt(held) !== before || (here !== undefined && here !== sign && !tree.agreed.isKnown(path, here));
+  const isKnown = here === undefined || here === sign || tree.agreed.isKnown(path, here);
+  const isEdited = standsAt(held) !== before;
   const uid = orGone(() => fs.lstatSync(held.place))?.uid;
-  const owner = isOwn && uid !== undefined ? readAccounts(host.root).owner(uid) : undefined;
-  const kept = keep(host, set, path, held.place);
+  const kept = await keep(host, set, path, held.place);
   ready.unsynced = kept?.unsynced ?? [];
-  // A second name is a new stamp.
-  ready.stood = standsAt(held);
-  if (kept) ready.kept.push({ ...kept, stood: ready.stood, owner });
+  ready.stood = standsKept(held, kept);
+  if (!kept) return;
+  // What changed while it was read or copied is somebody's of this server, whatever was known of it.
+  const isOwn = !isKnown || isEdited || kept.of !== content;
+  const owner = isOwn && uid !== undefined ? readAccounts(host.root).owner(uid) : undefined;
+  ready.kept.push({ ...kept, stood: ready.stood, owner });
 }
 
 /** Has on the disk which versions lose by what is put in its place next: whoever dies right after has told it. */

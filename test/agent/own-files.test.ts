@@ -10,7 +10,7 @@ import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { fillIn } from '../../src/pair/template.ts';
 import { type Profile, profileSchema } from '../../src/profile/schema.ts';
-import { idleAgent } from './faults.ts';
+import { idleAgent, linkNotTo, replaceCalls } from './faults.ts';
 import { drained, setState, startAgent, status, until } from './running-agents.ts';
 import {
   cms1,
@@ -238,6 +238,29 @@ describe('a rendered file', () => {
       calls.fsyncSync = fsyncSync;
       syncBuiltinESMExports();
     }
+    expect(read(one, 'etc/link.conf')).toBe(rendered('primary', cms1, cms2));
+    expect(kept(one).map(([, text]) => text)).toEqual(['first', 'saved meanwhile']);
+  });
+
+  it('keeps also what somebody saves while the copy is made, where that is on another file system', () => {
+    const { one } = twoServers();
+    write(one, 'etc/link.conf.in', template);
+    write(one, 'etc/link.conf', 'first');
+    const agent = idleAgent(one, { ...profile, ...withAll });
+    const live = agent.sets.get('admin');
+    if (!live) throw new Error('no such data set');
+    const { copyFileSync } = calls;
+    let copies = 0;
+    replaceCalls({
+      linkSync: linkNotTo(/\/kept\//),
+      copyFileSync: (from, to) => {
+        copyFileSync(from, to);
+        if (copies++ > 0) return;
+        write(one, 'etc/new', 'saved meanwhile');
+        fs.renameSync(placeOf(one, 'etc/new'), placeOf(one, 'etc/link.conf'));
+      },
+    });
+    renderOwn(agent, live);
     expect(read(one, 'etc/link.conf')).toBe(rendered('primary', cms1, cms2));
     expect(kept(one).map(([, text]) => text)).toEqual(['first', 'saved meanwhile']);
   });
