@@ -36,7 +36,7 @@ export function contentAt(place: Buffer): string {
   return stat ? contentOf(stat) : '';
 }
 
-const contentOf = ({ ino, size, mtimeMs }: fs.Stats): string => `${ino}:${size}:${mtimeMs}`;
+export const contentOf = ({ ino, size, mtimeMs }: fs.Stats): string => `${ino}:${size}:${mtimeMs}`;
 
 /** What stands in a place after it was kept, as `standsAt` tells it; where that is not what was kept, what nothing is. */
 export function standsKept(held: Held, kept: Kept | undefined): string {
