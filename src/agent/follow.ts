@@ -214,6 +214,8 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
         throw new CmsadmError('not-undecided', `The data set ${request.set} waits for no decision.`, {
           remedy: '`cmsadm sync status` shows how each data set stands.',
         });
+      // What its own database holds by now is kept as well.
+      if (request.keeps === 'secondary') await exportSet(agent, live.set, undefined);
       if (request.keeps === 'secondary') await takeTheirs(agent, line, live);
       await session.call('agentDecided', { epoch: pair.epoch, set: request.set });
       ({ undecided } = await askStanding(session, pair.epoch));

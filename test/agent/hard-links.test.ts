@@ -232,13 +232,6 @@ describe('what somebody writes into a file while its names come and go', () => {
     expect(await isAgreed('a')).toBe(false);
   });
 
-  it('is an edit where another name was removed before it was looked at', async () => {
-    const { two, removeFirst, isAgreed } = await taking(['a', 'b']);
-    edit(two, 'b');
-    expect(await removeFirst()).toEqual([true]);
-    expect(await isAgreed('b')).toBe(false);
-  });
-
   it('is an edit right after another name was removed', async () => {
     const { two, removeFirst, isAgreed } = await taking(['a', 'b']);
     const { unlinkSync } = fs;
