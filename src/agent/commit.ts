@@ -86,7 +86,7 @@ async function commit(taker: Taker, groups: readonly (readonly Prepare[])[]): Pr
       foreseen(set.name, set.path, () => expectAll(live, steps.filter(isReady)));
       const synced = await syncGroup(live, steps);
       may();
-      if (synced.some(isReady)) foreseen(set.name, set.path, () => noteUnapplied(agent.host, set, 'received'));
+      if (synced.some(isReady)) foreseen(set.name, set.path, () => noteUnapplied(agent, set, 'received'));
       for (const step of synced)
         answers.push(isReady(step) ? await refusalOr(live, () => putInPlace(taker, accounts, step)) : step);
     }

@@ -245,7 +245,7 @@ export function receiveVerbs(agent: Agent): {
       } catch (error) {
         if (!(error instanceof CmsadmError)) throw error;
         // Its database may hold something else than the export here, which then is imported even if no other one comes.
-        noteUnapplied(host, live.set, 'received');
+        noteUnapplied(agent, live.set, 'received');
       }
       maySend(theirs);
       clearUndecided(host.root, set);
@@ -280,7 +280,7 @@ export function receiveVerbs(agent: Agent): {
       const { epoch: theirs, set, files } = checked(takeArgs, args);
       maySend(theirs);
       const live = taking(set);
-      noteUnapplied(host, live.set, 'received');
+      noteUnapplied(agent, live.set, 'received');
       // On the disk, and written down, with `agentBulkEnd`.
       return foreseen(set, live.set.path, () => takeFiles(agent, live, readAccounts(host.root), files));
     },

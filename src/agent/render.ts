@@ -49,7 +49,7 @@ function rendered(agent: Agent, { set, tree }: LiveSet): void {
   if (!renderSet(tree)) return;
   agent.log(`${set.name}: this server's own files are rendered`);
   // What reads them there is told by the data set's programs.
-  noteUnapplied(agent.host, set, 'rendered');
+  noteUnapplied(agent, set, 'rendered');
 }
 
 function failureOf(work: () => void): CmsadmError | undefined {

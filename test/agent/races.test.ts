@@ -288,6 +288,38 @@ it('an agent that stops begins nothing of what waits in a session', async () => 
   expect(order).toEqual(['/admin begins', '/admin ends']);
 });
 
+it('what is rendered for a new role while what came is applied is applied as well', async () => {
+  const { one, two } = twoServers();
+  const rendered = [{ from: 'link.in', to: 'link.conf' }];
+  const own = setsOf({ name: 'admin', path: '/admin', rendered, apply: { run: ['/reload'], seconds: 60 } });
+  write(one, 'link.in', 'I am the @{role}');
+  let gate: ReturnType<typeof makeGate> | undefined;
+  const seen: (string | undefined)[] = [];
+  const reload: RunProgram = async () => {
+    seen.push(tree(two)['link.conf']);
+    await gate?.pass();
+    return done;
+  };
+  startAgent(two, one, own, reload);
+  const stopOne = startAgent(one, two, own);
+  await drained(one);
+  gate = makeGate();
+  write(one, 'a', 'new');
+  await gate.awaited();
+  const stopped = stopOne();
+  savePair(two, pairAt(2, cms2));
+  await until(
+    () => tree(two)['link.conf'],
+    (text) => text === 'I am the primary',
+  );
+  gate.open();
+  await stopped;
+  await until(
+    () => seen.at(-1),
+    (text) => text === 'I am the primary',
+  );
+});
+
 it('wanted state is applied although a pause has cut off a full pass', async () => {
   const { one, two } = twoServers();
   const own = setsOf({ name: 'admin', path: '/admin', wanted: { apply: ['/apply'], report: ['/report'] } });
