@@ -266,13 +266,15 @@ export function receiveVerbs(agent: Agent): {
     agentBulkEnd: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       maySend(theirs);
-      const live = taking(set);
+      const live = liveSet(set);
       await stopWriting?.();
       stopWriting = undefined;
       // The disk may have taken long: what is open now may be another session's.
       maySend(theirs);
       senders.inBulk = false;
       await begun(closeBulk(agent, live));
+      // What came counts only where it may be taken; nobody comes in any more in any case.
+      taking(set);
       live.tree.agreed.flush();
       return null;
     },

@@ -9,6 +9,7 @@ import { difference } from '../../src/agent/pass.ts';
 import type { RunProgram } from '../../src/agent/program.ts';
 import { receiveVerbs } from '../../src/agent/receive.ts';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
+import { isBulkOpen } from '../../src/agent/take.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import { sha256 } from '../../src/host/root.ts';
 import type { Host } from '../../src/host/system.ts';
@@ -226,6 +227,21 @@ it('rsync is not let in for a session that was replaced while it asked', async (
   first.end();
   expect(agent.senders.inBulk).toBe(false);
   expect(fs.existsSync(`${two.root.prefix}${paths.bulkConfig}`)).toBe(false);
+});
+
+it('rsync is let out where its disk is not mounted any more', async () => {
+  const { two } = twoServers();
+  const agent = idleAgent(two, profile);
+  const { verbs } = receiveVerbs(agent);
+  await verbs['agentOpen']?.({ epoch: 1 });
+  await verbs['agentAgree']?.({ epoch: 1, set: 'admin', folders: [], names: [] });
+  agent.senders.inBulk = true;
+  writeState(two.root, paths.bulkConfig, 'let in');
+  const folder = placeOf(two, '').toString().slice(0, -1);
+  fs.renameSync(folder, `${folder}.disk`);
+  fs.mkdirSync(folder);
+  await expect(verbs['agentBulkEnd']?.({ epoch: 1, set: 'admin' })).rejects.toMatchObject({ code: 'folder-other' });
+  expect([agent.senders.inBulk, isBulkOpen(agent)]).toEqual([false, false]);
 });
 
 it('a hold for a restore waits for an import that is owed', async () => {
