@@ -323,6 +323,29 @@ describe('a rendered file', () => {
     for (const host of [one, two]) expect(readAlarms(host.root)).toEqual([]);
   });
 
+  it('is followed by the programs of its set on a server that takes over while the other one is dead', async () => {
+    const { one, two } = twoServers();
+    const ran: (string | undefined)[] = [];
+    const apply = { run: ['/bin/reload'], seconds: 60 };
+    const applied = { dataSets: v.parse(profileSchema.entries.dataSets, [{ ...dataSets[0], apply }]) };
+    const run: RunProgram = async () => {
+      ran.push(read(two, link.to));
+      return { stdout: '', stderr: '', exitCode: 0 };
+    };
+    write(one, link.from, '@{role}');
+    startAgent(two, one, applied, run);
+    const stopOne = startAgent(one, two, applied);
+    await drained(one);
+    await stopOne();
+    expect(ran).toEqual(['secondary']);
+    savePair(two, pairAt(2, cms2));
+    await until(
+      () => ran,
+      (all) => all.length > 1,
+    );
+    expect(ran).toEqual(['secondary', 'primary']);
+  });
+
   it('is told where only the other server cannot render it', async () => {
     const { one, two } = twoServers();
     write(one, link.from, '@{role}');
