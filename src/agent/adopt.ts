@@ -7,6 +7,7 @@ import { writeState } from '../host/writing.ts';
 import { type Pair, paths, printPair, raiseEpoch, readPair } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
 import { exportSet } from './export.ts';
+import { folderOfSet } from './guard.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference } from './pass.ts';
 import { hasAuthority, type Standing } from './standing.ts';
@@ -65,6 +66,7 @@ async function compare(agent: Agent, session: Session, epoch: number, live: Live
   // What was not read yet is read: only then it can be told from what was agreed on.
   live.setLazy(false);
   try {
+    requireFolder(live);
     // What changed in its database since the last export is a change of its own as well.
     await exportSet(agent, live.set, undefined);
     const line = { session, epoch, next: () => 0, acknowledged: () => {}, brought: () => {}, over: () => {} };
@@ -80,6 +82,14 @@ async function compare(agent: Agent, session: Session, epoch: number, live: Live
     // What the other server does not have, it never sends.
     return { report, changes: error.code === 'data-set-unknown' ? 0 : null };
   }
+}
+
+/** Names below a mount are not this server's version of a data set. @throws CmsadmError folder-other */
+function requireFolder({ set, tree }: LiveSet): void {
+  const folder = folderOfSet(tree);
+  if (folder === 'as before') return;
+  const what = folder === 'missing' ? 'is missing' : 'is another folder than before';
+  throw new CmsadmError('folder-other', `${set.path} ${what}: is a disk not mounted?`, { file: set.path });
 }
 
 /** Names whose version here the other server never had, and has not by chance. */

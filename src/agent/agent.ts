@@ -121,6 +121,8 @@ export type Agent = {
   readonly unrendered: Map<string, CmsadmError>;
   /** Data sets of which this server, which administers now, could not apply what it took as the secondary, and why. */
   readonly unapplied: Map<string, CmsadmError>;
+  /** How often something of a data set came that is to be applied, by name. */
+  readonly notes: Map<string, number>;
   /** When the server that administers was last heard over its own session, and under which epoch. */
   readonly heard: { at: number; epoch: number };
   /** How many sessions opened for sending so far, of which only the last may; and the end of what is being taken. */
@@ -252,6 +254,7 @@ export function makeAgent(host: Host, profile: Profile, options: AgentOptions, s
     appliedFor: { epoch: 0 },
     unrendered: new Map(),
     unapplied: new Map(),
+    notes: new Map(),
     heard: { at: Number.NEGATIVE_INFINITY, epoch: 0 },
     senders: { opened: 0, taking: Promise.resolve(), inBulk: false },
     timing,

@@ -47,9 +47,9 @@ async function applyAsItCame(agent: Agent, live: LiveSet): Promise<void> {
   if (!set.exported || !fs.existsSync(at(agent.host.root, `${set.path}/${EXPORT}`))) return applySet(agent, live);
   let isImported = false;
   // Somebody may have administered this database since.
-  await exportAnew(agent, set, (now, file) => {
+  await exportAnew(agent, set, async (now, file) => {
     isImported = digestOf(now) === digestOf(file);
-    if (!isImported) keepOnce(agent.host, set, now);
+    if (!isImported) await keepOnce(agent.host, set, now);
   });
   await applySet(agent, live, !isImported);
   if (!isImported)
@@ -60,9 +60,9 @@ async function applyAsItCame(agent: Agent, live: LiveSet): Promise<void> {
 }
 
 /** Keeps an export, on the disk; not again at each try. */
-function keepOnce(host: Host, set: DataSet, file: string): void {
+async function keepOnce(host: Host, set: DataSet, file: string): Promise<void> {
   if (digestOf(at(host.root, newestKept(host, set))) === digestOf(file)) return;
-  const kept = keep(host, set, EXPORT, Buffer.from(file));
+  const kept = await keep(host, set, EXPORT, Buffer.from(file));
   for (const place of [file, ...(kept?.unsynced ?? [])]) {
     const handle = fs.openSync(place, 'r');
     fs.fsyncSync(handle);

@@ -7,12 +7,13 @@ import type { LiveSet } from './live-set.ts';
 import { clearUnapplied, isUnapplied } from './unapplied.ts';
 
 /**
- * Applies what came of a data set, if anything did.
+ * Applies what came of a data set, if anything did. What comes meanwhile is left to be applied.
  * @param imports false where the data in this server's database are the ones that are exported
  * @throws CmsadmError apply-failed with what the program said; it is tried again with the next change or full pass
  */
-export async function applySet({ host, run, log }: Agent, { set }: LiveSet, imports = true): Promise<void> {
+export async function applySet({ host, run, log, notes }: Agent, { set }: LiveSet, imports = true): Promise<void> {
   if (!isUnapplied(host, set)) return;
+  const before = notes.get(set.name);
   const { apply, exported } = set;
   const file = `${set.path}/${EXPORT}`;
   const steps = [
@@ -32,6 +33,8 @@ export async function applySet({ host, run, log }: Agent, { set }: LiveSet, impo
       { details: lastLines(stderr || stdout), remedy: 'Run it by hand on that server, and put right what it says.' },
     );
   }
+  // What came while they ran, they may not have seen.
+  if (notes.get(set.name) !== before) return;
   clearUnapplied(host, set);
   log(`${set.name}: the changes are applied`);
 }

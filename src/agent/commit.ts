@@ -2,10 +2,11 @@ import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { type Accounts, readAccounts } from './accounts.ts';
 import type { Answer, Change, Refusal } from './changes.ts';
+import { baseOf, placeIn } from './data-set.ts';
 import type { FileEntry } from './entry.ts';
 import { besides, noteLink } from './hard-links.ts';
 import type { Incoming } from './incoming.ts';
-import { TRIES } from './kept.ts';
+import { contentAt, contentOf, TRIES } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { folderOf } from './names.ts';
 import { moveIn, putFolder, remove, standsAt } from './place.ts';
@@ -17,12 +18,13 @@ import {
   prepareChange,
   type Ready,
   recordLosses,
+  requireAsLinked,
   sealed,
   type Taker,
   tellLosses,
 } from './prepare.ts';
 import { foreseen, writeFailed } from './refusals.ts';
-import { nameOf, setHere } from './tree.ts';
+import { nameOf, setHere, type Tree } from './tree.ts';
 import { noteUnapplied } from './unapplied.ts';
 
 /**
@@ -84,7 +86,7 @@ async function commit(taker: Taker, groups: readonly (readonly Prepare[])[]): Pr
       foreseen(set.name, set.path, () => expectAll(live, steps.filter(isReady)));
       const synced = await syncGroup(live, steps);
       may();
-      if (synced.some(isReady)) foreseen(set.name, set.path, () => noteUnapplied(agent.host, set, 'received'));
+      if (synced.some(isReady)) foreseen(set.name, set.path, () => noteUnapplied(agent, set, 'received'));
       for (const step of synced)
         answers.push(isReady(step) ? await refusalOr(live, () => putInPlace(taker, accounts, step)) : step);
     }
@@ -176,6 +178,7 @@ async function putInPlace(taker: Taker, accounts: Accounts, ready: Ready): Promi
   const { agent, live } = taker;
   const { set, tree } = live;
   const { path, sign, held, folder } = ready;
+  const others = await agreedBesides(live, path);
   recordLosses(taker, ready);
   // All this takes the disk's time: a look is the last thing before the rename.
   for (let again = 0; !folder && standsAt(held) !== ready.stood && again < TRIES; again += 1) {
@@ -183,7 +186,7 @@ async function putInPlace(taker: Taker, accounts: Accounts, ready: Ready): Promi
     await syncKept([ready]);
     recordLosses(taker, ready);
   }
-  const others = besides(tree, path);
+  requireAsLinked(ready);
   if (folder) ready.made = putFolder(agent.host, accounts, set, folder, held);
   else if (ready.temporary) {
     moveIn(set, path, ready.temporary, held);
@@ -198,7 +201,7 @@ async function putInPlace(taker: Taker, accounts: Accounts, ready: Ready): Promi
     setHere(tree, path, nameOf(tree, path), undefined, '');
     tree.names.delete(path);
     tree.agreed.remove(path);
-  } else {
+  } else if (ready.linked === undefined || contentOf(stat) === ready.linked) {
     // All names of a file get a new stamp with each.
     const first = ready.first === undefined ? undefined : tree.names.get(ready.first)?.here;
     if (ready.first !== undefined && first !== undefined) note(tree, ready.first, first, stat);
@@ -208,10 +211,25 @@ async function putInPlace(taker: Taker, accounts: Accounts, ready: Ready): Promi
   return true;
 }
 
-/** A name whose file lost another name through what was just done: that is no edit. */
-async function agreeAgain({ tree, lookAt }: LiveSet, path: string): Promise<void> {
-  const isAgreed = tree.names.get(path)?.here === tree.agreed.get(path)?.sign;
+type Beside = { readonly path: string; readonly content: string };
+
+const contentOfName = ({ host, set }: Tree, path: string): string => contentAt(placeIn(baseOf(host, set), path));
+
+/** The other names of the file that stands there, where both servers agree on them, with what it holds. */
+async function agreedBesides({ tree, lookAt }: LiveSet, path: string): Promise<Beside[]> {
+  const found: Beside[] = [];
+  for (const other of besides(tree, path)) {
+    const content = contentOfName(tree, other);
+    await lookAt(other);
+    if (tree.names.get(other)?.here === tree.agreed.get(other)?.sign) found.push({ path: other, content });
+  }
+  return found;
+}
+
+/** A name whose file lost another name through what was just done: that is no edit. What was written into it meanwhile is. */
+async function agreeAgain({ tree, lookAt }: LiveSet, { path, content }: Beside): Promise<void> {
   await lookAt(path);
   const name = tree.names.get(path);
-  if (isAgreed && name?.here !== undefined) tree.agreed.set(path, { sign: name.here, stamp: name.stamp });
+  if (name?.here !== undefined && contentOfName(tree, path) === content)
+    tree.agreed.set(path, { sign: name.here, stamp: name.stamp });
 }

@@ -48,7 +48,7 @@ export async function exportSet(agent: Agent, set: DataSet, last: number | undef
 export async function exportAnew(
   agent: Agent,
   set: DataSet,
-  use: (growing: string, file: string) => void,
+  use: (growing: string, file: string) => void | Promise<void>,
 ): Promise<void> {
   const { root } = agent.host;
   const file = at(root, exportOf(set));
@@ -56,7 +56,7 @@ export async function exportAnew(
   try {
     makeFolders(root, set.path, 0o700);
     await exportTo(agent, set, growing);
-    use(growing, file);
+    await use(growing, file);
     fs.rmSync(growing, { force: true });
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;

@@ -22,7 +22,7 @@ import { workOf } from './work.ts';
  * Makes a data set here what it is on the other server, name by name, with the same code that writes there; what is
  * replaced or removed is kept, and a version of this server's own is recorded as a conflict. May be run again.
  * @throws CmsadmError keep-refused where nothing is there, keep-incomplete with the names that could not be taken;
- *   session-lost, data-set-missing, data-set-unreadable, sync-write-failed, apply-failed
+ *   folder-other where the other server's disk is away; session-lost, data-set-missing, data-set-unreadable, sync-write-failed, apply-failed
  */
 export async function takeTheirs(agent: Agent, line: Line, live: LiveSet): Promise<void> {
   const { set, tree } = live;
@@ -50,8 +50,13 @@ export async function takeTheirs(agent: Agent, line: Line, live: LiveSet): Promi
     const [answer = false] = await takeChanges(taker, [{ kind: 'remove', seq: 1, path }]);
     return answer;
   };
+  // That a name is not there says nothing while the disk there is away: asked for one that is, the other server refuses.
+  const [asked = ''] = [...tree.names].flatMap(([path, { there }]) => (there === undefined ? [] : [path]));
+  const requireDisk = (): Promise<Part> => fetchPart(line, set.name, asked, 0);
+  if (work.clear.length + work.remove.length > 0) await requireDisk();
   await each(work.clear, removeOne);
   await each(work.put, (path) => takeOne(taker, line, path));
+  if (work.remove.length > 0) await requireDisk();
   await each(work.remove, removeOne);
   if (problems.length > 0)
     throw new CmsadmError('keep-incomplete', `${problems.length} names of ${set.name} could not be taken.`, {
@@ -76,11 +81,13 @@ function takerHere(agent: Agent, { epoch }: Line, live: LiveSet): Taker {
 
 const changedThere: Answer = { code: 'changed-there', message: 'it changed on the other server meanwhile.' };
 
+const fetchPart = async ({ session, epoch }: Line, set: string, path: string, offset: number): Promise<Part> =>
+  answered(partSchema, await session.call('agentFetch', { epoch, set, path, offset }));
+
 /** Takes one name of the other server; what is in the way of it is the answer. */
 async function takeOne(taker: Taker, line: Line, path: string): Promise<Answer> {
   const set = taker.live.set.name;
-  const part = async (offset: number): Promise<Part> =>
-    answered(partSchema, await line.session.call('agentFetch', { epoch: line.epoch, set, path, offset }));
+  const part = (offset: number): Promise<Part> => fetchPart(line, set, path, offset);
   try {
     const first = await part(0);
     if (!first) return changedThere;

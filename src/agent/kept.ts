@@ -8,8 +8,9 @@ import { append, makeFolders, writeState } from '../host/writing.ts';
 import { jsonLine, parsedLine } from '../pair/json-lines.ts';
 import { paths } from '../pair/state.ts';
 import type { Conflict } from '../pair/sync-reports.ts';
-import { isSystemError, LONGEST, orGone, placeIn } from './data-set.ts';
+import { isSystemError, LONGEST, orGone, placeIn, READ_ONLY } from './data-set.ts';
 import { type DataSet, lastName, shownPath } from './entry.ts';
+import { type Held, standsAt } from './place.ts';
 
 const lstatIf = (place: Buffer): fs.Stats | undefined => orGone(() => fs.lstatSync(place));
 
@@ -21,32 +22,130 @@ const parentOf = (place: Buffer): Buffer => place.subarray(0, place.lastIndexOf(
 export const TRIES = 3;
 
 /** A copy that was kept: its path below the root, where that is, and what must be synced before the original may go. */
-export type Kept = { readonly path: string; readonly place: Buffer; readonly unsynced: readonly Buffer[] };
+export type Kept = {
+  readonly path: string;
+  readonly place: Buffer;
+  readonly unsynced: readonly Buffer[];
+  /** What it is a copy of (`contentAt`). */
+  readonly of: string;
+};
+
+/** What stands at a place, as a text that changes with its content, not with a further name; empty where nothing stands. */
+export function contentAt(place: Buffer): string {
+  const stat = lstatIf(place);
+  return stat ? contentOf(stat) : '';
+}
+
+export const contentOf = ({ ino, size, mtimeMs }: fs.Stats): string => `${ino}:${size}:${mtimeMs}`;
+
+/** What stands in a place after it was kept, as `standsAt` tells it; where that is not what was kept, what nothing is. */
+export function standsKept(held: Held, kept: Kept | undefined): string {
+  // A second name is a new stamp.
+  const stood = standsAt(held);
+  return contentAt(held.place) === (kept?.of ?? '') ? stood : 'not kept';
+}
 
 /**
  * Gives what stands at a place a second name below `/var/lib/cmsadm/kept/<set>/<time>`: its own path there, or
- * `long-<digest of it>/<last name>` where that would be longer than the system takes.
+ * `long-<digest of it>/<last name>` where that would be longer than the system takes. On another file system it is copied,
+ * again where it changed meanwhile; that takes long, and holds up nothing else.
  * @returns undefined for a folder, and where nothing stands
+ * @throws the system's error; nothing is left then
  */
-export function keep(host: Host, set: DataSet, path: string, place: Buffer): Kept | undefined {
+export async function keep(host: Host, set: DataSet, path: string, place: Buffer): Promise<Kept | undefined> {
+  const { kept, copying } = begin(host, set, path, place);
+  if (!copying) return kept;
+  try {
+    while (isTorn(copying)) await fs.promises.copyFile(copying.from, copying.kept.place);
+    return finished(copying);
+  } catch (error) {
+    takeBack(host, set, copying.kept);
+    throw error;
+  } finally {
+    fs.closeSync(copying.file);
+  }
+}
+
+/** The same at once, of what is small. */
+export function keepNow(host: Host, set: DataSet, path: string, place: Buffer): Kept | undefined {
+  const { kept, copying } = begin(host, set, path, place);
+  if (!copying) return kept;
+  try {
+    while (isTorn(copying)) fs.copyFileSync(copying.from, copying.kept.place);
+    return finished(copying);
+  } catch (error) {
+    takeBack(host, set, copying.kept);
+    throw error;
+  } finally {
+    fs.closeSync(copying.file);
+  }
+}
+
+/** A file that is opened to be copied. */
+type Copying = {
+  readonly kept: Omit<Kept, 'of'>;
+  readonly file: number;
+  readonly from: string;
+  /** What it was when the last copy was begun. */
+  of: string;
+  copies: number;
+};
+
+/** Keeps what stands there, or begins to copy it. */
+function begin(host: Host, set: DataSet, path: string, place: Buffer): { kept?: Kept; copying?: Copying } {
   const stat = lstatIf(place);
-  if (!stat || stat.isDirectory()) return undefined;
+  if (!stat || stat.isDirectory()) return {};
+  const begun = freePath(host, set, path);
+  const unsynced = [parentOf(begun.place)];
+  try {
+    fs.linkSync(place, begun.place);
+    return { kept: { ...begun, unsynced, of: contentAt(begun.place) } };
+  } catch (error) {
+    if (!isSystemError(error)) throw error; // another file system, or one without hard links
+  }
+  if (stat.isSymbolicLink()) fs.symlinkSync(fs.readlinkSync(place, 'buffer'), begun.place);
+  if (!stat.isFile()) return { kept: { ...begun, unsynced, of: contentOf(stat) } };
+  try {
+    // Nothing else takes this place for free meanwhile, nor its folder for empty.
+    fs.closeSync(fs.openSync(begun.place, 'wx', 0o600));
+    const file = orGone(() => fs.openSync(place, READ_ONLY));
+    if (file === undefined) {
+      takeBack(host, set, begun);
+      return {};
+    }
+    const kept = { ...begun, unsynced: [...unsynced, begun.place] };
+    return { copying: { kept, file, from: `/proc/self/fd/${file}`, of: '', copies: 0 } };
+  } catch (error) {
+    takeBack(host, set, begun);
+    throw error;
+  }
+}
+
+/** True until the copy is one of what the file still is; of what is written all the time the last try stays. */
+function isTorn(copying: Copying): boolean {
+  const before = copying.of;
+  copying.of = contentOf(fs.fstatSync(copying.file));
+  copying.copies += 1;
+  return copying.of !== before && copying.copies <= TRIES;
+}
+
+function finished({ kept, file, of }: Copying): Kept {
+  const { mode, atimeMs, mtimeMs } = fs.fstatSync(file);
+  fs.chmodSync(kept.place, mode & 0o7777);
+  // As text: of a number before 1970 node makes the present.
+  fs.utimesSync(kept.place, String(atimeMs / 1000), String(mtimeMs / 1000));
+  return { ...kept, of };
+}
+
+/** A path for what is kept now; its folders are made. */
+function freePath(host: Host, set: DataSet, path: string): Pick<Kept, 'path' | 'place'> {
   const time = stamp(host.system.clock());
   for (let again = 0; ; again += 1) {
     const folder = `${paths.kept}/${set.name}/${again === 0 ? time : `${time}-${again}`}`;
     const timed = Buffer.from(at(host.root, folder));
     const name = timed.length + 1 + path.length > LONGEST ? shortened(path) : path;
-    const kept = freePlace(timed, name);
-    if (!kept) continue;
-    const unsynced = [parentOf(kept)];
-    try {
-      fs.linkSync(place, kept);
-    } catch (error) {
-      if (!isSystemError(error)) throw error;
-      copy(place, kept, stat); // another file system, or one without hard links
-      if (stat.isFile()) unsynced.push(kept);
-    }
-    return { path: `${folder}/${name}`, place: kept, unsynced };
+    const place = freePlace(timed, name);
+    if (place) return { path: `${folder}/${name}`, place };
   }
 }
 
@@ -54,7 +153,7 @@ const shortened = (path: string): string =>
   `long-${createHash('sha256').update(path, 'latin1').digest('hex').slice(0, 16)}/${lastName(path)}`;
 
 /** Takes a copy away again, with the folders that only it needed: what it is a copy of stays where it was. */
-export function takeBack(host: Host, set: DataSet, { place }: Kept): void {
+export function takeBack(host: Host, set: DataSet, { place }: Pick<Kept, 'place'>): void {
   fs.rmSync(place, { force: true });
   const ofSet = at(host.root, `${paths.kept}/${set.name}`);
   try {
@@ -85,16 +184,6 @@ function isFolderFrom(place: Buffer): boolean {
   const stat = lstatIf(place);
   if (!stat) fs.mkdirSync(place, { mode: 0o700 });
   return stat?.isDirectory() ?? true;
-}
-
-function copy(from: Buffer, to: Buffer, stat: fs.Stats): void {
-  if (stat.isSymbolicLink()) fs.symlinkSync(fs.readlinkSync(from, 'buffer'), to);
-  else if (stat.isFile()) {
-    fs.copyFileSync(from, to, fs.constants.COPYFILE_EXCL);
-    fs.chmodSync(to, stat.mode & 0o7777);
-    // As text: of a number before 1970 node makes the present.
-    fs.utimesSync(to, String(stat.atimeMs / 1000), String(stat.mtimeMs / 1000));
-  }
 }
 
 const days = (count: number): number => count * 86_400_000;

@@ -34,13 +34,21 @@ function hold(host: Host, set: DataSet, path: string, parts: readonly string[]):
   let handle = fs.openSync(baseOf(host, set), FOLDER);
   for (const part of parts.slice(0, -1)) {
     const outer = handle;
-    const inner = orGone(() => fs.openSync(within(outer, part), FOLDER | fs.constants.O_NOFOLLOW));
-    fs.closeSync(outer);
+    const inner = openIn(outer, part);
     if (inner === undefined) throw refused(set, path, `${shownPath(part)} is not a folder here`);
     handle = inner;
   }
   const folder = Buffer.from(`/proc/self/fd/${handle}`);
   return { handle, folder, place: within(handle, parts.at(-1) ?? '') };
+}
+
+/** Opens a folder in an opened one, which is closed in any case; undefined where none is. */
+function openIn(outer: number, part: string): number | undefined {
+  try {
+    return orGone(() => fs.openSync(within(outer, part), FOLDER | fs.constants.O_NOFOLLOW));
+  } finally {
+    fs.closeSync(outer);
+  }
 }
 
 /** The place of another path of the same folder. @throws CmsadmError path-refused */

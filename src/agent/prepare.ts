@@ -8,7 +8,17 @@ import { isSystemError, orGone } from './data-set.ts';
 import { type Entry, type FileEntry, shownPath, signOf } from './entry.ts';
 import { noteLink } from './hard-links.ts';
 import { begin, drop, grow, type Incoming, seal } from './incoming.ts';
-import { conflictText, type Kept, keep, recordConflict, takeBack, withdrawConflicts } from './kept.ts';
+import {
+  conflictText,
+  contentAt,
+  contentOf,
+  type Kept,
+  keep,
+  recordConflict,
+  standsKept,
+  takeBack,
+  withdrawConflicts,
+} from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Held, holdPlace, makeLink, standsAt, type Writer } from './place.ts';
 import { nameOf, setHere, stampOf, type Tree } from './tree.ts';
@@ -37,6 +47,8 @@ export type Ready = {
   readonly folder?: Extract<Entry, { type: 'folder' }>;
   /** The file that it becomes a further name of. */
   readonly first?: string;
+  /** What that file held when it got its temporary name (`contentAt`). */
+  readonly linked?: string;
   /** The folder that was made, opened. */
   made?: number;
   /** What stood there when it was kept, and what must be synced before that may go. */
@@ -109,20 +121,21 @@ async function furtherName(taker: Taker, entry: FileEntry, first: string): Promi
   const { tree } = live;
   const held = holdPlace(tree, entry.path);
   let temporary: Buffer | undefined;
+  let linked = '';
   try {
     const other = holdPlace(tree, first);
     try {
+      linked = contentAt(other.place);
       await live.lookAt(first);
       const { same: _same, ...alone } = entry;
       temporary = tree.names.get(first)?.here === signOf(alone) ? writer.temporary(held) : undefined;
-      if (!temporary) throw linkRefused(entry, first);
-      const before = fs.lstatSync(other.place);
+      if (!temporary) throw linkRefused(entry.path, first);
       fs.linkSync(other.place, temporary);
       const now = fs.lstatSync(temporary);
-      // Nobody has put something else there meanwhile.
-      if (!now.isFile() || now.ino !== before.ino) throw linkRefused(entry, first);
+      // Nobody has put something else there meanwhile, nor written into it.
+      if (!now.isFile() || contentOf(now) !== linked) throw linkRefused(entry.path, first);
       // Its stamp is new with each name; it need not be read again for the next.
-      if (now.size === before.size && now.mtimeMs === before.mtimeMs) note(tree, first, signOf(alone), now);
+      note(tree, first, signOf(alone), now);
     } finally {
       fs.closeSync(other.handle);
     }
@@ -130,12 +143,17 @@ async function furtherName(taker: Taker, entry: FileEntry, first: string): Promi
     if (temporary) fs.rmSync(temporary, { force: true });
     fs.closeSync(held.handle);
     // EMLINK, EXDEV, EPERM: there it can be a file of its own only.
-    throw isSystemError(error) ? linkRefused(entry, first) : error;
+    throw isSystemError(error) ? linkRefused(entry.path, first) : error;
   }
-  return replacing(taker, { path: entry.path, sign: signOf(entry), held, temporary, first });
+  return replacing(taker, { path: entry.path, sign: signOf(entry), held, temporary, first, linked });
 }
 
-const linkRefused = ({ path }: FileEntry, first: string): CmsadmError =>
+/** Asked last before a further name is put in its place. @throws CmsadmError link-refused where somebody wrote into the file since */
+export function requireAsLinked({ path, first, linked, temporary }: Ready): void {
+  if (first !== undefined && temporary && contentAt(temporary) !== linked) throw linkRefused(path, first);
+}
+
+const linkRefused = (path: string, first: string): CmsadmError =>
   new CmsadmError('link-refused', `${shownPath(path)} cannot be made another name of ${shownPath(first)}.`);
 
 async function replacing(taker: Taker, what: Begun): Promise<Ready> {
@@ -158,17 +176,20 @@ export async function keepWhatStands({ agent: { host }, live }: Taker, ready: Re
     return;
   }
   const before = standsAt(held);
+  const content = contentAt(held.place);
   await live.lookAt(path);
   const here = tree.names.get(path)?.here;
-  // What changed while it was read is somebody's of this server, whatever was known of it.
-  const isOwn = standsAt(held) !== before || (here !== undefined && here !== sign && !tree.agreed.isKnown(path, here));
+  const isKnown = here === undefined || here === sign || tree.agreed.isKnown(path, here);
+  const isEdited = standsAt(held) !== before;
   const uid = orGone(() => fs.lstatSync(held.place))?.uid;
-  const owner = isOwn && uid !== undefined ? readAccounts(host.root).owner(uid) : undefined;
-  const kept = keep(host, set, path, held.place);
+  const kept = await keep(host, set, path, held.place);
   ready.unsynced = kept?.unsynced ?? [];
-  // A second name is a new stamp.
-  ready.stood = standsAt(held);
-  if (kept) ready.kept.push({ ...kept, stood: ready.stood, owner });
+  ready.stood = standsKept(held, kept);
+  if (!kept) return;
+  // What changed while it was read or copied is somebody's of this server, whatever was known of it.
+  const isOwn = !isKnown || isEdited || kept.of !== content;
+  const owner = isOwn && uid !== undefined ? readAccounts(host.root).owner(uid) : undefined;
+  ready.kept.push({ ...kept, stood: ready.stood, owner });
 }
 
 /** Has on the disk which versions lose by what is put in its place next: whoever dies right after has told it. */

@@ -232,6 +232,7 @@ export function receiveVerbs(agent: Agent): {
       const { epoch: theirs, set, path, offset } = checked(fetchArgs, args);
       maySend(theirs);
       const live = liveSet(set);
+      refuseOtherFolder(live.tree);
       return foreseen(set, live.set.path, () => readPart(live.tree, path, offset));
     },
     /** A person decided on the primary whose versions of a set stay. */
@@ -244,7 +245,7 @@ export function receiveVerbs(agent: Agent): {
       } catch (error) {
         if (!(error instanceof CmsadmError)) throw error;
         // Its database may hold something else than the export here, which then is imported even if no other one comes.
-        noteUnapplied(host, live.set, 'received');
+        noteUnapplied(agent, live.set, 'received');
       }
       maySend(theirs);
       clearUndecided(host.root, set);
@@ -265,13 +266,15 @@ export function receiveVerbs(agent: Agent): {
     agentBulkEnd: async (args: unknown) => {
       const { epoch: theirs, set } = checked(setArgs, args);
       maySend(theirs);
-      const live = taking(set);
+      const live = liveSet(set);
       await stopWriting?.();
       stopWriting = undefined;
       // The disk may have taken long: what is open now may be another session's.
       maySend(theirs);
       senders.inBulk = false;
       await begun(closeBulk(agent, live));
+      // What came counts only where it may be taken; nobody comes in any more in any case.
+      taking(set);
       live.tree.agreed.flush();
       return null;
     },
@@ -279,7 +282,7 @@ export function receiveVerbs(agent: Agent): {
       const { epoch: theirs, set, files } = checked(takeArgs, args);
       maySend(theirs);
       const live = taking(set);
-      noteUnapplied(host, live.set, 'received');
+      noteUnapplied(agent, live.set, 'received');
       // On the disk, and written down, with `agentBulkEnd`.
       return foreseen(set, live.set.path, () => takeFiles(agent, live, readAccounts(host.root), files));
     },

@@ -59,14 +59,19 @@ export function refuseOtherFolder(tree: Tree): void {
   // A missing one is told by who needs it.
   if (folderOfSet(tree) !== 'another') return;
   const { host, set } = tree;
-  const server = readPair(host.root)?.secondary.fqdn ?? 'the secondary';
+  const { primary, secondary } = readPair(host.root) ?? {};
+  const server = secondary?.fqdn ?? 'the secondary';
+  const release = `cmsadm sync release ${set.name}`;
+  // What waits for a decision is not held, and is not released.
+  const isUndecided = readUndecided(host.root, set.name) !== undefined;
+  const keep = `cmsadm sync keep ${primary?.fqdn ?? 'primary'} --set ${set.name}`;
   throw new CmsadmError(
     'folder-other',
     `${set.path} on ${server} is another folder than before: is a disk not mounted there, or another one?`,
     {
       server,
       file: set.path,
-      remedy: `Mount it there. If it is the right one now, run on the primary: cmsadm sync release ${set.name}`,
+      remedy: `Mount it there. If it is the right one now, run on the primary: ${isUndecided ? `${keep}, then ${release}` : release}`,
     },
   );
 }

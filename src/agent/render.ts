@@ -7,7 +7,7 @@ import { applySet } from './apply.ts';
 import { applyOwed } from './apply-owed.ts';
 import { orGone, READ_ONLY } from './data-set.ts';
 import { type DataSet, shownPath } from './entry.ts';
-import { keep, TRIES } from './kept.ts';
+import { keepNow, standsKept, TRIES } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Held, holdInside, holdPlace, makeWriter, moveIn, standsAt, type Writer } from './place.ts';
 import { foreseen } from './refusals.ts';
@@ -49,7 +49,7 @@ function rendered(agent: Agent, { set, tree }: LiveSet): void {
   if (!renderSet(tree)) return;
   agent.log(`${set.name}: this server's own files are rendered`);
   // What reads them there is told by the data set's programs.
-  noteUnapplied(agent.host, set, 'rendered');
+  noteUnapplied(agent, set, 'rendered');
 }
 
 function failureOf(work: () => void): CmsadmError | undefined {
@@ -151,9 +151,8 @@ function renderOne(writer: Writer, set: DataSet, path: string, content: Buffer, 
       // The disk takes its time: a look is the last thing before the rename.
       let stood = '';
       for (let again = 0; standsAt(held) !== stood && again < TRIES; again += 1) {
-        const kept = keep(writer.host, set, path, held.place);
-        // A second name is a new stamp.
-        stood = standsAt(held);
+        const kept = keepNow(writer.host, set, path, held.place);
+        stood = standsKept(held, kept);
         for (const place of kept?.unsynced ?? []) syncNow(place);
       }
       moveIn(set, path, growing, held);

@@ -1,6 +1,7 @@
 import { CmsadmError } from '../errors.ts';
 import type { PassReport, SetDifference } from '../pair/sync-reports.ts';
 import type { Request } from './agent.ts';
+import { exportSet } from './export.ts';
 import { takeTheirs } from './keep-theirs.ts';
 import { difference, ending } from './pass.ts';
 import { endHold, readPause, refuseStopped } from './paused.ts';
@@ -72,7 +73,11 @@ async function keep(sender: Sender, { set, keeps }: Extract<Request, { kind: 'ke
     throw new CmsadmError('not-undecided', `The data set ${set} waits for no decision.`, {
       remedy: '`cmsadm sync status` shows how each data set stands.',
     });
-  if (keeps === 'secondary') await takeTheirs(agent, line, live);
+  if (keeps === 'secondary') {
+    // What its own database holds by now is kept as well.
+    await exportSet(agent, live.set, undefined);
+    await takeTheirs(agent, line, live);
+  }
   await session.call('agentDecided', { epoch: pair.epoch, set });
   sender.hearUndecided((await askStanding(session, pair.epoch)).undecided);
   return sender.passOver([live], () => 'nothing', ` after the decision for the versions of ${pair[keeps].fqdn}`);

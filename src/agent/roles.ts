@@ -3,10 +3,10 @@ import { CmsadmError } from '../errors.ts';
 import type { Link, Pair } from '../pair/state.ts';
 import { adopt } from './adopt.ts';
 import type { Agent } from './agent.ts';
-import { applyOwed } from './apply-owed.ts';
 import { shownPath } from './entry.ts';
 import { follow, touchFolders } from './follow.ts';
 import { folderOfSet } from './guard.ts';
+import { renderAndApply } from './render.ts';
 import { askStanding } from './standing.ts';
 import { raiseOnce } from './standing-alarms.ts';
 import { isBulkOpen } from './take.ts';
@@ -19,9 +19,9 @@ export async function bePrimary(agent: Agent, link: Link, pair: Pair): Promise<v
     live.setLazy(true);
     live.lookEarly();
   }
-  // Before the other server is asked, which may be gone: what it sent counts as brought over.
+  // Before the other server is asked, which may be gone: what it sent counts as brought over, and the role here is new.
   for (const live of agent.sets.values()) {
-    await applyOwed(agent, live);
+    await renderAndApply(agent, live);
     if (agent.over()) return;
   }
   const session = await agent.login(link);

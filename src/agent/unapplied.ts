@@ -2,6 +2,7 @@ import { readText } from '../host/root.ts';
 import type { Host } from '../host/system.ts';
 import { removeDurably, writeState } from '../host/writing.ts';
 import { paths } from '../pair/state.ts';
+import type { Agent } from './agent.ts';
 import type { DataSet } from './entry.ts';
 
 /** Something is not applied yet: what came from the other server, or only what was rendered here. */
@@ -14,8 +15,13 @@ export const isApplied = ({ apply, exported, rendered }: DataSet): boolean =>
   apply !== undefined || exported !== undefined || rendered !== undefined;
 
 /** Remembers, over a crash, that a change came; to be called before it is in its place. */
-export function noteUnapplied({ root }: Host, set: DataSet, what: What): void {
+export function noteUnapplied(
+  { host: { root }, notes }: Pick<Agent, 'host' | 'notes'>,
+  set: DataSet,
+  what: What,
+): void {
   if (!isApplied(set)) return;
+  notes.set(set.name, (notes.get(set.name) ?? 0) + 1);
   const before = readText(root, marker(set));
   if (before === undefined || (what === 'received' && before !== what)) writeState(root, marker(set), what);
 }

@@ -27,7 +27,7 @@ const ended = { stdout: '', stderr: '', exitCode: 0 };
 /** A database on each server, and agents that export and import it. */
 function twoDatabases(every?: number) {
   const { one, two } = twoServers();
-  const database = { one: 'rows', two: '', isDown: false as boolean | 'one', refuses: false, exports: 0 };
+  const database = { one: 'rows', two: '', isDown: false as boolean | 'one' | 'two', refuses: false, exports: 0 };
   const programs =
     (own: 'one' | 'two'): RunProgram =>
     async (_argv, { input, output }) => {
@@ -226,6 +226,21 @@ describe('an exported data set of a primary that was cut off', () => {
     Object.assign(database, { isDown: false, refuses: false });
     await setState(two, 'in step');
     expect(database).toMatchObject({ one: 'rows', two: 'rows' });
+  });
+
+  it('loses nothing of the primary’s database either, when its version is kept', async () => {
+    const { two, database, comesBack, keeps } = await cutOff();
+    comesBack();
+    await setState(two, 'undecided');
+    Object.assign(database, { isDown: 'two', two: 'rows, and what was typed on cms2 since its last export' });
+    await expect(keeps(cms1)).rejects.toMatchObject({ code: 'export-failed' });
+    expect(database.two).toBe('rows, and what was typed on cms2 since its last export');
+    expect((await status(two)).sets[0]?.state).toBe('undecided');
+    database.isDown = false;
+    await keeps(cms1);
+    expect(database.two).toBe('rows, and what was typed on cms1 meanwhile');
+    expect(keptOf(two)).toEqual(['rows, and what was typed on cms2 since its last export']);
+    expect(readConflicts(two)).toMatchObject([{ set: 'tables', path: 'export' }]);
   });
 
   it('goes on at once where nothing was changed', async () => {

@@ -1,5 +1,6 @@
 // What goes wrong on purpose: a disk that refuses, and a session in which something happens at a certain call.
-import * as fs from 'node:fs';
+import calls, * as fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { onTestFinished } from 'vitest';
 import { type Agent, type AgentOptions, makeAgent } from '../../src/agent/agent.ts';
 import { openAgent } from '../../src/agent/socket.ts';
@@ -20,6 +21,27 @@ export function fullFor(host: Host, files: RegExp): { readonly host: Host; makeR
     makeRoom: () => {
       isFull = false;
     },
+  };
+}
+
+/** Has calls of node:fs go another way until the test ends. */
+export function replaceCalls(others: Partial<typeof fs>): void {
+  const names = Object.keys(others) as (keyof typeof fs)[];
+  const before = Object.fromEntries(names.map((name) => [name, calls[name]]));
+  const put = (ones: Partial<typeof fs>): void => {
+    Object.assign(calls, ones);
+    syncBuiltinESMExports();
+  };
+  put(others);
+  onTestFinished(() => put(before));
+}
+
+/** A `link` for which the places that match lie on another file system. */
+export function linkNotTo(places: RegExp): typeof fs.linkSync {
+  const { linkSync } = calls;
+  return (from, to) => {
+    if (places.test(to.toString())) throw Object.assign(new Error('EXDEV'), { code: 'EXDEV', syscall: 'link' });
+    linkSync(from, to);
   };
 }
 

@@ -1,9 +1,15 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { readAccounts } from '../../src/agent/accounts.ts';
+import { takeChanges } from '../../src/agent/commit.ts';
+import { entryAt } from '../../src/agent/data-set.ts';
 import { besides } from '../../src/agent/hard-links.ts';
+import { readConflicts } from '../../src/agent/kept.ts';
 import { openLiveSet } from '../../src/agent/live-set.ts';
+import { makeWriter } from '../../src/agent/place.ts';
 import type { Host } from '../../src/host/system.ts';
+import { idleAgent, replaceCalls } from './faults.ts';
 import { kept, pass, placeOf, profile, tree, twoServers, write } from './two-servers.ts';
 
 const link = (host: Host, from: string, to: string): void => fs.linkSync(placeOf(host, from), placeOf(host, to));
@@ -166,5 +172,76 @@ describe('two names of one file', () => {
     await pass(one, two);
     expect(tree(two)).toEqual({ a: 'text' });
     expect(await pass(one, two)).toMatchObject({ sent: 0 });
+  });
+});
+
+describe('what somebody writes into a file while its names come and go', () => {
+  /** Both servers have one file under `names`; the second takes what it is told to, and `may` is called while it does. */
+  async function taking(names: readonly string[], may: (two: Host) => void = () => {}) {
+    const { one, two } = twoServers();
+    write(one, 'a', 'agreed');
+    for (const name of names.slice(1)) link(one, 'a', name);
+    await pass(one, two);
+    const agent = idleAgent(two, profile);
+    const live = agent.sets.get('admin');
+    if (!live) throw new Error('no such data set');
+    await live.lookAll();
+    const place = placeOf(two, 'a');
+    const entry = await entryAt({ path: 'a', place, stat: fs.lstatSync(place) }, readAccounts(two.root));
+    if (entry?.type !== 'file') throw new Error('no such file');
+    const taker = { agent, live, writer: makeWriter(two), may: () => may(two) };
+    const takeFurther = () =>
+      takeChanges(taker, [{ kind: 'put', seq: 1, entry: { ...entry, path: 'b', same: 'a' }, data: '' }]);
+    const removeFirst = () => takeChanges(taker, [{ kind: 'remove', seq: 1, path: 'a' }]);
+    const isAgreed = async (path: string): Promise<boolean> => {
+      await live.lookAt(path);
+      return live.tree.agreed.isKnown(path, live.tree.names.get(path)?.here);
+    };
+    return { one, two, takeFurther, removeFirst, isAgreed };
+  }
+  const edit = (host: Host, path: string): void => fs.appendFileSync(placeOf(host, path), ', and typed here');
+
+  it('is nothing where nobody writes', async () => {
+    const { two, takeFurther, isAgreed } = await taking(['a']);
+    expect(await takeFurther()).toEqual([true]);
+    expect(groups(two)).toEqual([['a', 'b']]);
+    expect([await isAgreed('a'), await isAgreed('b')]).toEqual([true, true]);
+  });
+
+  it('is an edit before a further name is put in its place, which then is sent with its content', async () => {
+    const { one, two, takeFurther, isAgreed } = await taking(['a'], (host) => edit(host, 'a'));
+    expect(await takeFurther()).toMatchObject([{ code: 'link-refused' }]);
+    expect(await isAgreed('a')).toBe(false);
+    link(one, 'a', 'b');
+    await pass(one, two);
+    expect(tree(two)).toEqual({ a: 'agreed', b: 'agreed' });
+    expect(kept(two)).toEqual([['a', 'agreed, and typed here']]);
+    expect(readConflicts(two)).toMatchObject([{ path: 'a' }]);
+  });
+
+  it.each(['linkSync', 'renameSync'] as const)('is an edit right after the %s of a further name', async (name) => {
+    const { two, takeFurther, isAgreed } = await taking(['a']);
+    const call = fs[name];
+    replaceCalls({
+      [name]: (from: fs.PathLike, to: fs.PathLike) => {
+        call(from, to);
+        edit(two, 'a');
+      },
+    });
+    await takeFurther();
+    expect(await isAgreed('a')).toBe(false);
+  });
+
+  it('is an edit right after another name was removed', async () => {
+    const { two, removeFirst, isAgreed } = await taking(['a', 'b']);
+    const { unlinkSync } = fs;
+    replaceCalls({
+      unlinkSync: (place) => {
+        unlinkSync(place);
+        edit(two, 'b');
+      },
+    });
+    expect(await removeFirst()).toEqual([true]);
+    expect(await isAgreed('b')).toBe(false);
   });
 });

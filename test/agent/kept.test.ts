@@ -1,9 +1,11 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { readConflicts } from '../../src/agent/kept.ts';
+import { sha256 } from '../../src/host/root.ts';
 import type { Host } from '../../src/host/system.ts';
 import { paths } from '../../src/pair/state.ts';
+import { linkNotTo, replaceCalls } from './faults.ts';
 import { kept, pairAt, pass, placeOf, savePair, tree, twoServers, verbsOf, write } from './two-servers.ts';
 
 /** All that happens on this server happens within one second. */
@@ -142,3 +144,105 @@ const seenOf =
     if (String(path).endsWith('conflicts.jsonl')) seen.push(tree(host)['a'] ?? 'nothing');
     return fs.openSync(path, ...more);
   };
+
+describe('a kept copy on another file system', () => {
+  const text = 'new of the primary';
+  const change = {
+    epoch: 1,
+    set: 'admin',
+    changes: [
+      {
+        kind: 'put',
+        seq: 1,
+        entry: {
+          type: 'file',
+          path: 'a',
+          owner: 'root',
+          group: 'root',
+          mode: 0o644,
+          mtimeMs: 1_700_000_000_000,
+          size: text.length,
+          sha256: sha256(text),
+        },
+        data: Buffer.from(text).toString('base64'),
+      },
+    ],
+  };
+
+  /** Both have `a`, and it cannot be linked to where it is kept; `copying` is called when it was copied. */
+  async function apart(copying: (two: Host, copies: number, copy: string) => unknown) {
+    const servers = twoServers();
+    const [one, two] = [servers.one, inOneSecond(servers.two)];
+    write(one, 'a', 'agreed');
+    await pass(one, two);
+    const { copyFile } = fs.promises;
+    let copies = 0;
+    replaceCalls({ linkSync: linkNotTo(/\/kept\//) });
+    fs.promises.copyFile = async (from, to) => {
+      await copyFile(from, to);
+      copies += 1;
+      await copying(two, copies, to.toString());
+    };
+    onTestFinished(() => void Object.assign(fs.promises, { copyFile }));
+    const { verbs } = verbsOf(two);
+    const take = () => verbs['agentChanges']?.(change);
+    return { two, take, verbs };
+  }
+
+  it('is made again of what somebody saves under that name meanwhile', async () => {
+    const { two, take } = await apart((host, copies) => {
+      if (copies > 1) return;
+      write(host, 'a~', 'typed by a person');
+      fs.renameSync(placeOf(host, 'a~'), placeOf(host, 'a'));
+    });
+    expect(await take()).toEqual([true]);
+    expect(tree(two)).toEqual({ a: text });
+    expect(kept(two)).toEqual([
+      ['a', 'agreed'],
+      ['a', 'typed by a person'],
+    ]);
+    expect(readConflicts(two)).toMatchObject([{ path: 'a', kept: expect.stringMatching(/-1\/a$/) }]);
+  });
+
+  it('is made again of what somebody writes into that file meanwhile, and is not half of each', async () => {
+    const { two, take } = await apart((host, copies) => {
+      if (copies === 1) fs.appendFileSync(placeOf(host, 'a'), ', and typed by a person');
+    });
+    expect(await take()).toEqual([true]);
+    expect(tree(two)).toEqual({ a: text });
+    expect(kept(two)).toEqual([['a', 'agreed, and typed by a person']]);
+    expect(readConflicts(two)).toMatchObject([{ path: 'a' }]);
+  });
+
+  it('is made a few times of what is written all the time, which then is replaced', async () => {
+    let written = 0;
+    const { two, take } = await apart((host) => {
+      written += 1;
+      fs.appendFileSync(placeOf(host, 'a'), '.');
+    });
+    expect(await take()).toEqual([true]);
+    expect(tree(two)).toEqual({ a: text });
+    expect(written).toBe(3);
+    expect(kept(two)).toEqual([['a', 'agreed..']]);
+    expect(readConflicts(two)).toMatchObject([{ path: 'a' }]);
+  });
+
+  it('leaves nothing where it fails', async () => {
+    const { two, take } = await apart((_two, _copies, copy) => {
+      fs.truncateSync(copy, 3);
+      throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', syscall: 'copyfile' });
+    });
+    expect(await take()).toMatchObject([{ code: 'sync-write-failed', message: expect.stringContaining('ENOSPC') }]);
+    expect(tree(two)).toEqual({ a: 'agreed' });
+    expect(timesOfKeeping(two)).toEqual([]);
+  });
+
+  it('holds up nothing else while it is made', async () => {
+    let answered: unknown;
+    const servers = await apart(async () => {
+      answered = await servers.verbs['heartbeat']?.({ epoch: 1 });
+    });
+    expect(await servers.take()).toEqual([true]);
+    expect(answered).toMatchObject({ epoch: 1 });
+  });
+});

@@ -10,7 +10,7 @@ import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { fillIn } from '../../src/pair/template.ts';
 import { type Profile, profileSchema } from '../../src/profile/schema.ts';
-import { idleAgent } from './faults.ts';
+import { idleAgent, linkNotTo, replaceCalls } from './faults.ts';
 import { drained, setState, startAgent, status, until } from './running-agents.ts';
 import {
   cms1,
@@ -242,6 +242,29 @@ describe('a rendered file', () => {
     expect(kept(one).map(([, text]) => text)).toEqual(['first', 'saved meanwhile']);
   });
 
+  it('keeps also what somebody saves while the copy is made, where that is on another file system', () => {
+    const { one } = twoServers();
+    write(one, 'etc/link.conf.in', template);
+    write(one, 'etc/link.conf', 'first');
+    const agent = idleAgent(one, { ...profile, ...withAll });
+    const live = agent.sets.get('admin');
+    if (!live) throw new Error('no such data set');
+    const { copyFileSync } = calls;
+    let copies = 0;
+    replaceCalls({
+      linkSync: linkNotTo(/\/kept\//),
+      copyFileSync: (from, to) => {
+        copyFileSync(from, to);
+        if (copies++ > 0) return;
+        write(one, 'etc/new', 'saved meanwhile');
+        fs.renameSync(placeOf(one, 'etc/new'), placeOf(one, 'etc/link.conf'));
+      },
+    });
+    renderOwn(agent, live);
+    expect(read(one, 'etc/link.conf')).toBe(rendered('primary', cms1, cms2));
+    expect(kept(one).map(([, text]) => text)).toEqual(['first', 'saved meanwhile']);
+  });
+
   it('is told where its template asks for what is not known, stays as it was, and is made good', async () => {
     const { one, two } = twoServers();
     write(one, link.from, 'good @{role}');
@@ -298,6 +321,29 @@ describe('a rendered file', () => {
     broken = false;
     await setState(two, 'in step');
     for (const host of [one, two]) expect(readAlarms(host.root)).toEqual([]);
+  });
+
+  it('is followed by the programs of its set on a server that takes over while the other one is dead', async () => {
+    const { one, two } = twoServers();
+    const ran: (string | undefined)[] = [];
+    const apply = { run: ['/bin/reload'], seconds: 60 };
+    const applied = { dataSets: v.parse(profileSchema.entries.dataSets, [{ ...dataSets[0], apply }]) };
+    const run: RunProgram = async () => {
+      ran.push(read(two, link.to));
+      return { stdout: '', stderr: '', exitCode: 0 };
+    };
+    write(one, link.from, '@{role}');
+    startAgent(two, one, applied, run);
+    const stopOne = startAgent(one, two, applied);
+    await drained(one);
+    await stopOne();
+    expect(ran).toEqual(['secondary']);
+    savePair(two, pairAt(2, cms2));
+    await until(
+      () => ran,
+      (all) => all.length > 1,
+    );
+    expect(ran).toEqual(['secondary', 'primary']);
   });
 
   it('is told where only the other server cannot render it', async () => {

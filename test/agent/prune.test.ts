@@ -49,7 +49,7 @@ describe('kept copies', () => {
   it('stay where only their name makes them old: a clock was wrong when they were kept', async () => {
     const { two } = twoServers();
     write(two, 'a', 'lost');
-    keep(
+    await keep(
       shifted(two, () => -40 * DAY),
       adminSet(),
       'a',
@@ -62,7 +62,7 @@ describe('kept copies', () => {
   it('stay where the clock is wrong now', async () => {
     const { two } = twoServers();
     write(two, 'a', 'lost');
-    keep(two, adminSet(), 'a', placeOf(two, 'a'));
+    await keep(two, adminSet(), 'a', placeOf(two, 'a'));
     expect(
       await pruneKept(
         shifted(two, () => 40 * DAY),

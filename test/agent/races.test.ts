@@ -9,6 +9,7 @@ import { difference } from '../../src/agent/pass.ts';
 import type { RunProgram } from '../../src/agent/program.ts';
 import { receiveVerbs } from '../../src/agent/receive.ts';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
+import { isBulkOpen } from '../../src/agent/take.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import { sha256 } from '../../src/host/root.ts';
 import type { Host } from '../../src/host/system.ts';
@@ -228,6 +229,21 @@ it('rsync is not let in for a session that was replaced while it asked', async (
   expect(fs.existsSync(`${two.root.prefix}${paths.bulkConfig}`)).toBe(false);
 });
 
+it('rsync is let out where its disk is not mounted any more', async () => {
+  const { two } = twoServers();
+  const agent = idleAgent(two, profile);
+  const { verbs } = receiveVerbs(agent);
+  await verbs['agentOpen']?.({ epoch: 1 });
+  await verbs['agentAgree']?.({ epoch: 1, set: 'admin', folders: [], names: [] });
+  agent.senders.inBulk = true;
+  writeState(two.root, paths.bulkConfig, 'let in');
+  const folder = placeOf(two, '').toString().slice(0, -1);
+  fs.renameSync(folder, `${folder}.disk`);
+  fs.mkdirSync(folder);
+  await expect(verbs['agentBulkEnd']?.({ epoch: 1, set: 'admin' })).rejects.toMatchObject({ code: 'folder-other' });
+  expect([agent.senders.inBulk, isBulkOpen(agent)]).toEqual([false, false]);
+});
+
 it('a hold for a restore waits for an import that is owed', async () => {
   const { one, two } = twoServers();
   writeState(one.root, `${paths.sync}/admin.unapplied`, 'received');
@@ -286,6 +302,38 @@ it('an agent that stops begins nothing of what waits in a session', async () => 
   await Promise.all(calls);
   await sleep(150);
   expect(order).toEqual(['/admin begins', '/admin ends']);
+});
+
+it('what is rendered for a new role while what came is applied is applied as well', async () => {
+  const { one, two } = twoServers();
+  const rendered = [{ from: 'link.in', to: 'link.conf' }];
+  const own = setsOf({ name: 'admin', path: '/admin', rendered, apply: { run: ['/reload'], seconds: 60 } });
+  write(one, 'link.in', 'I am the @{role}');
+  let gate: ReturnType<typeof makeGate> | undefined;
+  const seen: (string | undefined)[] = [];
+  const reload: RunProgram = async () => {
+    seen.push(tree(two)['link.conf']);
+    await gate?.pass();
+    return done;
+  };
+  startAgent(two, one, own, reload);
+  const stopOne = startAgent(one, two, own);
+  await drained(one);
+  gate = makeGate();
+  write(one, 'a', 'new');
+  await gate.awaited();
+  const stopped = stopOne();
+  savePair(two, pairAt(2, cms2));
+  await until(
+    () => tree(two)['link.conf'],
+    (text) => text === 'I am the primary',
+  );
+  gate.open();
+  await stopped;
+  await until(
+    () => seen.at(-1),
+    (text) => text === 'I am the primary',
+  );
 });
 
 it('wanted state is applied although a pause has cut off a full pass', async () => {

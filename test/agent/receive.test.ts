@@ -4,13 +4,16 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readConflicts } from '../../src/agent/kept.ts';
+import { holdPlace } from '../../src/agent/place.ts';
 import type { Host } from '../../src/host/system.ts';
+import { idleAgent, replaceCalls } from './faults.ts';
 import {
   cms1,
   cms2,
   kept,
   pairAt,
   placeOf,
+  profile,
   savePair,
   tree,
   twoServers,
@@ -469,4 +472,22 @@ describe('what is left of a session that was lost', () => {
     expect(tree(two)).toEqual({ a: 'new' });
     expect(fs.readdirSync(placeOf(two, ''))).toEqual(['a']);
   });
+});
+
+it('a folder that cannot be opened leaves no other one open', () => {
+  const { two } = twoServers();
+  write(two, 'd/shut/a', 'x');
+  const { tree } = idleAgent(two, profile).sets.get('admin') ?? {};
+  if (!tree) throw new Error('no such data set');
+  const { openSync } = fs;
+  replaceCalls({
+    openSync: (place, ...how) => {
+      if (place.toString().endsWith('/shut')) throw Object.assign(new Error('EIO'), { code: 'EIO', syscall: 'open' });
+      return openSync(place, ...how);
+    },
+  });
+  const opened = (): number => fs.readdirSync('/proc/self/fd').length;
+  const before = opened();
+  expect(() => holdPlace(tree, 'd/shut/a')).toThrow('EIO');
+  expect(opened()).toBe(before);
 });

@@ -248,6 +248,64 @@ describe('a primary that comes back with changes of its own', () => {
     expect(await stateOf(two)).toBe('undecided');
   });
 
+  /** Unmounts the disk of a data set: what is seen then is the folder below. @returns mounts it again */
+  function unmount(host: Host): () => void {
+    const place = join(host.root.prefix, 'admin');
+    fs.renameSync(place, `${place}.disk`);
+    fs.mkdirSync(place);
+    return () => {
+      fs.rmSync(place, { recursive: true });
+      fs.renameSync(`${place}.disk`, place);
+    };
+  }
+
+  it('is not compared without its disk, nor wins without it', async () => {
+    const { one, two, agentOne } = await split();
+    await agentOne.stop();
+    fs.rmSync(mark(one));
+    savePair(one, pairAt(1));
+    const mountAgain = unmount(one);
+    write(one, 'stray', 'older than the mount');
+    start(one, two);
+    await until(
+      () => readPair(one.root)?.epoch,
+      (epoch) => epoch === 2,
+    );
+    expect(JSON.parse(fs.readFileSync(mark(one), 'utf8'))).toMatchObject({ own: null, epoch: 1 });
+    await inState(two, 'undecided');
+    await expect(keep(two, 'cms1')).rejects.toMatchObject({ code: 'folder-other' });
+    expect(tree(two)).toEqual(ofTwo);
+    mountAgain();
+    expect(await keep(two, 'cms1')).toMatchObject([{ ok: true }]);
+    expect(tree(two)).toEqual(ofOne);
+  });
+
+  it('removes nothing on the primary where its disk went before the decision, and nothing is to be taken', async () => {
+    const { one, two } = await split();
+    const mountAgain = unmount(one);
+    fs.cpSync(placeOf(two, 'untouched').toString(), placeOf(one, 'untouched').toString(), { preserveTimestamps: true });
+    await expect(keep(two, 'cms1')).rejects.toMatchObject({
+      code: 'folder-other',
+      remedy: expect.stringContaining('cmsadm sync keep cms2.example.org --set admin, then cmsadm sync release admin'),
+    });
+    expect(tree(two)).toEqual(ofTwo);
+    mountAgain();
+    expect(await keep(two, 'cms1')).toMatchObject([{ ok: true }]);
+    expect(tree(two)).toEqual(ofOne);
+  });
+
+  it('is filled again on a new disk: the primary’s versions are kept, then the set is released', async () => {
+    const { one, two } = await split();
+    unmount(one);
+    expect(await keep(two, 'cms2')).toMatchObject([{ ok: false, why: expect.stringContaining('another folder') }]);
+    await inState(two, 'held');
+    expect(tree(one)).toEqual({});
+    await callAgent(two, 'syncRelease', { set: 'admin' });
+    await inState(two, 'in step');
+    expect(tree(one)).toEqual(ofTwo);
+    expect(tree(two)).toEqual(ofTwo);
+  });
+
   it('is not in step for a reversal, and not asked on the secondary', async () => {
     const { one, two } = await split();
     await expect(callAgent(two, 'syncDrain', { seconds: 5 })).rejects.toMatchObject({
