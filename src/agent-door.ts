@@ -1,5 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
-import { runAgent } from './agent/agent.ts';
+import { runAgent } from './agent/run-agent.ts';
 import { shiftedClock } from './agent/shifted-clock.ts';
 import { exitCodes } from './errors.ts';
 import { settingOf } from './features/installed.ts';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { runAgent } from '../agent/agent.ts';
 import type { RunProgram } from '../agent/program.ts';
+import { runAgent } from '../agent/run-agent.ts';
 import type { Host } from '../host/system.ts';
 import { paths } from '../pair/state.ts';
 import { profileOfServer } from '../profile/load.ts';

@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type AgentOptions, runAgent } from '../../src/agent/agent.ts';
+import type { AgentOptions } from '../../src/agent/agent.ts';
+import { runAgent } from '../../src/agent/run-agent.ts';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
 import { beginJournal, decide, note } from '../../src/change/journal.ts';
 import { CmsadmError } from '../../src/errors.ts';

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
-import { runAgent } from '../../src/agent/agent.ts';
+import { runAgent } from '../../src/agent/run-agent.ts';
 import { openAgent } from '../../src/agent/socket.ts';
 import { keepWanted } from '../../src/agent/wanted.ts';
 import { writeState } from '../../src/host/writing.ts';

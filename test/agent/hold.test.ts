@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { runAgent } from '../../src/agent/agent.ts';
+import { runAgent } from '../../src/agent/run-agent.ts';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import { paths } from '../../src/pair/state.ts';

@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { runAgent } from '../../src/agent/agent.ts';
+import { runAgent } from '../../src/agent/run-agent.ts';
 import type { Session } from '../../src/host/session.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';

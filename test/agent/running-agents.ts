@@ -1,7 +1,8 @@
 // Two whole agents in this process, each the other's peer.
 import { afterEach } from 'vitest';
-import { type AgentOptions, runAgent } from '../../src/agent/agent.ts';
+import type { AgentOptions } from '../../src/agent/agent.ts';
 import type { RunProgram } from '../../src/agent/program.ts';
+import { runAgent } from '../../src/agent/run-agent.ts';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import type { SyncStatus } from '../../src/pair/sync-status.ts';

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { runAgent } from '../../src/agent/agent.ts';
+import { runAgent } from '../../src/agent/run-agent.ts';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import type { Host } from '../../src/host/system.ts';

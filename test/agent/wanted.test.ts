@@ -1,8 +1,8 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { runAgent } from '../../src/agent/agent.ts';
 import { runProgram } from '../../src/agent/program.ts';
+import { runAgent } from '../../src/agent/run-agent.ts';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
 import { concernsWanted } from '../../src/agent/wanted.ts';
 import { CmsadmError } from '../../src/errors.ts';
