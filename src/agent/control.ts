@@ -4,7 +4,7 @@ import { namedServer } from '../pair/named-server.ts';
 import { type Pair, readPair } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent, Request } from './agent.ts';
-import { readConflicts } from './kept.ts';
+import { readConflicts } from './conflicts.ts';
 import { heldError, hold, pause, readHold, readPause, resume } from './paused.ts';
 import { hasAuthority } from './standing.ts';
 

@@ -4,21 +4,12 @@ import type { Conflict } from '../pair/sync-reports.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
 import type { Agent } from './agent.ts';
 import type { Change } from './changes.ts';
+import { conflictText, recordConflict, withdrawConflicts } from './conflicts.ts';
 import { isSystemError, orGone } from './data-set.ts';
 import { type Entry, type FileEntry, shownPath, signOf } from './entry.ts';
 import { noteLink } from './hard-links.ts';
 import { begin, drop, grow, type Incoming, seal } from './incoming.ts';
-import {
-  conflictText,
-  contentAt,
-  contentOf,
-  type Kept,
-  keep,
-  recordConflict,
-  standsKept,
-  takeBack,
-  withdrawConflicts,
-} from './kept.ts';
+import { contentAt, contentOf, type Kept, keep, standsKept, takeBack } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { type Held, holdPlace, makeLink, standsAt, type Writer } from './place.ts';
 import { nameOf, setHere, stampOf, type Tree } from './tree.ts';

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent } from './agent.ts';
+import { forgetConflicts } from './conflicts.ts';
 import { isSystemError } from './data-set.ts';
-import { forgetConflicts, pruneKept } from './kept.ts';
+import { pruneKept } from './kept.ts';
 
 /** The wall clock may go so much faster or slower than time itself (milliseconds) between two looks. */
 const DRIFT = 60_000;

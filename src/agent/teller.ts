@@ -1,8 +1,8 @@
 import type { Host } from '../host/system.ts';
 import { type EventId, eventLine } from '../pair/events.ts';
 import { type SyncStatus, type WantedStatus, writeStatus } from '../pair/sync-status.ts';
+import { readConflicts } from './conflicts.ts';
 import { isSystemError } from './data-set.ts';
-import { readConflicts } from './kept.ts';
 import type { LiveSet } from './live-set.ts';
 import { readHold, readPause, whyStopped } from './paused.ts';
 import { makeStall } from './stall.ts';

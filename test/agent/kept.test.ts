@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { readConflicts } from '../../src/agent/kept.ts';
+import { readConflicts } from '../../src/agent/conflicts.ts';
 import { sha256 } from '../../src/host/root.ts';
 import type { Host } from '../../src/host/system.ts';
 import { paths } from '../../src/pair/state.ts';

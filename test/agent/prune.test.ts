@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { forgetConflicts, keep, pruneKept, readConflicts, recordConflict } from '../../src/agent/kept.ts';
+import { forgetConflicts, readConflicts, recordConflict } from '../../src/agent/conflicts.ts';
+import { keep, pruneKept } from '../../src/agent/kept.ts';
 import { callAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import { raiseAlarm, readAlarms } from '../../src/pair/alarms.ts';

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
-import { readConflicts } from '../../src/agent/kept.ts';
+import { readConflicts } from '../../src/agent/conflicts.ts';
 import { type LiveSet, openLiveSet } from '../../src/agent/live-set.ts';
 import { difference } from '../../src/agent/pass.ts';
 import type { RunProgram } from '../../src/agent/program.ts';

@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readConflicts } from '../../src/agent/kept.ts';
+import { readConflicts } from '../../src/agent/conflicts.ts';
 import { holdPlace } from '../../src/agent/place.ts';
 import type { Host } from '../../src/host/system.ts';
 import { idleAgent, replaceCalls } from './faults.ts';
