@@ -119,10 +119,11 @@ function begin(host: Host, set: DataSet, path: string, place: Buffer): { kept?: 
 
 /** True until the copy is one of what the file still is; of what is written all the time the last try stays. */
 function isTorn(copying: Copying): boolean {
-  const before = copying.of;
-  copying.of = contentOf(fs.fstatSync(copying.file));
+  const now = contentOf(fs.fstatSync(copying.file));
+  if (now === copying.of || copying.copies === TRIES) return false;
+  copying.of = now;
   copying.copies += 1;
-  return copying.of !== before && copying.copies <= TRIES;
+  return true;
 }
 
 function finished({ kept, file, of }: Copying): Kept {

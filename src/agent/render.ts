@@ -32,6 +32,7 @@ export function renderOwn(agent: Agent, live: LiveSet): CmsadmError | undefined 
 /** The same on the server that sends: nobody else asks it to run what reads the results there, nor what it took before. */
 export async function renderAndApply(agent: Agent, live: LiveSet): Promise<void> {
   await applyOwed(agent, live);
+  if (isOwed(agent.host, live.set)) renderOwn(agent, live);
   if (!live.set.rendered || isOwed(agent.host, live.set)) return;
   const failure =
     failureOf(() => rendered(agent, live)) ??
@@ -68,10 +69,11 @@ function tellRendered(agent: Agent, { set }: LiveSet, failure: CmsadmError | und
     if (unrendered.delete(set.name)) agent.tellSet(set.name, undefined, 0);
     return;
   }
+  const isNew = unrendered.get(set.name)?.message !== failure.message;
   unrendered.set(set.name, failure);
   const why = `${set.name}: ${failure.message}`;
   agent.tellSet(set.name, { state: 'stopped', why }, 0);
-  agent.tell({ state: why });
+  if (isNew) agent.tell({ state: why });
 }
 
 /** @returns true if anything was written */

@@ -108,9 +108,11 @@ async function oneTurn(agent: Agent, signal: AbortSignal): Promise<number> {
       agent.appliedFor.epoch = pair.epoch;
       for (const wanted of agent.wantedBells.values()) wanted.ring();
     }
-    for (const live of agent.sets.values()) renderOwn(agent, live);
     if (role === 'primary') await bePrimary(agent, link, pair);
-    else await beSecondary(agent, link, pair);
+    else {
+      for (const live of agent.sets.values()) renderOwn(agent, live);
+      await beSecondary(agent, link, pair);
+    }
   } catch (error) {
     if (!(error instanceof CmsadmError) && !isSystemError(error)) throw error;
     if (!signal.aborted) agent.tell({ state: error.message });

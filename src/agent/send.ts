@@ -107,9 +107,11 @@ export async function whileBusy(
     line.busy?.delete(live.set.name);
     // Those that came meanwhile and had to wait, and those of which no event told: a folder above them went, or another name
     // of the file was changed.
+    const { names, refused } = live.tree;
     const isOther = (path: string): boolean => {
-      const name = live.tree.names.get(path);
-      return name?.here === undefined || (name.there !== undefined && name.there !== name.here);
+      const name = names.get(path);
+      if (name?.here === undefined) return true;
+      return name.there !== undefined && name.there !== name.here && !refused.has(path);
     };
     live.touch([...busy].filter((path, index) => index >= paths.length || isOther(path)));
   }

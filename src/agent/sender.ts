@@ -22,16 +22,12 @@ export type Sender = ReturnType<typeof makeSender>;
 export const isUnfinished = (result: SetResult | undefined): boolean =>
   result !== undefined && (result.held !== undefined || result.failure !== undefined || result.problems.length > 0);
 
-/** Milliseconds in which what changes is as good as at the same time, and how often a drain waits for that. */
-const BRIEF = 500;
-const ROUNDS = 10;
-
 /**
  * What is done with the data sets over one session: sets are sent one after the other, and of each the last result is kept
  * and told.
  */
 export function makeSender(agent: Agent, session: Session, link: Link, pair: Pair) {
-  const { host } = agent;
+  const { host, timing } = agent;
   const own: Line = { ...makeLine(agent, session, pair.epoch), meanwhile: () => sendMeanwhile() };
   const line = host.system.real ? { ...own, bulk: progressing(agent, makeBulk(host, link, own)) } : own;
   for (const live of agent.sets.values()) {
@@ -109,6 +105,17 @@ export function makeSender(agent: Agent, session: Session, link: Link, pair: Pai
     remember(live, await sendChanges(line, live, whole));
     if (since !== undefined) agent.tell({ lag: Math.round(performance.now() - since) });
   };
+  /** When a data set was sent last as a whole beside a long transfer (performance.now). */
+  const wholeAt = new Map<string, number>();
+  /** What is to be looked at as a whole would hold up a long transfer with each change. */
+  const isNext = (live: LiveSet): boolean => {
+    const { name } = live.set;
+    if (!isUnfinished(results.get(name))) return isNew(live);
+    const now = performance.now();
+    const isDue = now - (wholeAt.get(name) ?? now) >= timing.folders;
+    if (isDue || !wholeAt.has(name)) wholeAt.set(name, now);
+    return isDue;
+  };
   /**
    * Sends what events told of while large files are on their way: of their set what is not among them, of others all. What
    * is in the way of it is told at once.
@@ -125,10 +132,13 @@ export function makeSender(agent: Agent, session: Session, link: Link, pair: Pai
         live.again();
         remember(live, result);
       }
-      // What was never compared has its turn; of what is held nothing goes before that.
-      if (!busy && live.tree.compared && isNew(live) && results.get(name)?.held === undefined)
-        await send(live, isUnfinished(results.get(name)));
+      // What was never compared has its turn.
+      if (!busy && live.tree.compared && isNext(live)) await send(live, isUnfinished(results.get(name)));
     }
+  };
+  /** It may have been paused while another set was passed over or sent. @throws CmsadmError sync-paused */
+  const refusePaused = (): void => {
+    if (readPause(host.root)) refuseStopped(host.root);
   };
   const passOne = async (live: LiveSet, letGo: LetGo): Promise<PassReport> => {
     const began = performance.now();
@@ -157,8 +167,7 @@ export function makeSender(agent: Agent, session: Session, link: Link, pair: Pai
     const reports: PassReport[] = [];
     try {
       for (const live of lives) {
-        // It may have been paused while another one was passed over.
-        if (readPause(host.root)) refuseStopped(host.root);
+        refusePaused();
         reports.push(await passOne(live, letGo(live.set.name)));
       }
     } catch (error) {
@@ -182,16 +191,17 @@ export function makeSender(agent: Agent, session: Session, link: Link, pair: Pai
     }
   };
   /**
-   * Sends whatever differs. What changes in one set while another is sent or applied goes after that, until this took so
-   * little time that all from before it began is across.
+   * Sends whatever differs, then what changed in one set while another was sent or applied.
+   * @throws CmsadmError sync-paused
    */
   const drain = async (): Promise<void> => {
-    for (const live of agent.sets.values()) await send(live, true);
-    for (let again = 0, took = Number.POSITIVE_INFINITY; took > BRIEF && again < ROUNDS; again += 1) {
-      const began = performance.now();
-      for (const live of agent.sets.values())
-        if (isNew(live)) await send(live, isUnfinished(results.get(live.set.name)));
-      took = performance.now() - began;
+    for (const live of agent.sets.values()) {
+      refusePaused();
+      await send(live, true);
+    }
+    for (const live of agent.sets.values()) {
+      refusePaused();
+      if (isNew(live)) await send(live, isUnfinished(results.get(live.set.name)));
     }
   };
   return {

@@ -1,4 +1,5 @@
 // What else happens while a large file is on its way: in its own data set, and in others.
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { callAgent } from '../../src/agent/socket.ts';
@@ -156,4 +157,42 @@ describe('a further name of a large file', () => {
       (found) => found.join() === 'changed,changed',
     );
   });
+});
+
+it('another data set with a refused name does not hold up a large file with each of its changes', async () => {
+  const { one, two } = withOthers(10);
+  const { login, seen, goOn } = slowly(two);
+  let compared = 0;
+  const counting = async () => {
+    const session = await login();
+    const call: typeof session.call = (verb, args) => {
+      if (verb === 'agentDigests') compared += 1;
+      return session.call(verb, args);
+    };
+    return { ...session, call };
+  };
+  startAgent(two, one, bothSets);
+  startAgent(one, two, bothSets, undefined, {}, counting);
+  await drained(one);
+  // A folder cannot take the place of what is no folder there, and no file.
+  spawnSync('mkfifo', [inOthers(two, 'taken')]);
+  fs.mkdirSync(inOthers(one, 'taken'));
+  await isState(one, 'stopped');
+  write(one, 'large', Buffer.alloc(12 * MB, 'x'));
+  await until(
+    () => seen.parts,
+    (count) => count > 0,
+  );
+  const before = compared;
+  for (let change = 0; change < 10; change += 1) {
+    fs.writeFileSync(inOthers(one, '1'), `${change}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  expect(fs.existsSync(placeOf(two, 'large'))).toBe(false);
+  expect(compared).toBe(before);
+  goOn();
+  await until(
+    () => textIn(inOthers(two, '1')),
+    (text) => text === '9',
+  );
 });

@@ -77,10 +77,12 @@ describe('a change whose answer was lost with its session', () => {
 });
 
 describe('two data sets of which one takes long', () => {
-  /** A pair in step; from then on a certain call takes its time, once. */
-  async function slowOnce(verb: string) {
+  /** A pair in step; from then on a certain call takes its time, a few times. */
+  async function slowPair(verb: string) {
     const { one, two } = withOthers();
-    let slow: (() => void) | undefined;
+    let slow: () => void = () => {};
+    let left = 0;
+    let calls = 0;
     // After a look at everything the second one is applied, whatever was sent.
     const [first, second] = bothSets.dataSets;
     if (!first || !second) throw new Error('two data sets are wanted');
@@ -88,24 +90,26 @@ describe('two data sets of which one takes long', () => {
     startAgent(two, one, sets);
     const login = loginThrough(two, async (called, call) => {
       const answer = await call();
-      if (called === verb && slow) {
+      if (called === verb) calls += 1;
+      if (called === verb && left > 0) {
+        left -= 1;
         slow();
-        slow = undefined;
         await sleep(700);
       }
       return answer;
     });
     startAgent(one, two, sets, undefined, {}, login);
     await drained(one);
-    const slowIs = (): Promise<void> =>
+    const slowIs = (times = 1): Promise<void> =>
       new Promise((resolve) => {
+        left = times;
         slow = resolve;
       });
-    return { one, two, slowIs };
+    return { one, two, slowIs, count: () => calls };
   }
 
   it('are drained only when what changed in the first one meanwhile is across', async () => {
-    const { one, two, slowIs } = await slowOnce('agentApply');
+    const { one, two, slowIs } = await slowPair('agentApply');
     const isSlow = slowIs();
     const draining = drain(one);
     await isSlow;
@@ -114,8 +118,32 @@ describe('two data sets of which one takes long', () => {
     expect(tree(two)).toEqual({ f: 'the change of an operator' });
   });
 
+  it('are drained although the second one is written all the time', async () => {
+    const { one, slowIs, count } = await slowPair('agentApply');
+    const before = count();
+    const isSlow = slowIs(20);
+    const draining = drain(one);
+    await isSlow;
+    const writing = setInterval(() => fs.writeFileSync(inOthers(one, 'x'), `${performance.now()}`), 2);
+    await draining;
+    clearInterval(writing);
+    // Once as a whole, and once for what came meanwhile.
+    expect(count() - before).toBe(2);
+  });
+
+  it('are not drained on where a pause is answered in between', async () => {
+    const { one, two, slowIs } = await slowPair('agentApply');
+    const isSlow = slowIs();
+    const draining = expect(drain(one)).rejects.toMatchObject({ code: 'sync-paused' });
+    await isSlow;
+    await callAgent(one, 'syncPause', { by: 'test' });
+    write(one, 'after', 'the pause');
+    await draining;
+    expect(tree(two)).toEqual({});
+  });
+
   it('are not both sent to where a pause is answered in between', async () => {
-    const { one, two, slowIs } = await slowOnce('agentDigests');
+    const { one, two, slowIs } = await slowPair('agentDigests');
     const isSlow = slowIs();
     const pass = callAgent(one, 'syncNow');
     const passed = expect(pass).rejects.toMatchObject({ code: 'sync-paused' });

@@ -346,6 +346,37 @@ describe('a rendered file', () => {
     expect(ran).toEqual(['secondary', 'primary']);
   });
 
+  it('stays told while its program fails on a server that took over from a dead one', async () => {
+    const { one, two } = twoServers();
+    const apply = { run: ['/bin/reload'], seconds: 60 };
+    const applied = { dataSets: v.parse(profileSchema.entries.dataSets, [{ ...dataSets[0], apply }]) };
+    let isBroken = false;
+    let failures = 0;
+    const run: RunProgram = async () => {
+      if (isBroken) failures += 1;
+      return { stdout: '', stderr: 'no such file', exitCode: isBroken ? 1 : 0 };
+    };
+    const lines: string[] = [];
+    write(one, link.from, '@{role}');
+    startAgent(two, one, applied, run, { retry: 20 }, undefined, (line) => void lines.push(line));
+    const stopOne = startAgent(one, two, applied);
+    await drained(one);
+    await stopOne();
+    isBroken = true;
+    savePair(two, pairAt(2, cms2));
+    await until(
+      () => failures,
+      (count) => count > 3,
+    );
+    expect(lines.filter((line) => line.startsWith('event sync-stopped'))).toHaveLength(1);
+    expect(lines.filter((line) => line.startsWith('event sync-recovered'))).toEqual([]);
+    isBroken = false;
+    await until(
+      () => readAlarms(two.root),
+      (alarms) => alarms.length === 0,
+    );
+  });
+
   it('is told where only the other server cannot render it', async () => {
     const { one, two } = twoServers();
     write(one, link.from, '@{role}');

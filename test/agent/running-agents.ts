@@ -27,9 +27,10 @@ export function startAgent(
   run: RunProgram = runNothing,
   moreTiming: AgentOptions['timing'] = {},
   login: AgentOptions['login'] = () => openAgent(peer.root),
+  log: AgentOptions['log'] = () => {},
 ): () => Promise<void> {
   const aborter = new AbortController();
-  const options = { run, signal: aborter.signal, log: () => {}, login, timing: { ...timing, ...moreTiming } };
+  const options = { run, signal: aborter.signal, log, login, timing: { ...timing, ...moreTiming } };
   const done = runAgent(host, { ...profile, ...more }, options);
   const stop = async (): Promise<void> => {
     aborter.abort();

@@ -1,6 +1,7 @@
 // What the other server does not take: it makes up for no loss, and nothing is sent after it in vain.
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { openLiveSet } from '../../src/agent/live-set.ts';
 import { sendChanges } from '../../src/agent/pass.ts';
@@ -59,6 +60,27 @@ describe('a large file of which a part is refused', () => {
     expect(refused).toBeLessThan(10);
     fs.rmSync(placeOf(one, 'large'));
   });
+});
+
+it('a new version of a large file that is refused is not sent again at once', async () => {
+  const { one, two } = twoServers();
+  write(one, 'large', Buffer.alloc(6_000_000, 'x'));
+  startAgent(two, one);
+  let transfers = 0;
+  let isRefused = false;
+  const refusing = loginThrough(two, async (verb, call) => {
+    if (verb !== 'agentPut' || !isRefused) return call();
+    transfers += 1;
+    return { code: 'account-unknown', message: 'Nobody of that name.' };
+  });
+  startAgent(one, two, {}, undefined, { heartbeat: 60_000 }, refusing);
+  await drained(one);
+  isRefused = true;
+  write(one, 'large', Buffer.alloc(6_000_000, 'y'));
+  await setState(one, 'stopped');
+  const parts = transfers;
+  await sleep(300);
+  expect(transfers).toBe(parts);
 });
 
 it('a release whose full pass is not whole says so', async () => {
