@@ -29,6 +29,11 @@ export function renderOwn(agent: Agent, live: LiveSet): CmsadmError | undefined 
   return failure;
 }
 
+/** The same before programs that are under way have ended: what is in the way, renderAndApply tells. */
+export function renderEarly(agent: Agent, live: LiveSet): void {
+  if (live.set.rendered) failureOf(() => rendered(agent, live));
+}
+
 /** The same on the server that sends: nobody else asks it to run what reads the results there, nor what it took before. */
 export async function renderAndApply(agent: Agent, live: LiveSet): Promise<void> {
   await applyOwed(agent, live);

@@ -11,7 +11,7 @@ import { isSystemError } from './data-set.ts';
 import type { LiveSet } from './live-set.ts';
 import { keepPruning } from './prune.ts';
 import { receiveVerbs } from './receive.ts';
-import { renderOwn } from './render.ts';
+import { renderEarly, renderOwn } from './render.ts';
 import { bePrimary, beSecondary } from './roles.ts';
 import { listen } from './socket.ts';
 import { hasAuthority } from './standing.ts';
@@ -108,11 +108,11 @@ async function oneTurn(agent: Agent, signal: AbortSignal): Promise<number> {
       agent.appliedFor.epoch = pair.epoch;
       for (const wanted of agent.wantedBells.values()) wanted.ring();
     }
+    for (const live of agent.sets.values())
+      if (role === 'primary') renderEarly(agent, live);
+      else renderOwn(agent, live);
     if (role === 'primary') await bePrimary(agent, link, pair);
-    else {
-      for (const live of agent.sets.values()) renderOwn(agent, live);
-      await beSecondary(agent, link, pair);
-    }
+    else await beSecondary(agent, link, pair);
   } catch (error) {
     if (!(error instanceof CmsadmError) && !isSystemError(error)) throw error;
     if (!signal.aborted) agent.tell({ state: error.message });
