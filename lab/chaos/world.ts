@@ -24,9 +24,9 @@ export type Calibration = {
 };
 
 /** A fresh lab with the product on cms1, from which set up can start. */
-export async function freshLab(): Promise<void> {
+export async function freshLab(diskMb = DISK_MB): Promise<void> {
   await down();
-  await up({ diskMb: DISK_MB });
+  await up({ diskMb });
   await furnishBoth();
 }
 

@@ -199,10 +199,11 @@ export function receiveVerbs(agent: Agent): {
     agentAgree: async (args: unknown) => {
       const { epoch: theirs, set, folders, names, released } = checked(agreeArgs, args);
       maySend(theirs);
-      const { tree } = liveSet(set);
+      const live = liveSet(set);
+      const { tree } = live;
       refuseUndecided(host, set);
       if (!released) refuseOtherFolder(tree);
-      rememberFolder(tree);
+      foreseen(set, live.set.path, () => rememberFolder(tree));
       // Only on what the other server was told: what was edited since is nobody's but this server's.
       const { digests, signs } = told.get(set) ?? { digests: new Map(), signs: new Map() };
       told.delete(set);
@@ -212,7 +213,7 @@ export function receiveVerbs(agent: Agent): {
         folders.filter((folder) => digests.get(folder) === now.get(folder)),
       );
       for (const path of names) agreeHere(tree, path, signs.get(path) ?? '');
-      tree.agreed.flush();
+      foreseen(set, live.set.path, () => tree.agreed.flush());
       // A full pass came by.
       agent.wantedBells.get(set)?.ring();
       return null;

@@ -11,7 +11,7 @@ import { paths } from '../../src/pair/state.ts';
 import { profileSchema } from '../../src/profile/schema.ts';
 import { fullFor, idleAgent } from './faults.ts';
 import { until } from './running-agents.ts';
-import { profile, twoServers, write } from './two-servers.ts';
+import { profile, twoServers, verbsOf, write } from './two-servers.ts';
 
 const setOf = (more: object) => ({
   ...profile,
@@ -114,5 +114,17 @@ describe('an agent that stops', () => {
     await applied;
     expect(order).toEqual(['import begins', 'import ends', 'agent ends']);
     expect(lines).toContainEqual(expect.stringMatching(/^the index of admin cannot be written: EISDIR/));
+  });
+});
+
+it('a receiver without room for its index says so as any file that it cannot write', async () => {
+  const { two } = twoServers();
+  const { host } = fullFor(two, /admin\.folder/);
+  const { verbs } = verbsOf(host);
+  await verbs['agentOpen']?.({ epoch: 1 });
+  await expect(verbs['agentAgree']?.({ epoch: 1, set: 'admin', folders: [], names: [] })).rejects.toMatchObject({
+    code: 'sync-write-failed',
+    message: expect.stringContaining('ENOSPC'),
+    remedy: expect.stringContaining('free space'),
   });
 });

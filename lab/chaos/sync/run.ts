@@ -17,10 +17,13 @@ export type SyncOptions = {
   readonly note: (result: SyncResult) => void;
 };
 
+/** What is replaced and removed is kept for weeks: a hundred rounds keep more than a gigabyte. In memory only once it is written. */
+const DISK_MB = 4_000;
+
 /** Runs rounds of admin-sync on one pair; after a violation on a fresh one, where it is to go on. */
 export async function runSyncRounds(options: SyncOptions): Promise<readonly SyncResult[]> {
   const { seed, rounds, from, keepGoing, say, note } = options;
-  await freshLab();
+  await freshLab(DISK_MB);
   let world = await freshPair(seed);
   const results: SyncResult[] = [];
   for (let round = from; round < from + rounds; round += 1) {
