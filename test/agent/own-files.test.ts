@@ -1,5 +1,4 @@
 import calls, * as fs from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
@@ -215,54 +214,47 @@ describe('a rendered file', () => {
     expect(fs.readFileSync(join(two.root.prefix, 'outside'), 'utf8')).toBe('outside');
   });
 
-  it('keeps also what somebody saves while the copy is on its way to the disk', () => {
+  /** Renders over a file of somebody's, who saves it again when the calls that are replaced say so; both are kept. */
+  function expectKept(replaced: (save: () => void) => Parameters<typeof replaceCalls>[0]): void {
     const { one } = twoServers();
     write(one, 'etc/link.conf.in', template);
     write(one, 'etc/link.conf', 'first');
     const agent = idleAgent(one, { ...profile, ...withAll });
     const live = agent.sets.get('admin');
     if (!live) throw new Error('no such data set');
-    const { fsyncSync } = calls;
-    let saves = 0;
-    calls.fsyncSync = (handle) => {
-      fsyncSync(handle);
-      // After the new file, the folder of the copy.
-      if (saves++ !== 1) return;
-      write(one, 'etc/new', 'saved meanwhile');
-      fs.renameSync(placeOf(one, 'etc/new'), placeOf(one, 'etc/link.conf'));
-    };
-    syncBuiltinESMExports();
-    try {
-      renderOwn(agent, live);
-    } finally {
-      calls.fsyncSync = fsyncSync;
-      syncBuiltinESMExports();
-    }
-    expect(read(one, 'etc/link.conf')).toBe(rendered('primary', cms1, cms2));
-    expect(kept(one).map(([, text]) => text)).toEqual(['first', 'saved meanwhile']);
-  });
-
-  it('keeps also what somebody saves while the copy is made, where that is on another file system', () => {
-    const { one } = twoServers();
-    write(one, 'etc/link.conf.in', template);
-    write(one, 'etc/link.conf', 'first');
-    const agent = idleAgent(one, { ...profile, ...withAll });
-    const live = agent.sets.get('admin');
-    if (!live) throw new Error('no such data set');
-    const { copyFileSync } = calls;
-    let copies = 0;
-    replaceCalls({
-      linkSync: linkNotTo(/\/kept\//),
-      copyFileSync: (from, to) => {
-        copyFileSync(from, to);
-        if (copies++ > 0) return;
+    replaceCalls(
+      replaced(() => {
         write(one, 'etc/new', 'saved meanwhile');
         fs.renameSync(placeOf(one, 'etc/new'), placeOf(one, 'etc/link.conf'));
-      },
-    });
+      }),
+    );
     renderOwn(agent, live);
     expect(read(one, 'etc/link.conf')).toBe(rendered('primary', cms1, cms2));
     expect(kept(one).map(([, text]) => text)).toEqual(['first', 'saved meanwhile']);
+  }
+
+  it('keeps also what somebody saves while the copy is on its way to the disk', () => {
+    const { fsyncSync } = calls;
+    let syncs = 0;
+    expectKept((save) => ({
+      fsyncSync: (handle) => {
+        fsyncSync(handle);
+        // After the new file, the folder of the copy.
+        if (syncs++ === 1) save();
+      },
+    }));
+  });
+
+  it('keeps also what somebody saves while the copy is made, where that is on another file system', () => {
+    const { copyFileSync } = calls;
+    let copies = 0;
+    expectKept((save) => ({
+      linkSync: linkNotTo(/\/kept\//),
+      copyFileSync: (from, to) => {
+        copyFileSync(from, to);
+        if (copies++ === 0) save();
+      },
+    }));
   });
 
   it('is told where its template asks for what is not known, stays as it was, and is made good', async () => {
