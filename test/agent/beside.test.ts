@@ -23,7 +23,7 @@ function slowly(peer: Host) {
     const answer = call();
     if (verb !== 'agentPut') return answer;
     seen.parts += 1;
-    await Promise.race([letGo, new Promise((resolve) => setTimeout(resolve, 100))]);
+    await Promise.race([letGo, new Promise((resolve) => setTimeout(resolve, 500))]);
     return answer;
   });
   return { login, seen, goOn: () => goOn() };

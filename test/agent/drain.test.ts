@@ -127,8 +127,8 @@ describe('two data sets of which one takes long', () => {
     const writing = setInterval(() => fs.writeFileSync(inOthers(one, 'x'), `${performance.now()}`), 2);
     await draining;
     clearInterval(writing);
-    // Once as a whole, and once for what came meanwhile.
-    expect(count() - before).toBe(2);
+    // Once as a whole, and once for what came meanwhile; the answer takes a moment, in which the loop may go on.
+    expect([2, 3]).toContain(count() - before);
   });
 
   it('are not drained on where a pause is answered in between', async () => {

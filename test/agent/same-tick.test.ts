@@ -2,7 +2,7 @@
 import calls, * as fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { type LiveSet, openLiveSet } from '../../src/agent/live-set.ts';
 import { sendChanges } from '../../src/agent/pass.ts';
 import type { Session } from '../../src/host/session.ts';
@@ -13,6 +13,7 @@ import { pass, placeOf, profile, sessionWith, tree, twoServers, write } from './
 const { lstatSync, fstatSync, readSync } = calls;
 const lives: LiveSet[] = [];
 afterEach(() => {
+  vi.restoreAllMocks();
   Object.assign(calls, { lstatSync, fstatSync, readSync });
   syncBuiltinESMExports();
   for (const live of lives.splice(0)) live.close();
@@ -21,6 +22,9 @@ afterEach(() => {
 /** From now on each file is stamped as if all happened at this moment; another write follows the next reading. */
 function inOneTick(afterwards: () => void): void {
   const now = Date.now();
+  // However long this machine takes: all before the reading happens now, all after it much later.
+  let elapsed = 0;
+  vi.spyOn(Date, 'now').mockImplementation(() => now + elapsed);
   const stamped = <T>(stat: T): T =>
     typeof stat === 'object' && stat !== null && 'isFile' in stat
       ? Object.assign(stat, { mtimeMs: now, ctimeMs: now })
@@ -32,6 +36,7 @@ function inOneTick(afterwards: () => void): void {
       const count = readSync(...args);
       Object.assign(calls, { readSync });
       syncBuiltinESMExports();
+      elapsed = 10_000;
       afterwards();
       return count;
     },
