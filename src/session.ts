@@ -55,8 +55,8 @@ export async function openContext(
   if (what !== undefined) requireRoot(options.root);
   const host = await hostOf(options.root, (text) => report.line(text));
   const operator = operatorName();
-  const log =
-    what === undefined ? noLog : openAdminLog(host.root, { pid: process.pid, operator, what }, host.system.clock);
+  const run = { pid: process.pid, operator, what: what ?? '' };
+  const log = what === undefined ? noLog : openAdminLog(host.root, run, host.system.clock, (text) => report.warn(text));
   const profile = profileOfServer(at(host.root, '/'), programRoot);
   const stop = { requested: false };
   const context = {

@@ -136,7 +136,10 @@ const eventOf = {
 const withoutPids = (text: string): string => text.replaceAll(/\.\d+(?=['.])/g, '');
 
 const logOutcome = ({ root, system: { clock } }: Host, text: string): void =>
-  openAdminLog(root, { pid: process.pid, operator: 'cmsadm', what: 'recover by itself' }, clock).outcome(text);
+  openAdminLog(root, { pid: process.pid, operator: 'cmsadm', what: 'recover by itself' }, clock, nobody).outcome(text);
+
+/** The alarm and the journal tell what the log had no room for. */
+const nobody = (): void => undefined;
 
 /** What can't be told or tidied keeps nobody from what is to be done. @returns whether it could */
 function leniently(work: () => void): boolean {

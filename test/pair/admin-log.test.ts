@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openAdminLog } from '../../src/pair/admin-log.ts';
@@ -7,10 +7,16 @@ import { tempFolder } from '../packages/temp-folder.ts';
 
 const folder = tempFolder();
 const clock = (): number => Date.parse('2026-01-02T03:04:05Z');
+const warnings: string[] = [];
 const open = (name: string, operator = 'anna') => {
   mkdirSync(join(folder, name), { recursive: true });
   const root = { prefix: join(folder, name), ownersCount: false };
-  return openAdminLog(root, { pid: 4711, operator, what: 'config_HA setup' }, clock);
+  return openAdminLog(
+    root,
+    { pid: 4711, operator, what: 'config_HA setup' },
+    clock,
+    (told) => void warnings.push(told),
+  );
 };
 const text = (name: string): string => readFileSync(join(folder, name, paths.adminLog), 'utf8');
 
@@ -57,4 +63,14 @@ test.each([
 test('letters of any language stay readable', () => {
   open('letters').outcome('Zürich – 東京');
   expect(text('letters')).toContain('Zürich – 東京');
+});
+
+test('an outcome that cannot be written is told, and changes nothing; a choice that cannot is refused', () => {
+  const log = open('refused');
+  const file = join(folder, 'refused', paths.adminLog);
+  rmSync(file);
+  mkdirSync(file);
+  expect(() => log.choice('proceed=y')).toThrow('EISDIR');
+  log.outcome('set up roles: done');
+  expect(warnings).toEqual([expect.stringContaining(`could not be written into ${paths.adminLog}: `)]);
 });
