@@ -124,10 +124,17 @@ function prepared(): Host {
   return two;
 }
 
+/** Every name in a folder, byte by byte; a link is not followed. */
+const namesIn = (folder: Buffer, under = ''): string[] =>
+  fs.readdirSync(folder, { withFileTypes: true, encoding: 'latin1' }).flatMap((item) => {
+    const name = under + item.name;
+    const inside = (): string[] => namesIn(Buffer.concat([folder, Buffer.from(`/${item.name}`, 'latin1')]), `${name}/`);
+    return [name, ...(item.isDirectory() ? inside() : [])];
+  });
+
 /** All of a server but the data set and what the agent keeps for itself, with contents, modes and owners. */
 const beside = (host: Host): string =>
-  fs
-    .readdirSync(host.root.prefix, { recursive: true, encoding: 'latin1' })
+  namesIn(Buffer.from(host.root.prefix))
     .filter((name) => !/^(admin|var|run)(\/|$)/.test(name))
     .sort()
     .map((name) => {
