@@ -19,7 +19,7 @@ afterEach(() => {
 });
 
 /** From now on each file is stamped as if all happened at this moment; another write follows the nth reading of one. */
-function inOneTick({ path, nth }: { readonly path: string; readonly nth: number }, afterwards: () => void): void {
+function inOneTick({ path, nth }: { readonly path: fs.PathLike; readonly nth: number }, afterwards: () => void): void {
   const now = Date.now();
   const { ino } = lstatSync(path);
   let readings = 0;

@@ -337,11 +337,14 @@ describe.skipIf(!ok)(`the backup of a real server${ok ? '' : ` (skipped: ${why})
     // The backups of before would be saved as well, for they are not where this one goes.
     const before = await filesIn();
     for (const name of before.slice(0, -1)) await sh('cms1', `rm ${target}/${name}`);
-    await sh('cms1', 'truncate -s 2G /srv/tape');
-    const made = await backup(['--device=1', '--path=/srv/tape', '--compress=gzip'], 'backup');
-    const verified = await backup(['verify', textOf(made, 'name')], 'backup-verify');
-    expect(verified).toContain('"outcome":"whole"');
-    await backup(['show', '/srv/tape'], 'backup-show');
+    await sh('cms1', 'truncate -s 4G /srv/tape');
+    const onTape = ['--device=1', '--path=/srv/tape'];
+    for (const args of [onTape, ['maintenance', '--level=full', ...onTape, '--compress=gzip']]) {
+      const made = await backup(args, 'backup');
+      const verified = await backup(['verify', textOf(made, 'name')], 'backup-verify');
+      expect(verified).toContain('"outcome":"whole"');
+      await backup(['show', '/srv/tape'], 'backup-show');
+    }
     await sh('cms1', 'rm /srv/tape');
     await backup(['list', `--folder=${target}`], 'backup-list');
   }, 600_000);
