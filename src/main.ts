@@ -75,7 +75,7 @@ export async function main(args: readonly string[]): Promise<void> {
   } catch (thrown) {
     const error = explained(thrown);
     if (error instanceof CommanderError) {
-      if (error.exitCode !== 0) renderer(args.includes('--json')).failure(usageError(error));
+      if (error.exitCode !== 0) renderer(args.includes('--json')).failure(usageError(error, namedIn(program, args)));
       return finish(error.exitCode === 0 ? exitCodes.done : exitCodes.usage);
     }
     renderer(args.includes('--json')).failure(error);
@@ -83,10 +83,23 @@ export async function main(args: readonly string[]): Promise<void> {
   }
 }
 
-const usageError = (error: CommanderError): CmsadmError =>
+/** The command that was meant, as far as its words are known: `sync now`. */
+function namedIn(program: Command, args: readonly string[]): string {
+  let command = program;
+  const words: string[] = [];
+  for (const word of args) {
+    const next = command.commands.find((one) => one.name() === word);
+    if (!next) continue;
+    words.push(word);
+    command = next;
+  }
+  return words.join(' ');
+}
+
+const usageError = (error: CommanderError, named: string): CmsadmError =>
   new CmsadmError('usage', error.message.replace(/^error: /, ''), {
     exitCode: exitCodes.usage,
-    remedy: 'cmsadm --help, or cmsadm config_HA --help',
+    remedy: `cmsadm ${named === '' ? '' : `${named} `}--help`,
   });
 
 const unknownCommand = async (command: string, { root }: GlobalOptions): Promise<CmsadmError> => {

@@ -74,7 +74,7 @@ export type Screen =
   | { readonly kind: 'sync'; readonly views: readonly SyncView[] }
   | { readonly kind: 'passes'; readonly passes: readonly PassReport[] }
   | { readonly kind: 'differences'; readonly sets: readonly SetDifference[] }
-  | { readonly kind: 'conflicts'; readonly conflicts: readonly ConflictLine[] }
+  | { readonly kind: 'conflicts'; readonly conflicts: readonly ConflictLine[]; readonly notAsked?: string }
   /** The kept copy against the file as it is, both latin1; or why they are not shown. */
   | {
       readonly kind: 'conflict';

@@ -59,6 +59,7 @@ export async function openContext(
   const log = what === undefined ? noLog : openAdminLog(host.root, run, host.system.clock, (text) => report.warn(text));
   const profile = profileOfServer(at(host.root, '/'), programRoot);
   const stop = { requested: false };
+  const asked = {};
   const context = {
     host,
     profile,
@@ -67,6 +68,7 @@ export async function openContext(
     log,
     operator,
     stop,
+    asked,
     yes: options.yes,
     dryRun: options.dryRun,
     pid: process.pid,
@@ -95,6 +97,17 @@ function onSignals(context: CommandContext & { stop: { requested: boolean } }, r
     // That is how one leaves it: no error.
     if (report.isLive()) {
       context.log.outcome('ended by the operator');
+      process.exit(exitCodes.interrupted);
+    }
+    const { goesOn } = context.asked;
+    if (goesOn) {
+      context.log.outcome(`interrupted; ${goesOn.text}`);
+      report.failure(
+        new CmsadmError('interrupted', `Interrupted; ${goesOn.text}.`, {
+          exitCode: exitCodes.interrupted,
+          remedy: goesOn.remedy,
+        }),
+      );
       process.exit(exitCodes.interrupted);
     }
     const changed = transactions(context.host.root).some((id) => id.startsWith(`zdt_${process.pid}_`));

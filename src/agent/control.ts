@@ -66,7 +66,7 @@ export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Pr
           details: report ? [report.why] : [],
           remedy: 'Put that right; where the set is held anew then, release it again.',
         });
-      return null;
+      return reports;
     },
     syncKeep: async (args) => {
       const { set, server } = v.parse(keepArgs, args);
@@ -106,6 +106,7 @@ export function controlVerbs(agent: Agent): Record<string, (args: unknown) => Pr
       }
       if (held && !readPause(host.root)) throw heldError(held);
       resume(host);
+      if (agent.isFollowing() && !held) agent.tell({ state: 'a full pass after the pause' });
       // Events of what is gone may be gone too, however short the pause was. Without a session the next one begins with a pass.
       agent.ask({ kind: 'pass' }).catch(() => undefined);
       return null;

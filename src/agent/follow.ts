@@ -45,6 +45,7 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
   let asked = compared;
   const today = (): string => dayOf(host.system.clock(), agent.profile.fullPass);
   let day = today();
+  let isStopped = false;
   while (!agent.over()) {
     const stopped = whyStopped(host.root);
     if (stopped !== undefined) agent.tell({ state: stopped });
@@ -68,7 +69,14 @@ async function followOn(agent: Agent, session: Session, link: Link, pair: Pair):
     }
     await sender.exportAll();
     await answerAll(sender);
-    if (whyStopped(host.root) !== undefined) continue;
+    if (whyStopped(host.root) !== undefined) {
+      // Nothing is sent, so nobody counts what waits.
+      if (isHeartbeat || !isStopped)
+        for (const live of agent.sets.values()) agent.toSend(live.set.name, live.waiting(), false);
+      isStopped = true;
+      continue;
+    }
+    isStopped = false;
     if (now - folders >= timing.folders) {
       folders = now;
       for (const live of agent.sets.values()) touchFolders(live);

@@ -30,8 +30,10 @@ export type LiveSet = {
   lookAt(path: string): Promise<void>;
   /** Whether new files are read only when they are sent: on the server that sends. */
   setLazy(lazy: boolean): void;
-  /** Has everything looked at the next time. */
-  again(): void;
+  /** Has everything looked at the next time. @param from since when something waits, where the look before forgot it */
+  again(from?: number): void;
+  /** How many names are known to differ, or may do so by what events told. */
+  waiting(): number;
   /** True once everything was looked at, or is being, since it was not lazy: from then on events tell of each edit. */
   isKnown(): boolean;
   /** What is here may be anything until everything was looked at once more. */
@@ -59,9 +61,15 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
     since ??= performance.now();
     ring(path);
   };
-  const again = (): void => {
+  const again = (from?: number): void => {
     all = true;
+    if (from !== undefined) since = Math.min(since ?? from, from);
     ring();
+  };
+  const waiting = (): number => {
+    const waits = new Set(dirty);
+    if (tree.compared) for (const [path, { here, there }] of tree.names) if (here !== there) waits.add(path);
+    return waits.size;
   };
   /** Something may wait that nobody knows of. */
   const lost = (): void => {
@@ -158,6 +166,7 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
     isKnown: () => known,
     startOver,
     again,
+    waiting,
     touchChangedFolders: () => {
       for (const path of changedFolders(tree)) heard(path);
     },

@@ -284,11 +284,12 @@ function differenceOf({ set, tree }: LiveSet): SetDifference {
 export async function difference(line: Line, live: LiveSet): Promise<SetDifference> {
   const { session, epoch } = line;
   const set = live.set.name;
+  const since = live.since();
   const looked = live.lookAll();
   const [told] = await Promise.all([session.call('agentDigests', { epoch, set }), looked]).finally(async () => {
     // Nothing is sent here, whatever fails: what events told of has yet to be.
     await looked.catch(() => {});
-    live.again();
+    live.again(since);
   });
   const theirs = answered(digestsSchema, told);
   const listed = answered(listSchema, await session.call('agentList', { epoch, set, folders: Object.keys(theirs) }));

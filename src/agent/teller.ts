@@ -23,7 +23,7 @@ export type Teller = {
   end(): void;
   /** How a data set stands: what is in the way, and the names that wait. Trouble is an alarm until it is over. */
   tellSet(name: string, trouble: Trouble | undefined, waiting: number): void;
-  /** So many changes of a data set are sent from now on. @param isBeside besides those that are on their way */
+  /** So many changes of a data set are to be sent from now on. @param isBeside besides those that are on their way */
   toSend(name: string, changes: number, isBeside: boolean): void;
   /** Since when a data set's changes wait (performance.now), unless older ones wait already. */
   waitingSince(name: string, since: number | undefined): void;

@@ -18,7 +18,12 @@ export type CommandContext = {
   readonly pid: number;
   readonly operator: string;
   readonly stop: Interruption;
+  /** What another process goes on with, whether this one is interrupted or not. */
+  readonly asked: { goesOn?: GoesOn | undefined };
 };
+
+/** What was asked of the agent, and how to see or undo it. */
+export type GoesOn = { readonly text: string; readonly remedy: string };
 
 /** How a command ended, for the exit code, the admin log and `--json`. */
 export type CommandOutcome = {
@@ -105,7 +110,7 @@ export async function settleAnswers(
   if (missing.length > 0)
     throw usage(
       'Answers are missing, and there is no terminal to ask at.',
-      'Give the flags, or an answers file (--answers FILE).',
+      'Give them with the command, or in an answers file (--answers FILE) where it takes one.',
       [...missing, ...wrong],
     );
   if (wrong.length > 0)

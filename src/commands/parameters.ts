@@ -121,7 +121,12 @@ export const tagParameter: Parameter = {
 
 export const syncParameters = {
   watch: { name: 'watch', question: '', help: 'show it again every second, until Ctrl-C', flag: true },
-  set: { name: 'set', question: 'Data set', help: 'name of a data set, as `cmsadm sync status` shows it', words: true },
+  set: {
+    name: 'set',
+    question: 'Data set (q leaves)',
+    help: 'name of a data set, as `cmsadm sync status` shows it',
+    words: true,
+  },
   conflict: {
     name: 'id',
     question: '',
@@ -136,7 +141,7 @@ export const syncParameters = {
     words: true,
   },
   onlySet: { name: 'set', question: 'Data set', help: 'the data set, where more than one is undecided' },
-  restore: { name: 'tag', question: 'Tag of the restore', help: 'tag of the restore' },
+  restore: { name: 'tag', question: 'Tag of the restore (q leaves)', help: 'tag of the restore' },
   restored: {
     name: 'tag',
     question: '',

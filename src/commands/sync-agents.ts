@@ -6,7 +6,7 @@ import type { Host } from '../host/system.ts';
 import { type Link, readLink } from '../pair/state.ts';
 import { statusFrom } from '../pair/sync-status.ts';
 import type { SyncView } from '../report.ts';
-import type { CommandContext } from './context.ts';
+import type { CommandContext, GoesOn } from './context.ts';
 
 /** How a server is called before it has a link. */
 export async function ownName({ root, system }: Host): Promise<string> {
@@ -15,17 +15,33 @@ export async function ownName({ root, system }: Host): Promise<string> {
 
 /**
  * Asks this server's agent one thing.
+ * @param goesOn what it does from then on, whether somebody waits for the answer or not; undefined: nothing
  * @throws CmsadmError agent-not-running; the verb's own errors, which name this server
  */
-export async function askAgent({ host }: CommandContext, verb: string, args: unknown = {}): Promise<unknown> {
+export async function askAgent(
+  { host, asked }: CommandContext,
+  verb: string,
+  args: unknown = {},
+  goesOn?: GoesOn,
+): Promise<unknown> {
+  asked.goesOn = goesOn;
   try {
-    return await callAgent(host, verb, args);
-  } catch (error) {
-    throw error instanceof CmsadmError ? inOurWords(error, await ownName(host)) : error;
+    return await inOurWords(host, () => callAgent(host, verb, args));
+  } finally {
+    asked.goesOn = undefined;
   }
 }
 
-function inOurWords(error: CmsadmError, name: string): CmsadmError {
+/** What is in the way of this server's agent, with the server's name. */
+async function inOurWords<T>(host: Host, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof CmsadmError ? ofServer(error, await ownName(host)) : error;
+  }
+}
+
+function ofServer(error: CmsadmError, name: string): CmsadmError {
   if (error.code === 'session-lost')
     return new CmsadmError('agent-not-running', 'The admin-sync service of this server ended before it answered.', {
       server: name,
@@ -53,7 +69,7 @@ export type AgentOf = {
 /** This server's agent and, over the pair's link, the other one's. */
 export async function agentsOfBoth({ host }: CommandContext): Promise<AgentOf[]> {
   const link = readLink(host.root);
-  const own = { name: await ownName(host), own: true, open: () => openAgent(host.root) };
+  const own = { name: await ownName(host), own: true, open: () => inOurWords(host, () => openAgent(host.root)) };
   return link ? [own, { name: link.peer.fqdn, own: false, open: () => openOther(host, link) }] : [own];
 }
 

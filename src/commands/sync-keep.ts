@@ -10,6 +10,7 @@ import { type CommandContext, type CommandOutcome, confirmed, declined, type Giv
 import { syncParameters } from './parameters.ts';
 import { askAgent } from './sync-agents.ts';
 import { differencesFrom, passReportsFrom } from './sync-answers.ts';
+import { duringPass, passGoesOn } from './sync-now.ts';
 
 /**
  * Decides whose versions of an undecided data set stay; shows first what differs and what is kept aside.
@@ -46,8 +47,13 @@ export async function syncKeep(context: CommandContext, given: Given): Promise<C
 async function decide(context: CommandContext, set: string, server: string): Promise<CommandOutcome> {
   const { report } = context;
   const passes = passReportsFrom(
-    await during(report, `Making ${set} on both servers what it is on ${server}`, () =>
-      askAgent(context, 'syncKeep', { set, server }),
+    await duringPass(context, `Making ${set} on both servers what it is on ${server}`, () =>
+      askAgent(
+        context,
+        'syncKeep',
+        { set, server },
+        { text: `the admin-sync service goes on with the versions of ${server}`, remedy: passGoesOn.remedy },
+      ),
     ),
   );
   report.show({ kind: 'passes', passes });

@@ -31,6 +31,7 @@ async function clean(context: CommandContext, lines: number): Promise<CommandOut
     return { exitCode: exitCodes.done, summary: 'sync log: empty', result: { outcome: 'nothing to do' } };
   }
   report.line(`${paths.syncLog}: ${count(lines, 'line')}. They go for good.`);
+  if (!dryRun && !context.yes && !context.ask) throw usage('Nobody is there to say yes.', 'Give --yes to empty it.');
   if (dryRun)
     return { exitCode: exitCodes.pending, summary: 'sync log: not cleaned', result: { outcome: 'pending', lines } };
   if (!(await confirmed(context))) return declined(context, 'sync log clean');

@@ -3,7 +3,7 @@ import { openAgent } from '../agent/socket.ts';
 import { CmsadmError, exitCodes } from '../errors.ts';
 import { statusFrom } from '../pair/sync-status.ts';
 import { during } from '../report.ts';
-import type { CommandContext, CommandOutcome } from './context.ts';
+import type { CommandContext, CommandOutcome, GoesOn } from './context.ts';
 import { askAgent } from './sync-agents.ts';
 import { passReportsFrom } from './sync-answers.ts';
 
@@ -13,11 +13,9 @@ const EVERY = 300;
 /** A full pass now, to its end. @throws CmsadmError agent-not-running, not-authority, not-in-step */
 export async function syncNow(context: CommandContext): Promise<CommandOutcome> {
   const passes = passReportsFrom(
-    await during(context.report, whatRuns, async () => {
-      const ended = new AbortController();
-      void tellProgress(context, ended.signal);
-      return askAgent(context, 'syncNow').finally(() => ended.abort());
-    }),
+    await duringPass(context, 'Comparing both servers and sending what differs', () =>
+      askAgent(context, 'syncNow', {}, passGoesOn),
+    ),
   );
   context.report.show({ kind: 'passes', passes });
   const failed = passes.filter(({ ok }) => !ok);
@@ -41,16 +39,29 @@ export async function syncNow(context: CommandContext): Promise<CommandOutcome> 
   };
 }
 
-const whatRuns = 'Comparing both servers and sending what differs';
+/** An agent ends a pass that it has begun. */
+export const passGoesOn: GoesOn = {
+  text: 'the admin-sync service goes on with the full pass',
+  remedy: 'See how far it is: cmsadm sync status',
+};
+
+/** Shows how far the full pass is while its answer is waited for. */
+export function duringPass<T>(context: CommandContext, what: string, work: () => Promise<T>): Promise<T> {
+  return during(context.report, what, async () => {
+    const ended = new AbortController();
+    void tellProgress(context, what, ended.signal);
+    return work().finally(() => ended.abort());
+  });
+}
 
 /** The first session waits for the end of the pass, so this asks over a second one. */
-async function tellProgress({ host, report }: CommandContext, ended: AbortSignal): Promise<void> {
+async function tellProgress({ host, report }: CommandContext, what: string, ended: AbortSignal): Promise<void> {
   const session = await openAgent(host.root).catch(() => undefined);
   try {
     while (session && !ended.aborted) {
       await sleep(EVERY, undefined, { signal: ended });
       const { passPercent } = statusFrom(await session.call('syncStatus', {}));
-      if (passPercent !== null && !ended.aborted) report.progress(`${whatRuns}: ${passPercent} %`);
+      if (passPercent !== null && !ended.aborted) report.progress(`${what}: ${passPercent} %`);
     }
   } catch {
     // That the pass ended, or what went wrong, is told by the answer to the pass itself.

@@ -1,16 +1,24 @@
-import { readHold } from '../agent/paused.ts';
-import { exitCodes } from '../errors.ts';
+import { readHold, readPause } from '../agent/paused.ts';
+import { CmsadmError, exitCodes } from '../errors.ts';
+import { statusFrom } from '../pair/sync-status.ts';
 import { during } from '../report.ts';
-import { type CommandContext, type CommandOutcome, type Given, settleAnswers, usage } from './context.ts';
+import { requireAuthority } from './allowed-here.ts';
+import { type CommandContext, type CommandOutcome, declined, type Given, settleAnswers, usage } from './context.ts';
 import { syncParameters } from './parameters.ts';
-import { askAgent } from './sync-agents.ts';
+import { askAgent, ownName } from './sync-agents.ts';
 import { passReportsFrom } from './sync-answers.ts';
+import { duringPass, passGoesOn } from './sync-now.ts';
 
 /** Nothing is sent any more, until it is resumed. @throws CmsadmError agent-not-running, not-authority */
 export async function syncPause(context: CommandContext): Promise<CommandOutcome> {
+  const before = readPause(context.host.root);
   // The agent takes no longer name.
   await askAgent(context, 'syncPause', { by: context.operator.slice(0, 64) });
-  return done(context, 'Admin-sync is paused, also over a restart, until `cmsadm sync resume`.', 'admin-sync paused');
+  if (before) return nothingToDo(context, `Admin-sync is paused already, by ${before.by} since ${before.since}.`);
+  const { queue } = statusFrom(await askAgent(context, 'syncStatus'));
+  const text = 'Admin-sync is paused, also over a restart, until `cmsadm sync resume`.';
+  const late = queue > 0 ? ' What is on its way already may still go across.' : '';
+  return done(context, `${text}${late}`, 'admin-sync paused');
 }
 
 /**
@@ -21,10 +29,17 @@ export async function syncHold(context: CommandContext, given: Given): Promise<C
   const { name } = syncParameters.restore;
   const answers = await settleAnswers([{ parameter: syncParameters.restore, check: someTag }], given, context);
   const tag = answers[name] ?? '';
+  if (tag === LEAVE && given[name] === undefined) return declined(context, 'sync hold');
+  const undo = `cmsadm sync resume --tag ${tag}`;
   await during(context.report, 'Waiting for what is under way', () =>
-    askAgent(context, 'syncHold', { tag, by: context.operator.slice(0, 64) }),
+    askAgent(
+      context,
+      'syncHold',
+      { tag, by: context.operator.slice(0, 64) },
+      { text: `admin-sync is held for the restore ${tag} all the same`, remedy: `If it is not to be: ${undo}` },
+    ),
   );
-  const text = `Admin-sync is held for the restore ${tag}, also over a restart, until: cmsadm sync resume --tag ${tag}`;
+  const text = `Admin-sync is held for the restore ${tag}, also over a restart, until: ${undo}`;
   return done(context, text, `admin-sync held for the restore ${tag}`, { tag });
 }
 
@@ -34,10 +49,13 @@ export async function syncHold(context: CommandContext, given: Given): Promise<C
  * @throws CmsadmError agent-not-running, not-authority, sync-held, restore-unknown, not-in-step
  */
 export async function syncResume(context: CommandContext, given: Given): Promise<CommandOutcome> {
+  const { root } = context.host;
   const tag = given[syncParameters.restored.name];
   if (tag !== undefined) return endRestore(context, someTag(tag));
+  const wasStopped = readPause(root) !== undefined || readHold(root) !== undefined;
   await askAgent(context, 'syncResume');
-  const restoring = readHold(context.host.root)?.tag;
+  if (!wasStopped) return done(context, 'Admin-sync was not paused; a full pass begins.', 'full pass begun');
+  const restoring = readHold(root)?.tag;
   return restoring === undefined
     ? done(context, 'Admin-sync goes on.', 'admin-sync resumed')
     : done(
@@ -50,8 +68,8 @@ export async function syncResume(context: CommandContext, given: Given): Promise
 
 async function endRestore(context: CommandContext, tag: string): Promise<CommandOutcome> {
   const passes = passReportsFrom(
-    await during(context.report, `A full pass after the restore ${tag}; what it removed goes on the other server`, () =>
-      askAgent(context, 'syncResume', { tag }),
+    await duringPass(context, `A full pass after the restore ${tag}; what it removed goes on the other server`, () =>
+      askAgent(context, 'syncResume', { tag }, passGoesOn),
     ),
   );
   context.report.show({ kind: 'passes', passes });
@@ -65,21 +83,59 @@ async function endRestore(context: CommandContext, tag: string): Promise<Command
  */
 export async function syncRelease(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { name } = syncParameters.set;
-  const answers = await settleAnswers([{ parameter: syncParameters.set, check: someName }], given, context);
+  requireAuthority(context.host, 'A held data set is released on the primary');
+  const check = given[name] === undefined && context.ask ? oneOf(await heldSets(context)) : someName;
+  const answers = await settleAnswers([{ parameter: syncParameters.set, check }], given, context);
   const set = answers[name] ?? '';
-  await askAgent(context, 'syncRelease', { set });
-  return done(context, `The data set ${set} goes on as it is now.`, `data set ${set} released`, { set });
+  if (set === LEAVE && given[name] === undefined) return declined(context, 'sync release');
+  const passes = passReportsFrom(
+    await duringPass(context, `A full pass in which ${set} goes across as it is now`, () =>
+      askAgent(context, 'syncRelease', { set }, passGoesOn),
+    ),
+  );
+  context.report.show({ kind: 'passes', passes });
+  return done(context, `The data set ${set} goes on as it is now.`, `data set ${set} released`, { set, passes });
 }
+
+/** @throws CmsadmError not-held where none is */
+async function heldSets(context: CommandContext): Promise<string[]> {
+  const { sets } = statusFrom(await askAgent(context, 'syncStatus'));
+  const held = sets.filter(({ state }) => state === 'held').map(({ name }) => name);
+  if (held.length > 0) return held;
+  throw new CmsadmError('not-held', 'No data set is held.', {
+    server: await ownName(context.host),
+    remedy: '`cmsadm sync status` shows how each data set stands.',
+  });
+}
+
+const oneOf =
+  (sets: readonly string[]) =>
+  (answer: string): string => {
+    const typed = answer.trim();
+    if (typed === LEAVE || sets.includes(typed)) return typed;
+    throw usage(
+      typed === '' ? 'No data set was named.' : `${JSON.stringify(typed.slice(0, 60))} is none that is held.`,
+      `Held: ${sets.join(', ')}. q leaves.`,
+    );
+  };
+
+/** At a question: nothing is done. */
+const LEAVE = 'q';
 
 function someTag(answer: string): string {
   const tag = answer.trim();
   if (/^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/.test(tag)) return tag;
-  throw usage(`${JSON.stringify(answer)} is no tag.`, 'Letters, digits and . _ : - are allowed, at most 64.');
+  throw usage(`${JSON.stringify(answer)} is no tag.`, 'Letters, digits and . _ : - are allowed, at most 64; q leaves.');
 }
 
 function someName(answer: string): string {
   if (answer.trim() === '') throw usage('No data set was named.', 'Type its name, as `cmsadm sync status` shows it.');
   return answer.trim();
+}
+
+function nothingToDo(context: CommandContext, text: string): CommandOutcome {
+  context.report.line(text);
+  return { exitCode: exitCodes.done, summary: text, result: { outcome: 'nothing to do' } };
 }
 
 function done(

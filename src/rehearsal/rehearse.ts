@@ -119,6 +119,7 @@ function contextOf(root: string, programRoot: string, report: Report): CommandCo
     pid: process.pid,
     operator: 'rehearsal',
     stop: { requested: false },
+    asked: {},
   };
 }
 

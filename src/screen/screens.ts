@@ -28,7 +28,7 @@ export function screenLines(screen: Screen, look: Look): string[] {
     case 'differences':
       return differenceLines(screen.sets, look);
     case 'conflicts':
-      return conflictsLines(screen.conflicts, look);
+      return conflictsLines(screen.conflicts, screen.notAsked, look);
     case 'conflict':
       return conflictLines(screen.conflict, screen.compared, look);
     case 'tags':

@@ -5,9 +5,14 @@ import type { Look } from './paint.ts';
 
 type Shown = Extract<Screen, { readonly kind: 'conflict' }>;
 
-/** The conflicts of both servers, oldest first. */
-export function conflictsLines(conflicts: readonly Shown['conflict'][], look: Look): string[] {
-  if (conflicts.length === 0) return ['There is no conflict.'];
+/** The conflicts of both servers, oldest first. @param notAsked the server whose conflicts nobody knows */
+export function conflictsLines(
+  conflicts: readonly Shown['conflict'][],
+  notAsked: string | undefined,
+  look: Look,
+): string[] {
+  if (conflicts.length === 0)
+    return wrap(notAsked === undefined ? 'There is no conflict.' : `None here; ${notAsked} was not asked.`, look.width);
   return [
     ...conflicts.flatMap((conflict) => oneConflict(conflict, look)),
     ...wrap(

@@ -48,7 +48,7 @@ function viewLines({ name, status, error }: SyncView, look: Look): string[] {
   const standing = role === 'none' ? 'single server' : `${role}, epoch ${epoch}`;
   return [
     ...wrap(`${name} (${standing})`, width).map(paint.title),
-    ...row('channel', status.state, width),
+    ...row('channel', channelText(status), width),
     ...row('full pass', passText(status), width),
     ...row('changes', `${status.seq} sent, ${status.acked} acknowledged, ${status.queue} waiting`, width),
     ...(restoring
@@ -70,11 +70,15 @@ function viewLines({ name, status, error }: SyncView, look: Look): string[] {
 
 const plain = (text: string): string => text;
 
-const passText = ({ passPercent, lastPass }: Status): string =>
-  [
-    ...(passPercent === null ? [] : [`running, ${passPercent} %`]),
-    lastPass === null ? 'none ended yet' : `last ended ${lastPass}`,
-  ].join('; ');
+/** What is on its way is no trouble, but not in step either. */
+const channelText = ({ state, queue, paused, restoring }: Status): string =>
+  state === 'in step' && queue > 0 && !paused && !restoring ? 'sending' : state;
+
+function passText({ role, passPercent, lastPass }: Status): string {
+  const running = passPercent === null ? [] : [`running, ${passPercent} %`];
+  const none = role === 'secondary' ? 'made by the primary' : 'none ended yet';
+  return [...running, lastPass === null ? none : `last ended ${lastPass}`].join('; ');
+}
 
 function setLines(sets: Status['sets'], { width, paint }: Look): string[] {
   if (sets.length === 0) return row('data sets', 'none', width);

@@ -222,10 +222,22 @@ describe('two agents', () => {
     await callAgent(one, 'syncPause', { by: 'ops' });
     write(one, 'new\n', 'x');
     write(one, 'a', 'changed');
+    // While it is paused, what waits is counted with each sign of life.
+    const waiting = await until(
+      () => status(one),
+      ({ queue }) => queue === 2,
+    );
     const found = (await callAgent(one, 'syncDiff')) as SetDifference[];
     expect(found).toEqual([{ set: 'admin', onlyHere: ['new\\x0a'], different: ['a'], onlyThere: [], more: false }]);
     expect(tree(two)).toEqual({ a: 'of the primary' });
+    // Who looks makes nothing younger that waits.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const after = await status(one);
+    const [before] = waiting.sets;
+    expect(after).toMatchObject({ queue: 2, sets: [{ state: 'sending', oldest: expect.any(String) }] });
+    expect(Math.abs(Date.parse(after.sets[0]?.oldest ?? '') - Date.parse(before?.oldest ?? ''))).toBeLessThan(100);
     await callAgent(one, 'syncResume');
+    expect((await status(one)).state).not.toContain('paused');
     await until(
       () => tree(two),
       (there) => JSON.stringify(there) === JSON.stringify(tree(one)),

@@ -103,6 +103,7 @@ export async function stubServer(
     pid: 1,
     operator: 'alice',
     stop: { requested: false },
+    asked: {},
     ...rest,
   };
   return { context, folder, told, log, asked, kill };
@@ -119,7 +120,8 @@ const noting = (verbs: Verbs, asked: (readonly [string, unknown])[]): Verbs =>
     ]),
   );
 
-async function listen(path: string, verbs: Verbs): Promise<() => void> {
+/** An agent's socket that answers so. @returns ends it */
+export async function listen(path: string, verbs: Verbs): Promise<() => void> {
   const open = new Set<net.Socket>();
   const server = net.createServer((socket) => {
     open.add(socket);

@@ -223,13 +223,47 @@ test('an agent that dies in the middle of a question is told as one that does no
 
 describe('sync pause, resume and release', () => {
   test('tell the agent who paused it', async () => {
-    const stub = await stubServer(fresh(), { syncPause: async () => null, syncResume: async () => null }, {});
+    let waiting = 7;
+    const verbs = {
+      syncPause: async () => null,
+      syncResume: async () => null,
+      syncStatus: async () => ({ ...status, queue: waiting }),
+    };
+    const stub = await stubServer(fresh(), verbs, {});
     expect(await run(stub, 'pause')).toMatchObject({ exitCode: 0, summary: 'admin-sync paused' });
+    expect(stub.told.splice(0)).toEqual([expect.stringContaining('What is on its way already may still go across.')]);
+    waiting = 0;
+    await run(stub, 'pause');
+    expect(stub.told.splice(0)).toEqual([expect.not.stringContaining('on its way')]);
+    const file = join(stub.folder, paths.sync, 'paused.json');
+    fs.mkdirSync(dirname(file), { recursive: true });
+    fs.writeFileSync(file, JSON.stringify(troubled.paused));
+    expect(await run(stub, 'pause')).toMatchObject({ exitCode: 0, result: { outcome: 'nothing to do' } });
+    expect(stub.told).toEqual(['Admin-sync is paused already, by bob since 2026-11-21T07:00:00.000Z.']);
     expect(await run(stub, 'resume')).toMatchObject({ exitCode: 0, summary: 'admin-sync resumed' });
-    expect(stub.asked).toEqual([
-      ['syncPause', { by: 'alice' }],
-      ['syncResume', {}],
+    fs.rmSync(file);
+    expect(await run(stub, 'resume')).toMatchObject({ exitCode: 0, summary: 'full pass begun' });
+    expect(stub.asked.filter(([verb]) => verb !== 'syncStatus')).toEqual([
+      ...Array.from({ length: 3 }, () => ['syncPause', { by: 'alice' }]),
+      ...Array.from({ length: 2 }, () => ['syncResume', {}]),
     ]);
+  });
+
+  test.each(['hold', 'release'])('%s is left with q', async (name) => {
+    const verbs = { syncStatus: async () => troubled };
+    const stub = await stubServer(fresh(), verbs, {}, { answer: ' q ' });
+    expect(await run(stub, name)).toMatchObject({ exitCode: 0, result: { outcome: 'declined' } });
+    expect(stub.asked.filter(([verb]) => verb !== 'syncStatus')).toEqual([]);
+  });
+
+  test('an interruption meanwhile is told as one of what goes on, and only then', async () => {
+    const stub = await stubServer(fresh(), { syncHold: () => new Promise(() => undefined) }, {});
+    const { asked } = stub.context;
+    const holding = refused(run(stub, 'hold', { tag: 'r1' }));
+    await expect.poll(() => asked.goesOn?.remedy).toContain('cmsadm sync resume --tag r1');
+    stub.kill();
+    await holding;
+    expect(asked.goesOn).toBeUndefined();
   });
 
   test('hold and resume tell the agent the tag of the restore', async () => {
@@ -251,10 +285,16 @@ describe('sync pause, resume and release', () => {
   });
 
   test('release asks for the data set at a terminal', async () => {
-    const stub = await stubServer(fresh(), { syncRelease: async () => null }, {}, { answer: ' administration ' });
-    expect(await run(stub, 'release')).toMatchObject({ result: { outcome: 'done', set: 'administration' } });
-    expect(stub.asked).toEqual([['syncRelease', { set: 'administration' }]]);
+    const verbs = { syncStatus: async () => troubled, syncRelease: async () => [passed] };
+    const stub = await stubServer(fresh(), verbs, {}, { answer: ' administration ' });
+    expect(await run(stub, 'release')).toMatchObject({ result: { outcome: 'done', passes: [passed] } });
+    expect(stub.asked.filter(([verb]) => verb !== 'syncStatus')).toEqual([['syncRelease', { set: 'administration' }]]);
     expect(stub.log).toEqual(['choice: set=administration']);
+  });
+
+  test('release says at a terminal that nothing is held', async () => {
+    const stub = await stubServer(fresh(), { syncStatus: async () => status }, {}, { answer: 'administration' });
+    expect(await refused(run(stub, 'release'))).toMatchObject({ code: 'not-held', server: 'cms1.example.org' });
   });
 
   test('release wants the data set where nobody can be asked', async () => {
@@ -360,7 +400,12 @@ describe('sync conflicts', () => {
     const stub = await stubServer(fresh(), { syncConflicts: async () => [] }, undefined);
     const outcome = await run(stub, 'conflicts');
     expect(outcome.result).toMatchObject({ outcome: 'listed', conflicts: [], notAsked: 'cms2.example.org' });
-    expect(stub.told[1]).toContain('Its conflicts are not in this list.');
+    expect(stub.told[0]).toBe('None here; cms2.example.org was not asked.');
+    expect(stub.told[1]).toContain('The conflicts of cms2.example.org are not in this list:');
+    expect(await refused(run(stub, 'conflicts', { id: 'nothing' }))).toMatchObject({
+      code: 'conflict-unknown',
+      message: 'There is no conflict "nothing" on cms1.example.org, and cms2.example.org could not be asked.',
+    });
   });
 
   test('shows how the kept copy and the file differ', async () => {

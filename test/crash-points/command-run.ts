@@ -31,6 +31,7 @@ export async function runCommand(
     pid,
     operator: 'ops',
     stop: process.stop,
+    asked: {},
   };
   try {
     await command(context, process);

@@ -113,6 +113,7 @@ export async function pairMaker(folder: string): Promise<NewPair> {
         pid: 1000 + runs++,
         operator: 'ops',
         stop: { requested: false },
+        asked: {},
         ...more,
       }),
       answers: {

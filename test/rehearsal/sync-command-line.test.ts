@@ -1,12 +1,14 @@
 // The command line itself, as a process, against a pair of two folders whose agents run here.
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, cpSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { setUp } from '../../src/commands/setup.ts';
+import { paths } from '../../src/pair/state.ts';
 import { startAgents } from '../../src/rehearsal/agents.ts';
+import { listen } from '../commands/stub-agents.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { pairMaker, type RehearsalPair } from './pair.ts';
 
@@ -181,6 +183,28 @@ describe('cmsadm sync', () => {
     });
     asking.kill('SIGINT');
     expect(await asking).toMatchObject({ exitCode: 130, stderr: expect.stringContaining('nothing was touched') });
+  });
+
+  test('an interruption while the agent goes on says so, and how to undo it', async () => {
+    const stalled = join(folder, 'stalled');
+    cpSync(dirname(pair.cms1), stalled, { recursive: true, filter: (path) => !path.endsWith('.sock') });
+    const root = join(stalled, 'cms1');
+    let isAsked = false;
+    const never = (): Promise<never> => {
+      isAsked = true;
+      return new Promise(() => undefined);
+    };
+    const end = await listen(join(root, paths.agentSocket), { syncHold: never });
+    onTestFinished(end);
+    const holding = run(root, 'sync', 'hold', '--tag=t7');
+    await expect.poll(() => isAsked, { timeout: 30_000 }).toBe(true);
+    holding.kill('SIGINT');
+    const { exitCode, stderr } = await holding;
+    expect(exitCode).toBe(130);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+      'Interrupted; admin-sync is held for the restore t7 all the same. Next: If it is not to be: cmsadm sync resume --tag t7',
+    );
+    expect(readFileSync(join(root, paths.adminLog), 'utf8')).toMatch(/ outcome: interrupted; .* all the same$/m);
   });
 
   test('--watch without a terminal is plain lines, and ends when nobody reads', async () => {
