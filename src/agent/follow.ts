@@ -7,6 +7,7 @@ import type { Agent } from './agent.ts';
 import { answered, carriedOf } from './answers.ts';
 import { isSystemError } from './data-set.ts';
 import type { LiveSet } from './live-set.ts';
+import { folderOf } from './names.ts';
 import { whyStopped } from './paused.ts';
 import { answerAll } from './requests.ts';
 import { isUnfinished, makeSender, type Sender } from './sender.ts';
@@ -132,6 +133,22 @@ function takeEdits(agent: Agent, told: unknown): void {
     if (!live) continue;
     const carried = carriedOf(live.tree, edits);
     for (const [path, sign] of carried) nameOf(live.tree, path).there = sign ?? undefined;
-    live.touch(carried.map(([path]) => path));
+    live.touch([
+      ...carried.map(([path]) => path),
+      ...carried.flatMap(([path, sign]) => foldersOnlyThere(live, path, sign)),
+    ]);
   }
+}
+
+/** What is there has folders above it there: one whose removal found something of that server's own in it stayed. */
+function foldersOnlyThere({ tree }: LiveSet, path: string, sign: string | null): string[] {
+  const found: string[] = [];
+  if (sign === null) return found;
+  for (let folder = folderOf(path); folder !== ''; folder = folderOf(folder)) {
+    const name = nameOf(tree, folder);
+    if (name.here !== undefined || name.there !== undefined) break;
+    name.there = 'd';
+    found.push(folder);
+  }
+  return found;
 }

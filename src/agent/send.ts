@@ -35,6 +35,7 @@ export async function sendWork(line: Line, live: LiveSet, work: Work): Promise<S
     return seq;
   };
   const on: Sending = {
+    touch: (path) => live.touch([path]),
     line: { ...line, next },
     tree,
     window,
@@ -76,6 +77,8 @@ export async function sendWork(line: Line, live: LiveSet, work: Work): Promise<S
 }
 
 type Sending = {
+  /** Has a name looked at again. */
+  readonly touch: (path: string) => void;
   readonly line: Line;
   readonly tree: Tree;
   readonly window: Window;
@@ -254,6 +257,8 @@ function acknowledge(on: Sending, seq: number, entry: Entry, read: Read | undefi
   const { line, tree, sent } = on;
   line.acknowledged(seq, tree.set.name);
   agreeOn(tree, entry.path, signOf(entry), read);
+  // It went, or was changed, before this answer came: what was looked at meanwhile did not know that it is there.
+  if (tree.names.get(entry.path)?.here !== signOf(entry)) on.touch(entry.path);
   sent.sent += 1;
   sent.bytes += bytes;
 }

@@ -9,7 +9,7 @@ import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
 import type { Conflict } from '../../src/pair/sync-reports.ts';
 import { drained, startAgent, status, until } from './running-agents.ts';
-import { placeOf, tree, twoServers, write } from './two-servers.ts';
+import { kept, placeOf, tree, twoServers, write } from './two-servers.ts';
 
 const same = (one: Host, two: Host): Promise<unknown> =>
   until(
@@ -42,6 +42,27 @@ describe('edits on the secondary', () => {
       expect.stringContaining('edited on this server'),
     ]);
   }, 60_000);
+
+  it('in a folder that goes on the primary before it heard of them are kept, and the folder goes', async () => {
+    const { one, two } = twoServers();
+    write(one, 'd/e/shared', 'shared');
+    write(one, 'other', 'x');
+    startAgent(two, one);
+    startAgent(one, two, {}, undefined, { heartbeat: 500 });
+    await drained(one);
+    await until(
+      () => status(two),
+      ({ sets }) => sets[0]?.oldest === null,
+    );
+    write(two, 'd/e/own', 'made here');
+    files.rmSync(placeOf(one, 'd'), { recursive: true });
+    await until(
+      () => callAgent(two, 'syncConflicts'),
+      (found) => (found as Conflict[]).length === 1,
+    );
+    await same(one, two);
+    expect(kept(two).map(([, content]) => content)).toContain('made here');
+  });
 
   it('are noticed by the times of folders where none can be watched', async () => {
     const { watch } = fs;

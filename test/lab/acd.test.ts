@@ -288,9 +288,11 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
     const main = await playSwitch(5001);
     // The next round comes within 30 s; test/lab/dual-ip.test.ts has shorter ones.
     await expect.poll(watched, { timeout: 40_000, interval: 1000 }).toContain(`"watched":"${here} port 5001 answers"`);
-    expect(await watched()).toContain(`"watched":"${here} port 5002 is tried, `);
+    await expect
+      .poll(watched, { timeout: 40_000, interval: 1000 })
+      .toContain(`"watched":"${here} port 5002 is tried, `);
     await main.end();
-  }, 60_000);
+  }, 100_000);
 
   it('is refused on the secondary, naming the primary', async () => {
     for (const [command, args] of [
