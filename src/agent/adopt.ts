@@ -10,6 +10,7 @@ import { exportSet } from './export.ts';
 import { folderOfSet } from './guard.ts';
 import type { LiveSet } from './live-set.ts';
 import { difference } from './pass.ts';
+import { pause } from './paused.ts';
 import { hasAuthority, type Standing } from './standing.ts';
 import { raiseOnce } from './standing-alarms.ts';
 import { markUndecided } from './undecided.ts';
@@ -17,7 +18,7 @@ import { markUndecided } from './undecided.ts';
 /**
  * Takes over the pair of a newer epoch that the other server made while this one was away: what differs is told in an
  * alarm first, then the pair is saved; nothing is pushed. A data set of which this server has versions of its own waits
- * for a person's decision.
+ * for a person's decision; a server that still is the primary was set back, and is paused where it would send older versions.
  * @returns the alarm's text; undefined while a change on either server is not settled, then ask again
  * @throws CmsadmError pair-foreign, session-lost
  */
@@ -33,9 +34,11 @@ export async function adopt(agent: Agent, session: Session, own: Pair, theirs: S
     });
   const reports: string[] = [];
   const marks = new Map<string, number | null>();
+  const older: string[] = [];
   for (const live of agent.sets.values()) {
     const { report, changes } = await compare(agent, session, own.epoch, live);
     reports.push(report);
+    if (changes === null || neverHad(live)) older.push(live.set.name);
     if (changes !== 0) marks.set(live.set.name, changes);
   }
   const what =
@@ -51,6 +54,8 @@ export async function adopt(agent: Agent, session: Session, own: Pair, theirs: S
   const at = new Date(host.system.clock()).toISOString();
   if (!hasAuthority(host, pair))
     for (const [set, changes] of marks) markUndecided(host.root, set, { own: changes, epoch: own.epoch, at });
+  // It was set back: what it holds now would replace what it held later.
+  else if (older.length > 0) pause(host, 'cmsadm: this server was set back, see its alarm,');
   raiseEpoch(host.root, pair.epoch);
   writeState(host.root, paths.pair, printPair(pair));
   return text;
@@ -95,6 +100,12 @@ function requireFolder({ set, tree }: LiveSet): void {
 /** Names whose version here the other server never had, and has not by chance. */
 const ownChanges = ({ tree }: LiveSet): number =>
   [...tree.names].filter(([path, { here, there }]) => here !== there && !tree.agreed.isKnown(path, here)).length;
+
+/** True where the other server has versions that this one, which is older, never had, or has no longer. */
+const neverHad = ({ tree }: LiveSet): boolean =>
+  [...tree.names].some(
+    ([path, { here, there }]) => there !== undefined && here !== there && !tree.agreed.isKnown(path, there),
+  );
 
 const MOST = 50;
 

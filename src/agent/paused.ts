@@ -11,6 +11,9 @@ const holdFile = `${paths.sync}/restoring.json`;
 const holdSchema = v.object({ tag: v.string(), by: v.string(), since: v.string() });
 type Hold = v.InferOutput<typeof holdSchema>;
 
+/** Its file is damaged. */
+const unreadable = { by: 'somebody (its file is damaged)', since: 'an unknown time' };
+
 const now = ({ system }: Host): string => new Date(system.clock()).toISOString();
 
 /** Stops admin-sync on this server until it is resumed; outlives restarts. */
@@ -24,7 +27,10 @@ export const resume = ({ root }: Host): void => removeDurably(root, pauseFile);
 /** Who paused it and since when; undefined where it is not paused. */
 export function readPause(root: Root): v.InferOutput<typeof pauseSchema> | undefined {
   const text = readText(root, pauseFile);
-  return text === undefined ? undefined : v.parse(pauseSchema, JSON.parse(text));
+  if (text === undefined) return undefined;
+  const read = v.safeParse(v.pipe(v.string(), v.parseJson(), pauseSchema), text);
+  // A damaged one still is one.
+  return read.success ? read.output : { ...unreadable };
 }
 
 /**
@@ -45,7 +51,9 @@ export function endHold({ root }: Host, tag: string): void {
 /** For which restore it is held; undefined where it is not. */
 export function readHold(root: Root): Hold | undefined {
   const text = readText(root, holdFile);
-  return text === undefined ? undefined : v.parse(holdSchema, JSON.parse(text));
+  if (text === undefined) return undefined;
+  const read = v.safeParse(v.pipe(v.string(), v.parseJson(), holdSchema), text);
+  return read.success ? read.output : { tag: 'unknown', ...unreadable };
 }
 
 const heldText = ({ tag, by, since }: Hold): string => `held for the restore ${tag} by ${by} since ${since}`;

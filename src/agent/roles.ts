@@ -6,14 +6,16 @@ import type { Agent } from './agent.ts';
 import { shownPath } from './entry.ts';
 import { follow, touchFolders } from './follow.ts';
 import { folderOfSet } from './guard.ts';
+import { readPause, resume } from './paused.ts';
 import { renderAndApply } from './render.ts';
-import { askStanding } from './standing.ts';
-import { raiseOnce } from './standing-alarms.ts';
+import { askStanding, type Standing } from './standing.ts';
+import { raiseOnce, settleBut } from './standing-alarms.ts';
 import { isBulkOpen } from './take.ts';
 import { allUndecided, clearUndecided, readUndecided, undecidedError } from './undecided.ts';
 
 /** With the authority: takes over a newer epoch if there is one, else sends until the turn is over. */
 export async function bePrimary(agent: Agent, link: Link, pair: Pair): Promise<void> {
+  settleBut(agent.host, [nobody], undefined);
   // While the login takes its time.
   for (const live of agent.sets.values()) {
     live.setLazy(true);
@@ -57,6 +59,7 @@ const waits = (link: Link): CmsadmError =>
 /** Without it: takes what the other server sends (receive.ts), notices edits, and looks whether the primary is there. */
 export async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise<void> {
   for (const live of agent.sets.values()) live.setLazy(false);
+  endPause(agent);
   let asked = Number.NEGATIVE_INFINITY;
   let folders = performance.now();
   while (!agent.over()) {
@@ -79,6 +82,14 @@ export async function beSecondary(agent: Agent, link: Link, pair: Pair): Promise
   }
 }
 
+/** Nobody could end it here, and it would stop this server when it administers the next time. */
+function endPause({ host, log }: Agent): void {
+  const paused = readPause(host.root);
+  if (!paused) return;
+  resume(host);
+  log(`the pause by ${paused.by} since ${paused.since} is over: this server does not administer any more`);
+}
+
 function tellUndecided(agent: Agent, pair: Pair): void {
   for (const name of agent.sets.keys()) {
     const mark = readUndecided(agent.host.root, name);
@@ -98,6 +109,12 @@ async function reachable(agent: Agent, link: Link, pair: Pair): Promise<string> 
     const session = await agent.login(link);
     try {
       const theirs = await askStanding(session, pair.epoch);
+      const missing = primaryMissing(theirs, link, pair);
+      settleBut(agent.host, [nobody], missing);
+      if (missing !== undefined) {
+        raiseOnce(agent.host, missing);
+        return missing;
+      }
       if (theirs.epoch === pair.epoch) return isThere;
       return `the primary is reachable, but at epoch ${theirs.epoch}`;
     } finally {
@@ -107,6 +124,15 @@ async function reachable(agent: Agent, link: Link, pair: Pair): Promise<string> 
     if (!(error instanceof CmsadmError)) throw error;
     return `the primary is not reachable: ${error.message}`;
   }
+}
+
+const nobody = 'Nobody administers this pair:';
+
+/** One of them was set back to a time before a reversal: both are the secondary. */
+function primaryMissing({ pair: theirs, settled, epoch }: Standing, { peer }: Link, own: Pair): string | undefined {
+  if (!theirs || !settled || theirs.primary.address === peer.address) return undefined;
+  const epochs = `epoch ${own.epoch} here, ${epoch} on ${peer.fqdn}`;
+  return `${nobody} both servers are the secondary (${epochs}), and nothing is sent. On the server with the newer data: cmsadm config_HA activate.`;
 }
 
 /** Looks at what events told of: what this agent did not write itself, somebody edited here. */

@@ -1,12 +1,15 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
 import { forgetConflicts, readConflicts, recordConflict } from '../../src/agent/conflicts.ts';
 import { keep, pruneKept } from '../../src/agent/kept.ts';
+import { keepPruning } from '../../src/agent/prune.ts';
 import { callAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import { raiseAlarm, readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
+import { idleAgent } from './faults.ts';
 import { drained, startAgent, status, until } from './running-agents.ts';
 import { kept, placeOf, profile, tree, twoServers, write } from './two-servers.ts';
 
@@ -32,6 +35,31 @@ const shifted = (host: Host, by: () => number): Host => ({
   system: { ...host.system, clock: () => Date.now() + by() },
 });
 const timesIn = (host: Host): string[] => fs.readdirSync(join(host.root.prefix, paths.kept, 'admin')).sort();
+
+// A server that starts with its clock far in the past (an empty battery) until it is put right: both clocks jump.
+it('what was kept while the clock was years behind stays when that is put right', async () => {
+  const { two } = twoServers();
+  copy(two, new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').concat('Z'));
+  const now = Date.now;
+  let ahead = 0;
+  const clock = (): number => now() + ahead;
+  const spied = vi.spyOn(Date, 'now').mockImplementation(clock);
+  const stop = new AbortController();
+  const host = { ...two, system: { ...two.system, clock } };
+  const agent = idleAgent(host, profile, { signal: stop.signal, timing: { prune: 40 } });
+  const pruning = keepPruning(agent, stop.signal);
+  try {
+    await sleep(20);
+    ahead = 20 * 365 * DAY;
+    await sleep(400);
+    expect(timesIn(two)).toHaveLength(1);
+    expect(readConflicts(two)).toHaveLength(1);
+  } finally {
+    spied.mockRestore();
+    stop.abort();
+    await pruning;
+  }
+});
 
 describe('kept copies', () => {
   it('go when they are old by their name and by the file system', async () => {
