@@ -174,6 +174,12 @@ export function folderOfSet({ host, set }: Tree): 'as before' | 'another' | 'mis
   return isSameFolder(readText(host.root, fileOf(set))?.trim(), now) ? 'as before' : 'another';
 }
 
+/** True until the folder was remembered in this boot: what was written right before it may be lost with the power. */
+export function isFirstOfBoot({ host, set }: Tree): boolean {
+  const before = readText(host.root, fileOf(set))?.trim();
+  return before !== undefined && before.split(' ')[1] !== host.system.bootId();
+}
+
 /** Remembers the folder as it is now as the right one. */
 export function rememberFolder({ host, set }: Tree): void {
   const now = identityOf(host, set);

@@ -7,6 +7,7 @@ import { isFolderSign, shownPath } from './entry.ts';
 import {
   folderOfSet,
   forgetRemoved,
+  isFirstOfBoot,
   type LetGo,
   noteSent,
   refusedOf,
@@ -93,6 +94,7 @@ async function compare(
     [...new Set([...theirs.keys(), ...ours.keys()])].filter((folder) => ours.get(folder) !== theirs.get(folder)),
   );
   const same: string[] = [];
+  const unheardOf: string[] = [];
   for (const name of tree.names.values()) name.there = name.here;
   for (const path of [...differing].flatMap((folder) => tree.names.within(folder)))
     nameOf(tree, path).there = undefined;
@@ -104,8 +106,10 @@ async function compare(
       // Both have it, and it was not read here yet.
       if (isProvisional(name.here)) await live.lookAt(path);
       if (name.here === sign) same.push(path);
+      else if (!tree.agreed.isKnown(path, sign)) unheardOf.push(path);
     }
   }
+  if (isFirstOfBoot(tree)) tree.unheardOf = unheardOf;
   // Names that are on neither side any more.
   for (const path of tree.names.keys()) forgetIfGone(tree, path);
   tree.compared = true;

@@ -1,9 +1,10 @@
 import { CmsadmError } from '../errors.ts';
 import type { Session } from '../host/session.ts';
-import type { Link, Pair } from '../pair/state.ts';
+import { type Link, type Pair, paths } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
 import type { Agent } from './agent.ts';
 import { makeBulk } from './bulk.ts';
+import { shownPath } from './entry.ts';
 import { exportSet } from './export.ts';
 import type { LetGo } from './guard.ts';
 import { type Line, makeLine, progressing } from './line.ts';
@@ -13,7 +14,26 @@ import { logPass } from './pass-log.ts';
 import { readPause, refuseStopped, whyStopped } from './paused.ts';
 import { renderAndApply } from './render.ts';
 import type { Standing } from './standing.ts';
+import { raiseOnce } from './standing-alarms.ts';
 import { undecidedError } from './undecided.ts';
+
+/**
+ * The power took an edit here that was across already, or this server was set back: the other server's versions of that
+ * were as good, and are replaced now.
+ */
+function tellUnheardOf({ host }: Agent, { set, tree }: LiveSet, peer: string): void {
+  const { unheardOf } = tree;
+  if (unheardOf.length === 0) return;
+  const shown = unheardOf.slice(0, SHOWN).map(shownPath).join(', ');
+  const more = unheardOf.length > SHOWN ? ` and ${unheardOf.length - SHOWN} more` : '';
+  raiseOnce(
+    host,
+    `When this server came back, ${peer} had versions of the data set ${set.name} of which nothing is known here (lost with the power, or this server was set back): ${shown}${more}. Those of this server replaced them; they are kept on ${peer}, below ${paths.kept}/${set.name}.`,
+  );
+  tree.unheardOf = [];
+}
+
+const SHOWN = 20;
 
 /** What is sent over one session, and how each data set stands by it. */
 export type Sender = ReturnType<typeof makeSender>;
@@ -52,6 +72,7 @@ export function makeSender(agent: Agent, session: Session, link: Link, pair: Pai
     results.set(name, result);
     const trouble = troubleOf(name, result);
     if (trouble === '') agent.allAcross(name);
+    if (!sent.failure && sent.held === undefined) tellUnheardOf(agent, live, link.peer.fqdn);
     const undecidedWhy = result.failure?.code === 'set-undecided' ? result.failure.message : undefined;
     const state = undecidedWhy
       ? 'undecided'

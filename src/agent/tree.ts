@@ -26,6 +26,8 @@ export type Tree = {
   /** True where what the other server has may not be what is known of it: something failed half-way. */
   uncertain: boolean;
   readonly links: HardLinks;
+  /** Names of which the other server had a version, after a boot here, that is neither ours nor one that we remember. */
+  unheardOf: readonly string[];
   /** Paths here that are too long for any call; each is left out, and told. */
   readonly tooLong: Set<string>;
   /** Looks at everything so far. */
@@ -53,6 +55,7 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   compared: false,
   uncertain: false,
   links: makeHardLinks(),
+  unheardOf: [],
   tooLong: new Set(),
   round: 0,
   digests: new Map(),

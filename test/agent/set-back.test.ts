@@ -6,7 +6,7 @@ import { callAgent } from '../../src/agent/socket.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
 import { drained, startAgent, status, until } from './running-agents.ts';
-import { cms2, pairAt, pass, placeOf, savePair, tree, twoServers, write } from './two-servers.ts';
+import { cms2, kept, pairAt, pass, placeOf, savePair, tree, twoServers, write } from './two-servers.ts';
 
 const alarmsOf = (host: Parameters<typeof status>[0]): string[] => readAlarms(host.root).map(({ text }) => text);
 
@@ -40,6 +40,36 @@ describe('a server that was set back', () => {
     await callAgent(one, 'syncResume');
     await drained(one);
     expect(tree(two)).toEqual(tree(one));
+  });
+
+  it.each([
+    { after: 'a boot that lost what was across', boot: 'another', isLost: true },
+    { after: 'a boot that lost nothing', boot: 'another', isLost: false },
+    { after: 'no boot', boot: undefined, isLost: true },
+  ])('is told which versions of the other server it replaced, after $after', async ({ boot, isLost }) => {
+    const { one, two } = twoServers();
+    write(one, 'users', 'v1');
+    await pass(one, two);
+    const index = join(one.root.prefix, paths.sync, 'admin.index');
+    const before = fs.readFileSync(index);
+    write(one, 'users', 'v2');
+    write(one, 'new', 'new');
+    await pass(one, two);
+    if (isLost) {
+      write(one, 'users', 'v1');
+      fs.rmSync(placeOf(one, 'new'));
+      fs.writeFileSync(index, before);
+    }
+    const system = boot === undefined ? one.system : { ...one.system, bootId: () => boot };
+    startAgent(two, one);
+    startAgent({ ...one, system }, two);
+    await drained(one);
+    expect(tree(two)).toEqual(tree(one));
+    const told = boot !== undefined && isLost;
+    expect(alarmsOf(one)).toEqual(
+      told ? [expect.stringMatching(/nothing is known here .*: (users, new|new, users)\./)] : [],
+    );
+    if (isLost) expect(kept(two).map(([, content]) => content)).toEqual(expect.arrayContaining(['v2', 'new']));
   });
 
   it('and is the secondary like the other one: it is told that nobody administers, until somebody does', async () => {

@@ -74,7 +74,7 @@ function statusComplaints({ role, state, queue, seq, acked }: Status, isPrimary:
 const reasons: Readonly<Record<SyncFault, RegExp>> = {
   'agent killed': /reach|stall/,
   'agent stopped': /reach|stall/,
-  power: /reach|stall/,
+  power: /reach|stall|nothing is known here/,
   cable: /reach|stall/,
   loss: /reach|stall/,
   delay: /reach|stall/,
