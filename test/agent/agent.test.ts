@@ -13,6 +13,7 @@ import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths, readEpoch, readPair } from '../../src/pair/state.ts';
 import { readStatus } from '../../src/pair/sync-status.ts';
 import { cms2, kept, pairAt, placeOf, profile, savePair, sessionWith, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const fast = { retry: 50, settle: 20, heartbeat: 100, reachable: 100, folders: 60_000, compare: 60_000, coalesce: 5 };
 
@@ -44,16 +45,6 @@ function start(host: Host, peer: Host | (() => Promise<Session>), timing: AgentO
   };
   running.push(agent);
   return agent;
-}
-
-/** Waits until something is so; fails with what was there last. */
-async function until<T>(look: () => T, wanted: (value: T) => boolean): Promise<T> {
-  for (const end = Date.now() + 10_000; ; ) {
-    const value = look();
-    if (wanted(value)) return value;
-    if (Date.now() > end) throw new Error(`never came; last seen: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 const state = (host: Host) => () => readStatus(host.root)?.state;

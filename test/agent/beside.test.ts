@@ -6,9 +6,10 @@ import { callAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { loginThrough } from './faults.ts';
-import { drained, startAgent, status, until } from './running-agents.ts';
+import { drained, startAgent, status } from './running-agents.ts';
 import { placeOf, write } from './two-servers.ts';
 import { bothSets, inOthers, textIn, unmountOthers, withOthers } from './two-sets.ts';
+import { until } from './until.ts';
 
 const MB = 1_048_576;
 

@@ -6,8 +6,9 @@ import { callAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import type { Profile } from '../../src/profile/schema.ts';
-import { drained, setState, startAgent, status, until } from './running-agents.ts';
+import { drained, setState, startAgent, status } from './running-agents.ts';
 import { cms2, kept, pairAt, placeOf, savePair, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const DAY = 86_400_000;
 

@@ -11,8 +11,9 @@ import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
 import { profileSchema } from '../../src/profile/schema.ts';
 import { quietLine } from './quiet-line.ts';
-import { drained, setState, startAgent, status, until } from './running-agents.ts';
+import { drained, setState, startAgent, status } from './running-agents.ts';
 import { kept, pass, placeOf, sessionWith, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 /** More than 30 % or more than 35 files may not vanish at once. */
 const limits = {

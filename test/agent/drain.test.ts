@@ -6,9 +6,10 @@ import { callAgent, openAgent } from '../../src/agent/socket.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import type { Host } from '../../src/host/system.ts';
 import { loginThrough } from './faults.ts';
-import { drained, setState, startAgent, status, until } from './running-agents.ts';
+import { drained, setState, startAgent, status } from './running-agents.ts';
 import { placeOf, tree, twoServers, write } from './two-servers.ts';
 import { bothSets, inOthers, textIn, withOthers } from './two-sets.ts';
+import { until } from './until.ts';
 
 /** A pair in step; on the secondary a folder cannot go, for it holds what the data set does not carry. */
 async function inStep(): Promise<{ one: Host; two: Host }> {

@@ -8,8 +8,9 @@ import { writeState } from '../../src/host/writing.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
 import type { Conflict } from '../../src/pair/sync-reports.ts';
-import { drained, startAgent, status, until } from './running-agents.ts';
+import { drained, startAgent, status } from './running-agents.ts';
 import { kept, placeOf, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const same = (one: Host, two: Host): Promise<unknown> =>
   until(

@@ -12,8 +12,9 @@ import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
 import { profileSchema } from '../../src/profile/schema.ts';
 import { idleAgent } from './faults.ts';
-import { drained, setState, startAgent, status, until } from './running-agents.ts';
+import { drained, setState, startAgent, status } from './running-agents.ts';
 import { cms1, cms2, pairAt, profile, savePair, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 /** Exported so rarely that only what is asked for is exported within a test. */
 const withTables = (every = 3600) => ({

@@ -10,8 +10,8 @@ import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
 import { profileSchema } from '../../src/profile/schema.ts';
 import { fullFor, idleAgent } from './faults.ts';
-import { until } from './running-agents.ts';
 import { profile, twoServers, verbsOf, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const setOf = (more: object) => ({
   ...profile,

@@ -8,6 +8,7 @@ import { paths } from '../../src/pair/state.ts';
 import type { SyncStatus } from '../../src/pair/sync-status.ts';
 import type { Profile } from '../../src/profile/schema.ts';
 import { placeOf, profile, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const timing = { retry: 50, settle: 20, heartbeat: 50, reachable: 100, folders: 60_000, compare: 60_000, coalesce: 3 };
 const stops: (() => Promise<void>)[] = [];
@@ -34,15 +35,6 @@ function start(
   };
   stops.push(stop);
   return { lines, stop };
-}
-
-async function until<T>(look: () => T | Promise<T>, wanted: (value: T) => boolean): Promise<T> {
-  for (const end = Date.now() + 10_000; ; ) {
-    const value = await look();
-    if (wanted(value)) return value;
-    if (Date.now() > end) throw new Error(`never came; last seen: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 const stateIs = (host: Host, wanted: (status: SyncStatus) => boolean): Promise<SyncStatus | undefined> =>

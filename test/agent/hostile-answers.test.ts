@@ -9,8 +9,8 @@ import type { Session } from '../../src/host/session.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { readStatus } from '../../src/pair/sync-status.ts';
-import { until } from './running-agents.ts';
 import { placeOf, profile, sessionWith, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const timing = { retry: 20, settle: 20, heartbeat: 20, reachable: 50, folders: 60_000, compare: 60_000, coalesce: 3 };
 

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { loginThrough } from './faults.ts';
-import { drained, setState, startAgent, until } from './running-agents.ts';
+import { drained, setState, startAgent } from './running-agents.ts';
 import { placeOf, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const MB = 1_048_576;
 

@@ -10,8 +10,9 @@ import type { Session } from '../../src/host/session.ts';
 import type { Host } from '../../src/host/system.ts';
 import { paths, readLink } from '../../src/pair/state.ts';
 import { answering, idleAgent, loginThrough } from './faults.ts';
-import { drained, setState, startAgent, until } from './running-agents.ts';
+import { drained, setState, startAgent } from './running-agents.ts';
 import { profile, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 /** A server that counts how often its agent asks whether it is paused: once or a few times in each round of its loop. */
 function counting(host: Host): { readonly host: Host; rounds(): number } {

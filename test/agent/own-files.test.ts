@@ -10,7 +10,7 @@ import { readAlarms } from '../../src/pair/alarms.ts';
 import { fillIn } from '../../src/pair/template.ts';
 import { type Profile, profileSchema } from '../../src/profile/schema.ts';
 import { idleAgent, linkNotTo, replaceCalls } from './faults.ts';
-import { drained, setState, startAgent, status, until } from './running-agents.ts';
+import { drained, setState, startAgent, status } from './running-agents.ts';
 import {
   cms1,
   cms2,
@@ -24,6 +24,7 @@ import {
   verbsOf,
   write,
 } from './two-servers.ts';
+import { until } from './until.ts';
 
 const link = { from: 'etc/link.conf.in', to: 'etc/link.conf' };
 /** `own.conf` belongs to each server, `etc/link.conf` is rendered on each. */

@@ -4,8 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { callAgent, openAgent } from '../../src/agent/socket.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
-import { drained, startAgent, status, until } from './running-agents.ts';
+import { drained, startAgent, status } from './running-agents.ts';
 import { tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 it('a full pass that is cut off by the loss of its session is a line, too', async () => {
   const { one, two } = twoServers();

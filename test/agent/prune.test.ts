@@ -10,8 +10,9 @@ import type { Host } from '../../src/host/system.ts';
 import { raiseAlarm, readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
 import { idleAgent } from './faults.ts';
-import { drained, startAgent, status, until } from './running-agents.ts';
+import { drained, startAgent, status } from './running-agents.ts';
 import { kept, placeOf, profile, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const DAY = 86_400_000;
 const OLD = '20200101T000000Z';

@@ -5,8 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { markUndecided } from '../../src/agent/undecided.ts';
 import { CmsadmError } from '../../src/errors.ts';
 import { loginThrough } from './faults.ts';
-import { drained, setState, startAgent, status, until } from './running-agents.ts';
+import { drained, setState, startAgent, status } from './running-agents.ts';
 import { cms1, cms2, pairAt, placeOf, savePair, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 /** A pair in step with 30 names; messages of changes do as they are told from then on. */
 async function pairInStep() {

@@ -17,8 +17,9 @@ import { writeState } from '../../src/host/writing.ts';
 import { paths } from '../../src/pair/state.ts';
 import { profileSchema } from '../../src/profile/schema.ts';
 import { answering, idleAgent, loginThrough } from './faults.ts';
-import { drained, setState, startAgent, until } from './running-agents.ts';
+import { drained, setState, startAgent } from './running-agents.ts';
 import { cms2, pairAt, placeOf, profile, savePair, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const done = { stdout: '', stderr: '', exitCode: 0 };
 const setsOf = (...sets: object[]) => ({ dataSets: v.parse(profileSchema.entries.dataSets, sets) });

@@ -9,6 +9,7 @@ import type { SyncStatus } from '../../src/pair/sync-status.ts';
 import { statusFrom } from '../../src/pair/sync-status.ts';
 import type { Profile } from '../../src/profile/schema.ts';
 import { profile } from './two-servers.ts';
+import { until } from './until.ts';
 
 const timing = { retry: 50, settle: 20, heartbeat: 50, reachable: 100, folders: 60_000, compare: 60_000, coalesce: 3 };
 const stops: (() => Promise<void>)[] = [];
@@ -38,16 +39,6 @@ export function startAgent(
   };
   stops.push(stop);
   return stop;
-}
-
-/** Waits for what comes by itself. */
-export async function until<T>(look: () => T | Promise<T>, wanted: (value: T) => boolean): Promise<T> {
-  for (const end = Date.now() + 10_000; ; ) {
-    const value = await look();
-    if (wanted(value)) return value;
-    if (Date.now() > end) throw new Error(`never came; last seen: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 /** Waits until the other server has everything. */

@@ -5,8 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { callAgent } from '../../src/agent/socket.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { paths } from '../../src/pair/state.ts';
-import { drained, startAgent, status, until } from './running-agents.ts';
+import { drained, startAgent, status } from './running-agents.ts';
 import { cms2, kept, pairAt, pass, placeOf, savePair, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const alarmsOf = (host: Parameters<typeof status>[0]): string[] => readAlarms(host.root).map(({ text }) => text);
 

@@ -5,6 +5,7 @@ import { CmsadmError } from '../../src/errors.ts';
 import type { Host } from '../../src/host/system.ts';
 import { raiseAlarm, readAlarms } from '../../src/pair/alarms.ts';
 import { profile, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const timing = {
   ...{ retry: 50, settle: 20, heartbeat: 50, reachable: 100, folders: 60_000, compare: 60_000, coalesce: 3 },
@@ -45,14 +46,6 @@ function start(host: Host, peer: Host): { readonly lines: string[]; cut(isCut: b
   };
 }
 
-async function until<T>(look: () => T | Promise<T>, wanted: (value: T) => boolean): Promise<T> {
-  for (const end = Date.now() + 10_000; ; ) {
-    const value = await look();
-    if (wanted(value)) return value;
-    if (Date.now() > end) throw new Error(`never came; last seen: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 const stalled = (host: Host): string[] =>
   readAlarms(host.root)
     .map(({ text }) => text)

@@ -6,8 +6,9 @@ import { expect, it } from 'vitest';
 import type { AgentOptions } from '../../src/agent/agent.ts';
 import type { Host } from '../../src/host/system.ts';
 import { loginThrough } from './faults.ts';
-import { drained, setState, startAgent, until } from './running-agents.ts';
+import { drained, setState, startAgent } from './running-agents.ts';
 import { twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 /** The value of a metric in the file of one server. */
 function metric({ root }: Host, name: string): number {

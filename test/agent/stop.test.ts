@@ -12,8 +12,9 @@ import { keepWanted } from '../../src/agent/wanted.ts';
 import type { Host } from '../../src/host/system.ts';
 import { loadProfile } from '../../src/profile/load.ts';
 import { profileSchema } from '../../src/profile/schema.ts';
-import { startAgent, until } from './running-agents.ts';
+import { startAgent } from './running-agents.ts';
 import { profile, twoServers } from './two-servers.ts';
+import { until } from './until.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const done = { stdout: '', stderr: '', exitCode: 0 };

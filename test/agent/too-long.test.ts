@@ -10,8 +10,9 @@ import { callAgent } from '../../src/agent/socket.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { loginThrough } from './faults.ts';
-import { drained, setState, startAgent, until } from './running-agents.ts';
+import { drained, setState, startAgent } from './running-agents.ts';
 import { pass, placeOf, profile, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const made: Host[] = [];
 /** node can't remove them either. @param from the level that goes, with all below it */

@@ -11,6 +11,7 @@ import type { Conflict, PassReport, SetDifference } from '../../src/pair/sync-re
 import type { SyncStatus } from '../../src/pair/sync-status.ts';
 import type { Profile } from '../../src/profile/schema.ts';
 import { kept, placeOf, profile, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const timing = { retry: 50, settle: 20, heartbeat: 50, reachable: 100, folders: 60_000, compare: 60_000, coalesce: 3 };
 const stops: (() => Promise<void>)[] = [];
@@ -57,15 +58,6 @@ const drained = (host: Host): Promise<unknown> =>
       ),
     (done) => done,
   );
-
-async function until<T>(look: () => T | Promise<T>, wanted: (value: T) => boolean): Promise<T> {
-  for (const end = Date.now() + 10_000; ; ) {
-    const value = await look();
-    if (wanted(value)) return value;
-    if (Date.now() > end) throw new Error(`never came; last seen: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 const status = async (host: Host): Promise<SyncStatus> => (await whenUp(host, 'syncStatus')) as SyncStatus;
 
@@ -215,7 +207,7 @@ describe('two agents', () => {
       (names) => names === 'a,small',
     );
     expect(await callAgent(one, 'syncDrain', { seconds: 5 })).toMatchObject({ epoch: 1 });
-  }, 20_000);
+  });
 
   it('tell the difference without making it smaller', async () => {
     const { one, two } = await pairOfAgents();

@@ -24,6 +24,7 @@ import {
   verbsOf,
   write,
 } from './two-servers.ts';
+import { until } from './until.ts';
 
 const timing = { retry: 50, settle: 20, heartbeat: 50, reachable: 100, folders: 60_000, compare: 60_000, coalesce: 3 };
 type Running = { readonly lines: string[]; stop(): Promise<void> };
@@ -44,15 +45,6 @@ function start(host: Host, peer: Host, ofProfile: Profile = profile): Running {
   };
   running.push({ lines, stop });
   return { lines, stop };
-}
-
-async function until<T>(look: () => T | Promise<T>, wanted: (value: T) => boolean): Promise<T> {
-  for (const end = Date.now() + 10_000; ; ) {
-    const value = await look();
-    if (wanted(value)) return value;
-    if (Date.now() > end) throw new Error(`never came; last seen: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 const status = (host: Host): Promise<SyncStatus> =>

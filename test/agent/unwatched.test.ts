@@ -8,8 +8,9 @@ import { makeUnwatched } from '../../src/agent/unwatched.ts';
 import type { Host } from '../../src/host/system.ts';
 import { readAlarms } from '../../src/pair/alarms.ts';
 import { fullFor, idleAgent } from './faults.ts';
-import { drained, startAgent, until } from './running-agents.ts';
+import { drained, startAgent } from './running-agents.ts';
 import { placeOf, profile, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const { watch } = fs;
 const setWatch = (use: (...args: Parameters<typeof watch>) => fs.FSWatcher): void => {

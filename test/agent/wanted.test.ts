@@ -11,6 +11,7 @@ import { readAlarms } from '../../src/pair/alarms.ts';
 import type { SyncStatus } from '../../src/pair/sync-status.ts';
 import type { Profile } from '../../src/profile/schema.ts';
 import { profile, tree, twoServers, write } from './two-servers.ts';
+import { until } from './until.ts';
 
 const timing = {
   ...{ retry: 50, settle: 20, heartbeat: 50, reachable: 100, folders: 60_000, compare: 60_000, coalesce: 3 },
@@ -58,15 +59,6 @@ function start(host: Host, peer: Host | undefined, every = 600): string[] {
     await done;
   });
   return lines;
-}
-
-async function until<T>(look: () => T | Promise<T>, wanted: (value: T) => boolean): Promise<T> {
-  for (const end = Date.now() + 10_000; ; ) {
-    const value = await look();
-    if (wanted(value)) return value;
-    if (Date.now() > end) throw new Error(`never came; last seen: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 type Standing = NonNullable<SyncStatus['sets'][number]['wanted']>;
