@@ -84,33 +84,36 @@ async function endRestore(context: CommandContext, tag: string): Promise<Command
 export async function syncRelease(context: CommandContext, given: Given): Promise<CommandOutcome> {
   const { name } = syncParameters.set;
   requireAuthority(context.host, 'A held data set is released on the primary');
-  const check = given[name] === undefined && context.ask ? oneOf(await heldSets(context)) : someName;
+  const isAsked = given[name] === undefined;
+  const held = isAsked && !context.ask ? [] : await heldSets(context);
+  const check = isAsked && context.ask ? oneOf(held, await ownName(context.host)) : someName;
   const answers = await settleAnswers([{ parameter: syncParameters.set, check }], given, context);
   const set = answers[name] ?? '';
-  if (set === LEAVE && given[name] === undefined) return declined(context, 'sync release');
+  if (set === LEAVE && isAsked) return declined(context, 'sync release');
+  const release = (): Promise<unknown> => askAgent(context, 'syncRelease', { set }, passGoesOn);
+  // Of another one the agent says why not.
   const passes = passReportsFrom(
-    await duringPass(context, `A full pass in which ${set} goes across as it is now`, () =>
-      askAgent(context, 'syncRelease', { set }, passGoesOn),
-    ),
+    held.includes(set)
+      ? await duringPass(context, `A full pass in which ${set} goes across as it is now`, release)
+      : await release(),
   );
   context.report.show({ kind: 'passes', passes });
   return done(context, `The data set ${set} goes on as it is now.`, `data set ${set} released`, { set, passes });
 }
 
-/** @throws CmsadmError not-held where none is */
 async function heldSets(context: CommandContext): Promise<string[]> {
   const { sets } = statusFrom(await askAgent(context, 'syncStatus'));
-  const held = sets.filter(({ state }) => state === 'held').map(({ name }) => name);
-  if (held.length > 0) return held;
-  throw new CmsadmError('not-held', 'No data set is held.', {
-    server: await ownName(context.host),
-    remedy: '`cmsadm sync status` shows how each data set stands.',
-  });
+  return sets.filter(({ state }) => state === 'held').map(({ name }) => name);
 }
 
-const oneOf =
-  (sets: readonly string[]) =>
-  (answer: string): string => {
+/** @throws CmsadmError not-held where none is */
+function oneOf(sets: readonly string[], server: string): (answer: string) => string {
+  if (sets.length === 0)
+    throw new CmsadmError('not-held', 'No data set is held.', {
+      server,
+      remedy: '`cmsadm sync status` shows how each data set stands.',
+    });
+  return (answer) => {
     const typed = answer.trim();
     if (typed === LEAVE || sets.includes(typed)) return typed;
     throw usage(
@@ -118,6 +121,7 @@ const oneOf =
       `Held: ${sets.join(', ')}. q leaves.`,
     );
   };
+}
 
 /** At a question: nothing is done. */
 const LEAVE = 'q';
