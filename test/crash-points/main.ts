@@ -12,6 +12,7 @@ const usage = `npm run crash-points -- [--json] [--operation NAME] [--every N] [
 
   --operation NAME   only this one: ${operations.join(', ')}
   --every N          only every Nth fault, for a quick look
+  --options-every N  the same for the options of the menu; what changes the pair is tried as ever
   --fault …          one fault of one operation, with all that is wrong after it
   --json             totals as one JSON object
 `;
@@ -33,6 +34,7 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     operation: { type: 'string' },
     every: { type: 'string', default: '1' },
+    'options-every': { type: 'string', default: '1' },
     fault: { type: 'string' },
     share: { type: 'string' },
     help: { type: 'boolean', default: false },
@@ -45,12 +47,18 @@ if (values.help || chosen.length === 0) {
   process.exit(values.help ? 0 : 64);
 }
 
+/** What changes which servers are a pair, and in which roles. */
+const ofPair: readonly Operation[] = ['set up', 'reverse', 'restore', 'disable'];
+
+const everyOf = (operation: Operation): number =>
+  Number(values.every) * (ofPair.includes(operation) ? 1 : Number(values['options-every']));
+
 /** The faults of one operation that fall to one of several processes. */
 async function work(share: string): Promise<void> {
   const [index = 0, of = 1] = share.split('/').map(Number);
   for (const operation of chosen) {
     const stage = await prepare(operation);
-    const faults = triedFaults(stage).filter((_, i) => i % Number(values.every) === 0);
+    const faults = triedFaults(stage).filter((_, i) => i % everyOf(operation) === 0);
     const results: Result[] = [];
     for (const [i, fault] of faults.entries()) if (i % of === index) results.push(await limited(stage, fault));
     const told: Share = {
@@ -131,7 +139,7 @@ async function all(): Promise<number> {
     return {
       operation,
       /** One of so many faults was tried. */
-      sample: sampleOf(operation) * Number(values.every),
+      sample: sampleOf(operation) * everyOf(operation),
       points: of[0]?.points ?? 0,
       trials: Object.values(outcomes).reduce((a, b) => a + b, 0),
       mixed: outcomes['mixed'] ?? 0,
