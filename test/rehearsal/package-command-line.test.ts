@@ -11,9 +11,11 @@ import { misfits, publishedSchema } from '../doors/json-schema.ts';
 import { licenceFor } from '../features/fixture-packages.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { pairMaker, type RehearsalPair } from './pair.ts';
+import { builtProgram } from './program.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const folder = tempFolder();
+const program = builtProgram(join(folder, 'built'));
 const history = 'external_call_history';
 let pair: RehearsalPair;
 let stop: () => Promise<unknown> = async () => undefined;
@@ -29,12 +31,11 @@ beforeAll(async () => {
 afterAll(() => stop());
 
 async function cmsadm(root: string, ...args: string[]): Promise<{ exitCode: number | undefined; object: unknown }> {
-  const source = join(repository, 'src/cli.ts');
-  const { exitCode, stdout, stderr } = await execa(
-    process.execPath,
-    ['--import', 'tsx', source, `--root=${root}`, ...args, '--json'],
-    { cwd: repository, reject: false, stdin: 'ignore' },
-  );
+  const { exitCode, stdout, stderr } = await execa(process.execPath, [program, `--root=${root}`, ...args, '--json'], {
+    cwd: repository,
+    reject: false,
+    stdin: 'ignore',
+  });
   return { exitCode, object: stdout === '' ? stderr : JSON.parse(stdout) };
 }
 const build = (name: string, out: string, ...more: string[]) =>

@@ -1,4 +1,5 @@
-// A program folder for rehearsals that needs no build: the repository's own files, a placeholder for the bundle.
+// A program folder for rehearsals: the repository's own files, and a placeholder for the bundle, or one that was built.
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,4 +22,11 @@ export function programFolder(folder: string): string {
   mkdirSync(join(folder, 'dist'));
   writeFileSync(join(folder, 'dist/cli.js'), 'not built\n');
   return folder;
+}
+
+/** Makes it in `folder`, with its bundle. @returns the command line's file: it starts in a tenth of what its sources take */
+export function builtProgram(folder: string): string {
+  const program = programFolder(folder);
+  execFileSync(process.execPath, [join(repository, 'scripts/build.js'), join(program, 'dist')], { cwd: repository });
+  return join(program, 'dist/cli.js');
 }

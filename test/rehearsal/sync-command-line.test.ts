@@ -11,6 +11,7 @@ import { startAgents } from '../../src/rehearsal/agents.ts';
 import { listen } from '../commands/stub-agents.ts';
 import { tempFolder } from '../packages/temp-folder.ts';
 import { pairMaker, type RehearsalPair } from './pair.ts';
+import { builtProgram } from './program.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const folder = tempFolder();
@@ -25,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => stop());
 
-const cmsadm = ['--import', 'tsx', join(repository, 'src/cli.ts')];
+const cmsadm = [builtProgram(join(folder, 'built'))];
 const run = (root: string, ...args: string[]) =>
   execa(process.execPath, [...cmsadm, `--root=${root}`, ...args], {
     cwd: repository,
