@@ -122,7 +122,10 @@ describe('wanted state', () => {
     ]);
     await agesAre(one, 'bob 90\n');
     await stands(one, 'as wanted');
-    expect(tree(two)).toEqual({ ages: 'bob 90\n' });
+    await until(
+      () => tree(two)['ages'],
+      (there) => there === 'bob 90\n',
+    );
     await until(
       () => callAgent(one, 'syncStatus') as Promise<SyncStatus>,
       ({ state }) => state === 'in step',
