@@ -96,3 +96,7 @@ function wrapLine(text: string, width: number, first: string, rest: string): str
 
 /** `1 file`, `2 files`. */
 export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
+
+/** The first so many of some names, and how many more there are: `a, b and 3 more`. */
+export const someOf = (names: readonly string[], most: number): string =>
+  `${names.slice(0, most).join(', ')}${names.length > most ? ` and ${names.length - most} more` : ''}`;

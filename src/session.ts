@@ -1,7 +1,7 @@
 import { places as backupPlaces } from './backup/places.ts';
 import { transactions } from './change/journal.ts';
 import { lockOwner } from './change/lock.ts';
-import type { CommandContext, CommandOutcome } from './commands/context.ts';
+import type { CommandContext, CommandOutcome, GoesOn } from './commands/context.ts';
 import { CmsadmError, type ExitCode, exitCodes, explained } from './errors.ts';
 import { at } from './host/root.ts';
 import type { Host } from './host/system.ts';
@@ -99,30 +99,20 @@ function onSignals(context: CommandContext & { stop: { requested: boolean } }, r
       context.log.outcome('ended by the operator');
       process.exit(exitCodes.interrupted);
     }
-    const { goesOn } = context.asked;
-    if (goesOn) {
-      context.log.outcome(`interrupted; ${goesOn.text}`);
-      report.failure(
-        new CmsadmError('interrupted', `Interrupted; ${goesOn.text}.`, {
-          exitCode: exitCodes.interrupted,
-          remedy: goesOn.remedy,
-        }),
-      );
-      process.exit(exitCodes.interrupted);
-    }
-    const changed = transactions(context.host.root).some((id) => id.startsWith(`zdt_${process.pid}_`));
-    context.log.outcome(
-      changed ? 'interrupted after a change: see config_HA show' : 'interrupted, nothing was touched',
-    );
-    report.failure(
-      new CmsadmError('interrupted', changed ? 'Interrupted after a change.' : 'Interrupted; nothing was touched.', {
-        exitCode: exitCodes.interrupted,
-        remedy: changed ? 'See how the servers stand: cmsadm config_HA show' : 'Run it again.',
-      }),
-    );
+    const { text, remedy } = context.asked.goesOn ?? leftBehind(context);
+    context.log.outcome(`interrupted; ${text}`);
+    const facts = { exitCode: exitCodes.interrupted, remedy };
+    report.failure(new CmsadmError('interrupted', `Interrupted; ${text}.`, facts));
     process.exit(exitCodes.interrupted);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.removeAllListeners(signal).on(signal, leave);
+}
+
+/** What an interruption finds where nobody else goes on. */
+function leftBehind({ host }: CommandContext): GoesOn {
+  return transactions(host.root).some((id) => id.startsWith(`zdt_${process.pid}_`))
+    ? { text: 'what was changed before stands', remedy: 'See how the servers stand: cmsadm config_HA show' }
+    : { text: 'nothing was touched', remedy: 'Run it again.' };
 }
 
 /** Runs one command; its outcome, good or bad, is the admin log's last line. */

@@ -5,6 +5,7 @@ import type { Session } from '../host/session.ts';
 import type { Host } from '../host/system.ts';
 import { writeState } from '../host/writing.ts';
 import { type Pair, paths, printPair, raiseEpoch, readPair } from '../pair/state.ts';
+import { someOf } from '../printable.ts';
 import type { Agent } from './agent.ts';
 import { exportSet } from './export.ts';
 import { folderOfSet } from './guard.ts';
@@ -34,11 +35,11 @@ export async function adopt(agent: Agent, session: Session, own: Pair, theirs: S
     });
   const reports: string[] = [];
   const marks = new Map<string, number | null>();
-  const older: string[] = [];
+  let isSetBack = false;
   for (const live of agent.sets.values()) {
     const { report, changes } = await compare(agent, session, own.epoch, live);
     reports.push(report);
-    if (changes === null || neverHad(live)) older.push(live.set.name);
+    isSetBack ||= changes === null || neverHad(live);
     if (changes !== 0) marks.set(live.set.name, changes);
   }
   const what =
@@ -55,7 +56,7 @@ export async function adopt(agent: Agent, session: Session, own: Pair, theirs: S
   if (!hasAuthority(host, pair))
     for (const [set, changes] of marks) markUndecided(host.root, set, { own: changes, epoch: own.epoch, at });
   // It was set back: what it holds now would replace what it held later.
-  else if (older.length > 0) pause(host, 'cmsadm: this server was set back, see its alarm,');
+  else if (isSetBack) pause(host, 'cmsadm (this server was set back: see its alarm)');
   raiseEpoch(host.root, pair.epoch);
   writeState(host.root, paths.pair, printPair(pair));
   return text;
@@ -109,8 +110,5 @@ const neverHad = ({ tree }: LiveSet): boolean =>
 
 const MOST = 50;
 
-const told = (label: string, names: readonly string[]): string => {
-  if (names.length === 0) return '';
-  const more = names.length > MOST ? ` and ${names.length - MOST} more` : '';
-  return `${label}: ${names.slice(0, MOST).join(', ')}${more}`;
-};
+const told = (label: string, names: readonly string[]): string =>
+  names.length === 0 ? '' : `${label}: ${someOf(names, MOST)}`;

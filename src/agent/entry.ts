@@ -53,6 +53,9 @@ export const linkSign = (sign: string, first: string): string => letters.file + 
 const digestOf = (all: readonly unknown[]): string =>
   createHash('sha256').update(JSON.stringify(all)).digest('base64').slice(0, 22);
 
+/** Stands for the sign of a folder of which no more is known than that it is one. */
+export const SOME_FOLDER = letters.folder;
+
 /** True for the sign of a folder. */
 export const isFolderSign = (sign: string | undefined): boolean => sign?.startsWith(letters.folder) ?? false;
 

@@ -6,6 +6,7 @@ import type { Link, Pair } from '../pair/state.ts';
 import type { Agent } from './agent.ts';
 import { answered, carriedOf } from './answers.ts';
 import { isSystemError } from './data-set.ts';
+import { SOME_FOLDER } from './entry.ts';
 import type { LiveSet } from './live-set.ts';
 import { folderOf } from './names.ts';
 import { whyStopped } from './paused.ts';
@@ -147,7 +148,7 @@ function foldersOnlyThere({ tree }: LiveSet, path: string, sign: string | null):
   for (let folder = folderOf(path); folder !== ''; folder = folderOf(folder)) {
     const name = nameOf(tree, folder);
     if (name.here !== undefined || name.there !== undefined) break;
-    name.there = 'd';
+    name.there = SOME_FOLDER;
     found.push(folder);
   }
   return found;

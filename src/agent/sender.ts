@@ -2,6 +2,7 @@ import { CmsadmError } from '../errors.ts';
 import type { Session } from '../host/session.ts';
 import { type Link, type Pair, paths } from '../pair/state.ts';
 import type { PassReport } from '../pair/sync-reports.ts';
+import { someOf } from '../printable.ts';
 import type { Agent } from './agent.ts';
 import { makeBulk } from './bulk.ts';
 import { shownPath } from './entry.ts';
@@ -24,11 +25,9 @@ import { undecidedError } from './undecided.ts';
 function tellUnheardOf({ host }: Agent, { set, tree }: LiveSet, peer: string): void {
   const { unheardOf } = tree;
   if (unheardOf.length === 0) return;
-  const shown = unheardOf.slice(0, SHOWN).map(shownPath).join(', ');
-  const more = unheardOf.length > SHOWN ? ` and ${unheardOf.length - SHOWN} more` : '';
   raiseOnce(
     host,
-    `When this server came back, ${peer} had versions of the data set ${set.name} of which nothing is known here (lost with the power, or this server was set back): ${shown}${more}. Those of this server replaced them; they are kept on ${peer}, below ${paths.kept}/${set.name}.`,
+    `When this server came back, ${peer} had versions of the data set ${set.name} of which nothing is known here (lost with the power, or this server was set back): ${someOf(unheardOf.map(shownPath), SHOWN)}. Those of this server replaced them; they are kept on ${peer}, below ${paths.kept}/${set.name}.`,
   );
   tree.unheardOf = [];
 }
