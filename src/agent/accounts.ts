@@ -1,3 +1,4 @@
+import type * as fs from 'node:fs';
 import { CmsadmError } from '../errors.ts';
 import { type Root, readText } from '../host/root.ts';
 
@@ -9,7 +10,12 @@ export type Accounts = {
   uid(owner: string): number;
   /** @throws CmsadmError account-unknown */
   gid(group: string): number;
+  /** All numbers and their names as `renamedSince` takes them, one character per byte. */
+  text(): string;
 };
+
+/** Tells of a file whether its owner or group is not called what it was when everything was looked at last. */
+export type IsRenamed = (stat: Pick<fs.Stats, 'uid' | 'gid'>) => boolean;
 
 function idsIn(root: Root, file: string): Map<string, number> {
   const rows = (readText(root, file) ?? 'root:x:0').split('\n').map((line) => line.split(':'));
@@ -20,9 +26,13 @@ function idsIn(root: Root, file: string): Map<string, number> {
 const namesOf = (ids: Map<string, number>): Map<number, string> =>
   new Map([...ids].reverse().map(([name, id]) => [id, name]));
 
+const linesOf = (kind: 'u' | 'g', names: ReadonlyMap<number, string>): string[] =>
+  [...names].map(([id, name]) => `${kind}:${id}:${name}`);
+
 /** The accounts of passwd(5) and group(5) below a root. In a rehearsal everything is root's. */
 export function readAccounts(root: Root): Accounts {
-  if (!root.ownersCount) return { owner: () => 'root', group: () => 'root', uid: () => 0, gid: () => 0 };
+  if (!root.ownersCount)
+    return { owner: () => 'root', group: () => 'root', uid: () => 0, gid: () => 0, text: () => '' };
   const users = idsIn(root, '/etc/passwd');
   const groups = idsIn(root, '/etc/group');
   const userNames = namesOf(users);
@@ -40,5 +50,21 @@ export function readAccounts(root: Root): Accounts {
     group: (gid) => groupNames.get(gid) ?? String(gid),
     uid: (owner) => idOf(users, owner, '/etc/passwd'),
     gid: (group) => idOf(groups, group, '/etc/group'),
+    text: () => Buffer.from([...linesOf('u', userNames), ...linesOf('g', groupNames)].join('\n')).toString('latin1'),
   };
+}
+
+/**
+ * Compares accounts with those that were remembered.
+ * @param before what `text` told then; undefined if nothing is known of then
+ * @returns undefined if every number has the name that it had
+ */
+export function renamedSince(before: string | undefined, now: Accounts): IsRenamed | undefined {
+  const text = now.text();
+  if (before === undefined || before === text) return undefined;
+  const [then, today] = [before.split('\n'), text.split('\n')];
+  const both = new Set(then.filter((line) => today.includes(line)));
+  const differing = [...then, ...today].filter((line) => !both.has(line));
+  const numbers = new Set(differing.map((line) => line.slice(0, line.lastIndexOf(':'))));
+  return ({ uid, gid }) => numbers.has(`u:${uid}`) || numbers.has(`g:${gid}`);
 }

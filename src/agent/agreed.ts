@@ -23,6 +23,9 @@ export type AgreedIndex = {
   expect(path: string, sign: string): void;
   /** True for the version that was agreed on, or that was about to be; undefined: that nothing stands there. */
   isKnown(path: string, sign: string | undefined): boolean;
+  /** The numbers and names of the accounts (accounts.ts) by which the signs were made; undefined if that is not known. */
+  accounts(): string | undefined;
+  setAccounts(text: string): void;
   /** True if every name in a folder was agreed on as it is under this digest. */
   isSettled(folder: string, digest: string): boolean;
   settle(folder: string, digest: string): void;
@@ -53,6 +56,7 @@ export function openAgreed(root: Root, set: string): AgreedIndex {
       const all = [
         ...[...known.names].map(([path, { sign, stamp }]) => line(path, sign, stamp)),
         ...[...known.expected].map(([path, sign]) => line(path, sign, EXPECTED)),
+        ...(known.accounts === undefined ? [] : [line('', known.accounts, ACCOUNTS)]),
       ];
       fs.writeFileSync(`${file}.new`, all.join(''), { mode: 0o600, encoding: 'latin1' });
       fs.renameSync(`${file}.new`, file);
@@ -93,6 +97,12 @@ export function openAgreed(root: Root, set: string): AgreedIndex {
       settled.delete(folderOf(path));
       lines.push(line(path, '', ''));
     },
+    accounts: () => known.accounts,
+    setAccounts: (text) => {
+      if (known.accounts === text) return;
+      known.accounts = text;
+      lines.push(line('', text, ACCOUNTS));
+    },
     isSettled: (folder, digest) => settled.get(folder) === digest,
     settle: (folder, digest) => void settled.set(folder, digest),
     unsettle: (folder) => void settled.delete(folder),
@@ -109,17 +119,31 @@ const line = (path: string, sign: string, stamp: string): string => `${JSON.stri
 /** Stands for the stamp of what was about to come. */
 const EXPECTED = 'expected';
 
-type Known = { names: Map<string, Agreed>; expected: Map<string, string>; lines: number; isTorn: boolean };
+/** Stands for the stamp where accounts are told, of which no path is. */
+const ACCOUNTS = 'accounts';
+
+type Known = {
+  names: Map<string, Agreed>;
+  expected: Map<string, string>;
+  accounts: string | undefined;
+  lines: number;
+  isTorn: boolean;
+};
 
 function read(file: string): Known {
   const names = new Map<string, Agreed>();
   const expected = new Map<string, string>();
+  let accounts: string | undefined;
   const lines = (fs.existsSync(file) ? fs.readFileSync(file, 'latin1') : '').split('\n');
   for (const text of lines) {
     // The last line may be torn; what it told is compared again.
     const told = parsed(text);
     if (!told) continue;
     const [path, sign, stamp] = told;
+    if (stamp === ACCOUNTS) {
+      accounts = sign;
+      continue;
+    }
     if (stamp === EXPECTED) {
       expected.set(path, sign);
       continue;
@@ -128,7 +152,7 @@ function read(file: string): Known {
     if (sign === '') names.delete(path);
     else names.set(path, { sign, stamp });
   }
-  return { names, expected, lines: lines.length, isTorn: lines.at(-1) !== '' };
+  return { names, expected, accounts, lines: lines.length, isTorn: lines.at(-1) !== '' };
 }
 
 function parsed(text: string): [path: string, sign: string, stamp: string] | undefined {

@@ -3,7 +3,18 @@ import { type Accounts, readAccounts } from './accounts.ts';
 import { baseOf, entryAt, isSystemError, orGone, placeIn, unreadable } from './data-set.ts';
 import { linkSign, signOf } from './entry.ts';
 import { type FileId, fileIdOf } from './hard-links.ts';
-import { forgetIfGone, isProvisional, nameOf, provisionalSign, setHere, stampOf, steady, type Tree } from './tree.ts';
+import {
+  agreeAnew,
+  agreedAs,
+  forgetIfGone,
+  isProvisional,
+  nameOf,
+  provisionalSign,
+  setHere,
+  stampOf,
+  steady,
+  type Tree,
+} from './tree.ts';
 
 /**
  * Gives the names of files that are not as before their signs; each file is read at most once. Names that had no other
@@ -57,11 +68,17 @@ async function signGroup(tree: Tree, members: readonly Member[], base: Buffer, a
   const wanted = members.filter((member) => !unread(member));
   if (!first || wanted.length === 0) return;
   // Before it is read, as with every file (look.ts).
-  const known = wanted.map(({ path, stat }) => ({ path, stamp: steady(stat) }));
+  const known = wanted.map(({ path, stat }) => ({ path, stat, stamp: steady(stat) }));
   const sign = await signOfFirst(tree, first, placeIn(base, first.path), accounts);
-  for (const { path, stamp } of known)
-    if (sign === undefined) forgetIfGone(tree, path);
-    else setHere(tree, path, nameOf(tree, path), path === first.path ? sign : linkSign(sign, first.path), stamp);
+  for (const { path, stat, stamp } of known) {
+    if (sign === undefined) {
+      forgetIfGone(tree, path);
+      continue;
+    }
+    const own = path === first.path ? sign : linkSign(sign, first.path);
+    setHere(tree, path, nameOf(tree, path), own, stamp);
+    agreeAnew(tree, path, own, stat);
+  }
 }
 
 /** The sign of a file under its first name; undefined if it changed while it was read: an event tells. */
@@ -73,9 +90,11 @@ async function signOfFirst(
 ): Promise<string | undefined> {
   const stamp = stampOf(stat);
   const name = tree.names.get(path);
-  const agreed = tree.agreed.get(path);
-  if (agreed?.stamp === stamp) return agreed.sign;
-  if (name?.stamp === stamp && name.here !== undefined && !isProvisional(name.here)) return name.here;
+  if (!tree.isRenamed?.(stat)) {
+    const agreed = agreedAs(tree, path, stamp);
+    if (agreed) return agreed.sign;
+    if (name?.stamp === stamp && name.here !== undefined && !isProvisional(name.here)) return name.here;
+  }
   const entry = await entryAt({ path, place, stat }, accounts);
   const now = orGone(() => fs.lstatSync(place));
   return entry && now && stampOf(now) === stamp ? signOf(entry) : undefined;

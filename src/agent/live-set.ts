@@ -1,4 +1,5 @@
 import type { Host } from '../host/system.ts';
+import { readAccounts, renamedSince } from './accounts.ts';
 import { openAgreed } from './agreed.ts';
 import type { DataSet } from './entry.ts';
 import { lookAtLinks } from './linked-files.ts';
@@ -99,14 +100,18 @@ export function openLiveSet(host: Host, set: DataSet, ring: (path?: string) => v
     return looked;
   };
   const lookAround = async (step?: (seen: number) => void): Promise<void> => {
+    const accounts = readAccounts(host.root);
     forget();
     all = false;
     const before = known;
     known = true;
+    tree.isRenamed = renamedSince(tree.agreed.accounts(), accounts);
     watches.begin();
     try {
       await lookAll(tree, watches, step);
       await lookAtLinks(tree);
+      tree.agreed.setAccounts(accounts.text());
+      tree.isRenamed = undefined;
     } catch (error) {
       all = true;
       known = before;

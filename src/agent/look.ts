@@ -7,6 +7,8 @@ import { findAll } from './find.ts';
 import { fileIdOf, noteLink } from './hard-links.ts';
 import type { Name } from './names.ts';
 import {
+  agreeAnew,
+  agreedAs,
   forgetIfGone,
   isProvisional,
   nameOf,
@@ -47,8 +49,8 @@ export async function lookAll(
   program = 'find',
 ): Promise<void> {
   tree.tooLong.clear();
-  // It would look at what is not included, too.
-  if (tree.names.size >= many && !tree.set.include) {
+  // It would look at what is not included, too, and knows no owners.
+  if (tree.names.size >= many && !tree.set.include && !tree.isRenamed) {
     const changed = await findChanged(tree, watching, step, program);
     if (changed) return void (await look(tree, changed, watching, true));
   }
@@ -243,7 +245,7 @@ function isTrusted(tree: Tree, { here, there, stamp }: Name): boolean {
 /** True for a name whose stamp is the one that is known. */
 function isAsBefore(tree: Tree, path: string, stat: fs.Stats): boolean {
   const name = tree.names.get(path);
-  if (!name || !isTrusted(tree, name) || name.stamp !== stampOf(stat)) return false;
+  if (!name || !isTrusted(tree, name) || name.stamp !== stampOf(stat) || tree.isRenamed?.(stat)) return false;
   name.round = tree.round;
   return true;
 }
@@ -263,9 +265,9 @@ function isStillAsBefore(tree: Tree, base: Buffer, path: string): boolean {
 async function lookAtOne(tree: Tree, path: string, place: Place, stat: fs.Stats, accounts: Accounts): Promise<void> {
   const name = nameOf(tree, path);
   const stamp = stampOf(stat);
-  const agreed = tree.agreed.get(path);
-  if (agreed?.stamp === stamp) return setHere(tree, path, name, agreed.sign, agreed.stamp);
-  if (tree.lazy && name.there === undefined && stat.isFile())
+  const agreed = agreedAs(tree, path, stamp);
+  if (agreed && !tree.isRenamed?.(stat)) return setHere(tree, path, name, agreed.sign, stamp);
+  if (tree.lazy && !agreed && name.there === undefined && stat.isFile())
     return setHere(tree, path, name, provisionalSign(stamp), stamp);
   if (stat.isFile() && stat.nlink > 1) {
     name.round = tree.round;
@@ -279,8 +281,10 @@ async function lookAtOne(tree: Tree, path: string, place: Place, stat: fs.Stats,
   const now = orGone(() => fs.lstatSync(place));
   name.round = tree.round;
   if (!now || stampOf(now) !== stamp) return forgetIfGone(tree, path);
-  setHere(tree, path, name, entry && signOf(entry), known);
-  if (!entry) forgetIfGone(tree, path);
+  const sign = entry && signOf(entry);
+  setHere(tree, path, name, sign, known);
+  if (sign === undefined) forgetIfGone(tree, path);
+  else agreeAnew(tree, path, sign, stat);
 }
 
 /** The folders that are no longer as they were looked at: one call for each folder, and none for its files. */

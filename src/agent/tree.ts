@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type * as fs from 'node:fs';
 import type { Host } from '../host/system.ts';
+import type { IsRenamed } from './accounts.ts';
 import type { AgreedIndex } from './agreed.ts';
 import { carriedBy, type DataSet } from './entry.ts';
 import { type HardLinks, makeHardLinks, noteLink } from './hard-links.ts';
@@ -25,6 +26,8 @@ export type Tree = {
   compared: boolean;
   /** True where what the other server has may not be what is known of it: something failed half-way. */
   uncertain: boolean;
+  /** While everything is looked at: files that are not as before, for the names of their owners; undefined: none. */
+  isRenamed: IsRenamed | undefined;
   readonly links: HardLinks;
   /** Names of which the other server had a version, after a boot here, that is neither ours nor one that we remember. */
   unheardOf: readonly string[];
@@ -54,6 +57,7 @@ export const makeTree = (host: Host, set: DataSet, agreed: AgreedIndex): Tree =>
   refused: new Set(),
   compared: false,
   uncertain: false,
+  isRenamed: undefined,
   links: makeHardLinks(),
   unheardOf: [],
   tooLong: new Set(),
@@ -72,6 +76,23 @@ export const steady = (stat: fs.Stats): string => (Date.now() - stat.ctimeMs > T
 const TICK = 50;
 
 export const nameOf = (tree: Tree, path: string): Name => tree.names.make(path);
+
+/** What was agreed on of a file that has not been touched since. */
+export function agreedAs({ agreed }: Tree, path: string, stamp: string): { readonly sign: string } | undefined {
+  const known = agreed.get(path);
+  return known?.stamp === stamp ? known : undefined;
+}
+
+/**
+ * Notes of a file that it is still the version that was agreed on, though its owner is called otherwise now. The server
+ * that sends has yet to tell the other one, and reads it again until it has.
+ */
+export function agreeAnew(tree: Tree, path: string, sign: string, stat: fs.Stats): void {
+  const stamp = stampOf(stat);
+  const known = agreedAs(tree, path, stamp);
+  if (!known || !tree.isRenamed?.(stat)) return;
+  tree.agreed.set(path, tree.lazy ? { sign: known.sign, stamp: '' } : { sign, stamp });
+}
 
 /** Notes what stands here under a name; undefined: nothing. */
 export function setHere(tree: Tree, path: string, name: Name, sign: string | undefined, stamp: string): void {

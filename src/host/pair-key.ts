@@ -6,10 +6,14 @@ import type { PublicKey } from './ssh-client.ts';
  * @returns an OpenSSH private key file without passphrase (openssh PROTOCOL.key), the public key, and its .pub line
  */
 export function makeKeyPair(comment: string): { privateKey: string; publicKey: PublicKey; publicLine: string } {
-  const pair = generateKeyPairSync('ed25519');
-  const jwk = pair.privateKey.export({ format: 'jwk' });
-  const pub = Buffer.from(jwk.x ?? '', 'base64url');
-  const seed = Buffer.from(jwk.d ?? '', 'base64url');
+  // Not as objects of keys: in Node 20 the garbage collector waits for ever for itself when it runs while one is exported.
+  const pair = generateKeyPairSync('ed25519', {
+    publicKeyEncoding: { type: 'spki', format: 'der' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'der' },
+  });
+  // The key itself stands last in both (RFC 8410, 4 and 7).
+  const pub = pair.publicKey.subarray(-32);
+  const seed = pair.privateKey.subarray(-32);
   const field = (data: Buffer | string): Buffer => {
     const bytes = Buffer.from(data);
     const length = Buffer.alloc(4);

@@ -1,6 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { buildSync } from 'esbuild';
 import ssh2 from 'ssh2';
 import { expect, test } from 'vitest';
 import { makeKeyPair } from '../../src/host/pair-key.ts';
@@ -37,3 +39,22 @@ test.skipIf(!hasKeygen).each(comments)('ssh-keygen accepts the private key with 
 test('no two pairs are the same', () => {
   expect(makeKeyPair('a').publicLine).not.toBe(makeKeyPair('a').publicLine);
 });
+
+// In Node 20 the garbage collector may wait for itself while a key is exported; it is made to come at many places here.
+test.each([5, 7, 17, 31, 43, 47])(
+  'are made in any number, with garbage collected at each %i. allocation',
+  (interval) => {
+    const source = `import { makeKeyPair } from ${JSON.stringify(fileURLToPath(new URL('../../src/host/pair-key.ts', import.meta.url)))};
+    for (let made = 0; made < 3000; made += 1) makeKeyPair('a');`;
+    const stdin = { contents: source, resolveDir: folder, loader: 'ts' } as const;
+    const { outputFiles } = buildSync({ stdin, bundle: true, platform: 'node', format: 'cjs', write: false });
+    const program = join(folder, `many-${interval}.cjs`);
+    writeFileSync(program, outputFiles[0]?.text ?? '');
+    const { status, signal, stderr } = spawnSync(process.execPath, [`--gc-interval=${interval}`, program], {
+      timeout: 60_000,
+      killSignal: 'SIGKILL',
+      encoding: 'utf8',
+    });
+    expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
+  },
+);

@@ -115,6 +115,28 @@ describe.skipIf(!ok)(`admin-sync${ok ? '' : ` (skipped: ${why})`}`, () => {
     await sh('cms1', 'rm -f /var/lib/cmsadm/alarms.jsonl');
   });
 
+  it('gives files the number of their owner on the other server when accounts are made or renumbered later', async () => {
+    const folder = '/cms/admin/all/1';
+    const owners = async (): Promise<string[]> => (await sh('cms2', `stat -c %u ${folder} ${folder}/*`)).split('\n');
+    await sh('cms1', `chown -R 4321 ${folder}`);
+    await inStep();
+    expect(new Set(await owners())).toEqual(new Set(['4321']));
+    await sh('cms1', 'useradd --no-create-home --uid 4321 ops');
+    await sh('cms2', 'useradd --no-create-home --uid 5432 ops');
+    for (const [number, change] of [
+      ['5432', 'true'],
+      ['6543', 'usermod --uid 6543 ops'],
+    ] as const) {
+      await sh('cms2', change);
+      await sh('cms1', 'cmsadm sync now');
+      expect(new Set(await owners())).toEqual(new Set([number]));
+    }
+    expect(await sh('cms2', 'cmsadm sync conflicts')).not.toContain('all/1');
+    expect(await alarms('cms2')).toBe('');
+    await sh('cms1', `chown -R 0 ${folder}`);
+    await inStep();
+  });
+
   it('lets rsync do nothing but add files to one data set, and only while it is let in', async () => {
     const ssh = 'ssh -i /root/.ssh/id_cmsadm -o IdentitiesOnly=yes -o BatchMode=yes';
     const push = async (...options: string[]): Promise<string> => {
