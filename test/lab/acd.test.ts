@@ -221,7 +221,7 @@ describe.skipIf(!ok)(`ACDs on real servers${ok ? '' : ` (skipped: ${why})`}`, ()
     expect(await standsOf('cms1')).toBe('true/true/true');
     expect(await sh('cms1', `cat ${data(2)}/calls`)).toContain('collecting since');
     const ends = new Set<string>();
-    for (let at = 1; at <= whole.calls.length; at += stride(whole.calls.length, 6)) {
+    for (let at = 1; at <= whole.calls.length; at += stride(whole.calls.length, 10)) {
       const isDefined = (await standsOf('cms1')) === 'true/true/true';
       const last = (await sh('cms1', 'ls -t /var/lib/cmsadm/own/acd/archive | head -n 1')).trim().replace('.tar', '');
       const killed = isDefined

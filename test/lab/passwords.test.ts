@@ -225,7 +225,7 @@ describe.skipIf(!ok)(`password aging on real servers${ok ? '' : ` (skipped: ${wh
     expect(length).toBeGreaterThan(20);
     let isOn = true;
     const ends: string[] = [];
-    for (let at = 1; at <= length; at += stride(length, 5)) {
+    for (let at = 1; at <= length; at += stride(length, 8)) {
       const wanted = isOn ? ['--action', 'off'] : on;
       const killed = await killedAt('cms1', at, 'passwd_age', ...wanted, '--yes');
       // Turned off there are fewer calls: the last numbers are not reached.

@@ -135,6 +135,8 @@ describe.skipIf(!ok)(`admin-sync${ok ? '' : ` (skipped: ${why})`}`, () => {
     expect(await alarms('cms2')).toBe('');
     await sh('cms1', `chown -R 0 ${folder}`);
     await inStep();
+    // The new account is there by our own hand.
+    etc = await etcOf('cms2');
   });
 
   it('lets rsync do nothing but add files to one data set, and only while it is let in', async () => {
