@@ -62,9 +62,8 @@ export function readAccounts(root: Root): Accounts {
 export function renamedSince(before: string | undefined, now: Accounts): IsRenamed | undefined {
   const text = now.text();
   if (before === undefined || before === text) return undefined;
-  const [then, today] = [before.split('\n'), text.split('\n')];
-  const both = new Set(then.filter((line) => today.includes(line)));
-  const differing = [...then, ...today].filter((line) => !both.has(line));
+  const [then, today] = [new Set(before.split('\n')), new Set(text.split('\n'))];
+  const differing = [...then, ...today].filter((line) => !(then.has(line) && today.has(line)));
   const numbers = new Set(differing.map((line) => line.slice(0, line.lastIndexOf(':'))));
   return ({ uid, gid }) => numbers.has(`u:${uid}`) || numbers.has(`g:${gid}`);
 }
